@@ -1,0 +1,118 @@
+#include "lib/base/log.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The process's log: set up by main() before there are threads or fibers. */
+static struct {
+    log_sink_fn write;
+    log_flush_fn flush;
+    void *context;
+    const char *tag;
+} process_log;
+
+static const char *const prefixes[] = {
+    [LOG_LEVEL_INFO] = "",
+    [LOG_LEVEL_WARNING] = "warning: ",
+    [LOG_LEVEL_ERROR] = "error: ",
+    [LOG_LEVEL_FATAL] = "fatal: ",
+    [LOG_LEVEL_PANIC] = "panic: ",
+};
+
+void
+log_set_sink(log_sink_fn write, log_flush_fn flush, void *context)
+{
+    process_log.write = write;
+    process_log.flush = flush;
+    process_log.context = context;
+}
+
+void
+log_set_tag(const char *tag)
+{
+    process_log.tag = tag;
+}
+
+const char *
+log_tag(void)
+{
+    return process_log.tag == NULL ? "postern" : process_log.tag;
+}
+
+/* Octets of the UTF-8 sequence at s, 0 when it is not one. */
+static size_t
+utf8_length(const unsigned char *s, size_t len)
+{
+    size_t n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+        : s[0] >= 0xe0 && s[0] < 0xf0       ? 3
+        : s[0] >= 0xc2 && s[0] < 0xe0       ? 2
+                                            : 0;
+
+    if (n == 0 || n > len)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    /* U+0080..U+009F are control characters. */
+    return s[0] == 0xc2 && s[1] < 0xa0 ? 0 : n;
+}
+
+static void
+make_printable(char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        unsigned char c = (unsigned char)text[i];
+        size_t n = c < 0x80 ? 0
+                            : utf8_length((unsigned char *)text + i, len - i);
+
+        if (n > 0) {
+            i += n;
+            continue;
+        }
+        if (c < ' ' || c >= 0x7f)
+            text[i] = '?';
+        i++;
+    }
+}
+
+static void
+write_to_stderr(const char *tag, struct slice line)
+{
+    char out[LOG_TEXT_MAX + 200];
+    int n = snprintf(out, sizeof(out), "%s: " SLICE_FMT "\n", tag,
+        SLICE_ARG(line));
+
+    if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
+        return; /* nowhere left to say so */
+}
+
+void
+log_write(enum log_level level, const char *tag, const char *fmt, ...)
+{
+    char text[LOG_TEXT_MAX];
+    size_t used;
+    va_list ap;
+
+    if (tag == NULL)
+        tag = log_tag();
+    used = strlen(prefixes[level]);
+    memcpy(text, prefixes[level], used);
+    va_start(ap, fmt);
+    (void)vsnprintf(text + used, sizeof(text) - used, fmt, ap);
+    va_end(ap);
+    used = strlen(text);
+    make_printable(text, used);
+    if (process_log.write != NULL)
+        process_log.write(process_log.context, level, tag,
+            (struct slice){ text, used });
+    else
+        write_to_stderr(tag, (struct slice){ text, used });
+}
+
+void
+log_flush(void)
+{
+    if (process_log.flush != NULL)
+        process_log.flush(process_log.context);
+}

@@ -1,0 +1,26 @@
+/*
+ * offload - work that blocks or digs deep, off the fiber.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+
+/*
+ * Run fn(arg) on a thread of a small pool and wait for it (flush, NSS,
+ * getaddrinfo(), crypt(3), Berkeley DB). Waits, and is not cut short by
+ * cancellation, since fn uses the caller's stack. Outside of a fiber fn is
+ * simply called. threads are started when first needed, at most
+ * OFFLOAD_THREADS.
+ */
+enum { OFFLOAD_THREADS = 8 };
+void offload(void (*fn)(void *arg), void *arg);
+
+/* End the pool's threads; nothing may be offloaded any more. */
+void offload_close(void);
+
+/*
+ * Call fn(arg) on the stack of the thread that runs the scheduler (8 MB): for
+ * regular expressions and the like, which recurse but do not wait. fn must not
+ * wait. Does not wait itself.
+ */
+void on_thread_stack(void (*fn)(void *arg), void *arg);

@@ -1,0 +1,85 @@
+/*
+ * stream - a buffered, possibly encrypted byte stream owned by one fiber.
+ *
+ * Calls that wait park the calling fiber (outside of a fiber they block in
+ * poll(2), so that commands use the same code). Deadlines are absolute, in
+ * milliseconds of clock_now_ms(), so that a peer that sends one octet at a time
+ * cannot stretch them. Buffers are allocated when there is something to hold
+ * and given back when empty: an idle session costs its fiber only.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/slice.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stream;
+
+enum stream_status {
+    STREAM_OK,
+    STREAM_TOO_LONG, /* line over the limit; read up to its end, dropped */
+    STREAM_EOF,
+    STREAM_TIMEOUT,
+    STREAM_CANCELLED, /* the process is draining */
+    STREAM_ERROR,     /* reset or TLS failure; errno says */
+};
+
+enum {
+    STREAM_READ_BUFFER = 16384, /* octets read at a time, at most */
+    STREAM_WRITE_BUFFER = 16384 /* gathered before a write must happen */
+};
+
+/* Takes over fd, which is non-blocking. NULL when it cannot be waited for. */
+struct stream *stream_new(int fd) ATTR_MUST_USE;
+
+/* Drops what was not flushed, and closes. NULL is welcome. */
+void stream_free(struct stream *st);
+int stream_fd(const struct stream *st) ATTR_NONNULL;
+
+/*
+ * Read a line of at most max octets. *line excludes the LF or CRLF and is valid
+ * until the next read from the same stream. *bare_lf, if given, tells that the
+ * line ended without a CR. Waits.
+ */
+enum stream_status stream_read_line(struct stream *st, size_t max,
+    int64_t deadline, struct slice *line) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * What is in the buffer, at least one octet: reads when it is empty. The
+ * caller looks at *octets and takes what it used with stream_consume(). Waits.
+ */
+enum stream_status stream_peek(struct stream *st, int64_t deadline,
+    struct slice *octets) ATTR_NONNULL ATTR_MUST_USE;
+void stream_consume(struct stream *st, size_t n) ATTR_NONNULL;
+
+/* At least want octets in the buffer (want <= STREAM_READ_BUFFER). Waits. */
+enum stream_status stream_peek_at_least(struct stream *st, size_t want,
+    int64_t deadline, struct slice *octets) ATTR_NONNULL ATTR_MUST_USE;
+
+/* Octets that were read and not consumed: pipelined commands, say. */
+size_t stream_buffered(const struct stream *st) ATTR_NONNULL;
+
+/*
+ * Wait until there is something to read, or the end, without reading it and
+ * without holding a buffer: where idle sessions spend their lives.
+ */
+enum stream_status stream_wait(struct stream *st, int64_t deadline)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * Add to what is to be written. Writes by itself, and waits, only when
+ * STREAM_WRITE_BUFFER is exceeded. A failure is reported by the next flush.
+ */
+void stream_write(struct stream *st, struct slice octets, int64_t deadline)
+    ATTR_NONNULL;
+void stream_printf(struct stream *st, int64_t deadline, const char *fmt, ...)
+    ATTR_PRINTF(3, 4);
+void stream_vprintf(struct stream *st, int64_t deadline, const char *fmt,
+    va_list ap) ATTR_PRINTF(3, 0);
+
+/* Waits until all is with the kernel. */
+enum stream_status stream_flush(struct stream *st, int64_t deadline)
+    ATTR_NONNULL ATTR_MUST_USE;
