@@ -1,0 +1,143 @@
+/*
+ * config - main.cf and master.cf, parsed once into a snapshot.
+ *
+ * A snapshot (struct config_set) is what one start or reload read: the
+ * parameters of main.cf and the services of master.cf, each service with the
+ * full set of parameters under its own "-o" overrides. It never changes; a
+ * reload makes another one, and the old one lives until its last user lets go
+ * of it. master reads the files and hands the snapshot to its children as
+ * octets, so that all processes agree.
+ *
+ * Which overrides a folded service obeys: code that does what Postfix's cleanup
+ * does takes the const struct config of the cleanup service line
+ * (config_find_service(set, config->cleanup_service_name, ...)), not that of
+ * the smtpd line, and likewise for pickup, rewrite, qmgr, bounce, ...
+ *
+ * Parameters are declared once, in lib/config/parameters.def. struct config has
+ * a field for each, named exactly like it:
+ *     strings     const char *, expanded, never NULL
+ *     booleans    bool
+ *     numbers     int64_t
+ *     times       int64_t in milliseconds; NAME_ms would break grep, so the unit
+ *                 is said here once: every time parameter is in milliseconds
+ *     sizes       int64_t octets
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/base/slice.h"
+#include "lib/base/why.h"
+#include "lib/config/parameters.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config_set;
+
+/* One line of master.cf. */
+struct service {
+    const char *name;    /* "smtp", "127.0.0.1:2525", "slow" */
+    const char *type;    /* "inet", "unix", "fifo", "unix-dgram", "pass" */
+    const char *program; /* "smtpd": last part of the command */
+    bool private, unpriv, chroot;
+    int64_t wakeup;      /* milliseconds, 0: never */
+    bool wakeup_if_used; /* "1000?" */
+    int64_t maxproc;     /* 0: no limit; default_process_limit filled in */
+    const char *const *argv; /* without -o; ends with NULL; argv[0] is program */
+    const char *log_tag;     /* "postfix/smtpd" from syslog_name and program */
+    const struct config *config; /* main.cf under this line's overrides */
+    unsigned index;              /* place in master.cf, from 0 */
+};
+
+/* Each complaint of one load: severity, "file, line N: text". */
+enum config_severity { CONFIG_WARNING, CONFIG_ERROR };
+typedef void (*config_report_fn)(void *context, enum config_severity severity,
+    const char *text);
+
+/*
+ * Read main.cf and master.cf in dir. Every complaint is reported; RESULT_OK when
+ * none was an error: then *set has one reference. report may be NULL.
+ */
+enum result config_load(const char *dir, config_report_fn report,
+    void *context, struct config_set **set, struct why *why)
+    ATTR_MUST_USE;
+
+/* The same from and to octets, for master's children. */
+void config_encode(const struct config_set *set, struct buf *to) ATTR_NONNULL;
+enum result config_decode(struct slice octets, struct config_set **set,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* Main.cf alone, for commands that need no services; defaults if no file. */
+enum result config_load_main(const char *dir, config_report_fn report,
+    void *context, struct config_set **set, struct why *why)
+    ATTR_MUST_USE;
+
+/* References; the last config_drop() frees. One thread. drop takes NULL. */
+struct config_set *config_hold(struct config_set *set) ATTR_NONNULL;
+void config_drop(struct config_set *set);
+
+const struct config *config_main(const struct config_set *set) ATTR_NONNULL;
+const char *config_directory(const struct config_set *set) ATTR_NONNULL;
+
+size_t config_service_count(const struct config_set *set) ATTR_NONNULL;
+const struct service *config_service(const struct config_set *set, size_t i)
+    ATTR_NONNULL;
+
+/* type NULL: any. NULL when there is none. */
+const struct service *config_find_service(const struct config_set *set,
+    const char *name, const char *type) __attribute__((nonnull(1, 2)));
+
+/*
+ * The parameters that a folded program obeys: of the service with that name
+ * and any type, or main.cf's where master.cf has no such line. Never NULL.
+ */
+const struct config *config_of_service(const struct config_set *set,
+    const char *name) ATTR_NONNULL;
+/* Likewise its tag: "postfix/cleanup". program is used where no line is. */
+const char *config_tag_of_service(const struct config_set *set,
+    const char *name, const char *program) ATTR_NONNULL;
+
+/*
+ * Parameters whose names are made from a transport's, such as
+ * slow_destination_rate_delay: the value of PREFIX_SUFFIX where main.cf sets
+ * it, else fallback. Times are milliseconds, fractions of a second allowed.
+ */
+int64_t config_transport_number(const struct config_set *set,
+    const char *transport, const char *suffix, int64_t fallback) ATTR_NONNULL;
+int64_t config_transport_time(const struct config_set *set,
+    const char *transport, const char *suffix, int64_t fallback) ATTR_NONNULL;
+const char *config_transport_text(const struct config_set *set,
+    const char *transport, const char *suffix, const char *fallback)
+    ATTR_NONNULL;
+
+/*
+ * The value of any parameter, user-defined ones included, expanded, under the
+ * overrides of config (restriction classes, for example). NULL when not set.
+ */
+const char *config_get(const struct config *config, const char *name)
+    ATTR_NONNULL;
+
+/*
+ * Expand $name, ${name}, ${name?text}, ${name:text}, ${name?{a}:{b}} and
+ * comparisons in text with values from lookup; as postconf(5) has it.
+ */
+typedef const char *(*config_lookup_fn)(void *context, struct slice name);
+enum result config_expand(struct slice text, config_lookup_fn lookup,
+    void *context, struct buf *to, struct why *why)
+    __attribute__((nonnull(2, 4, 5))) ATTR_MUST_USE;
+
+/* A time such as "300s", "5d", "1.5s"; unit is that of a bare number. */
+bool config_parse_time(struct slice text, char unit, int64_t *ms)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * Lists of main.cf: elements separated by blanks and commas, "{ ... }" kept
+ * together (braces taken off when strip). False at the end.
+ */
+bool config_list_next(struct slice *rest, struct slice *element) ATTR_NONNULL;
+
+/* Test and tool support: a set made of name=value lines, no services. */
+enum result config_from_text(const char *main_cf, const char *master_cf,
+    struct config_set **set, struct why *why) ATTR_MUST_USE;

@@ -1,0 +1,107 @@
+/*
+ * daemon - life under master: what smtpd, qmgr, smtp, local, bounce and lookup
+ * have in common.
+ *
+ * A daemon is started by master with descriptor 3 as its link to it (role
+ * ROLE_MASTER) and its role as program name. master sends CONFIGURE (the
+ * snapshot in a sealed memfd; a reload sends it again), LINK for each peer
+ * process, LISTEN for each socket to serve, and DRAIN at the end. When the link
+ * to master closes the daemon ends at once: it is the lifeline.
+ *
+ * A daemon's main() reads:
+ *     daemon_init(&options)  - log, signals, dumpable off, scheduler
+ *     daemon_run()           - until drained; returns the exit status
+ * and everything else happens in the callbacks.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/why.h"
+#include "lib/config/config.h"
+#include "lib/io/stream.h"
+#include "lib/ipc/link.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sock_addr;
+
+/* A socket that one service of master.cf listens on. */
+struct listener {
+    int fd;
+    const struct service *service; /* of the newest snapshot */
+    struct config_set *set;        /* holds it */
+    void *context;                 /* of lib/daemon */
+};
+
+struct daemon_options {
+    enum role role;
+    /* The first and every later snapshot. Failing the first ends the start. */
+    enum result (*configure)(struct config_set *set, struct why *why);
+    /* What peers may ask of us; the context of these links is struct peer. */
+    const struct link_handler *handlers;
+    /* May be NULL: a link to a peer came up or went. */
+    void (*peer_up)(struct peer *p);
+    void (*peer_gone)(struct peer *p);
+    /*
+     * Serve one connection, on a fiber of its own; the slot of maxproc is
+     * taken before the accept and given back when this returns. Owns fd.
+     * NULL: this daemon has no listeners.
+     */
+    void (*serve)(int fd, const struct sock_addr *client,
+        const struct service *service, struct config_set *set);
+    /*
+     * Drain: no new work comes, finish what is under way until the deadline.
+     * Waits. May be NULL.
+     */
+    void (*drain)(int64_t deadline_ms);
+    /* All links are there and the configuration is set: begin. May be NULL. */
+    enum result (*begin)(struct why *why);
+    /* master's wakeup timer of a service. May be NULL. */
+    void (*wake)(const struct service *service);
+};
+
+/* A peer process: its link, and a place for the daemon's own state. */
+struct peer {
+    struct list node; /* among the peers of its role */
+    struct link *link;
+    enum role role;
+    unsigned index; /* which process of its pool */
+    void *state;    /* the daemon's; freed by it in peer_gone */
+};
+
+void daemon_init(int argc, char **argv, const struct daemon_options *options)
+    ATTR_NONNULL;
+int daemon_run(void);
+
+/* The newest snapshot; borrow within one turn, config_hold() across waits. */
+struct config_set *daemon_config(void);
+
+/* True from DRAIN on. */
+bool daemon_draining(void);
+
+/* How many processes of this role there are, and which one this is. */
+unsigned daemon_index(void);
+
+/*
+ * A peer of that role: the same one for the same hash while the pool stays
+ * what it is. NULL when none is up.
+ */
+struct peer *daemon_peer(enum role role, uint64_t hash);
+
+/* All peers of a role: list of struct peer by node. */
+struct list *daemon_peers(enum role role);
+
+/*
+ * Ask any process of that role; when none is up, or the one asked dies before
+ * it answers and again is true, wait for another until the deadline. m is
+ * emptied. Waits.
+ */
+enum link_status daemon_call(enum role role, struct msg *m, bool again,
+    int64_t deadline, struct msg_in **answer) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * How often the process died is master's business: a daemon that meets a
+ * condition that it cannot go on with logs it as fatal and calls this.
+ */
+void daemon_fail(int exit_status) __attribute__((noreturn));

@@ -1,0 +1,39 @@
+/*
+ * address - mail addresses in their two forms, and pieces of them.
+ *
+ * Internal form: local part without quotes, '@', domain: what tables are asked
+ * and the queue keeps. External form: as SMTP and headers write it, the local
+ * part quoted where RFC 5321 section 4.1.2 asks for it.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/slice.h"
+#include "lib/base/why.h"
+
+#include <stdbool.h>
+
+/* Split at the last '@'; false (local = all, no domain) when there is none. */
+bool address_split(struct slice address, struct slice *local,
+    struct slice *domain) ATTR_NONNULL;
+
+/* External form (no angle brackets) of an internal address, and back. */
+void address_quote(struct slice internal, struct buf *to) ATTR_NONNULL;
+void address_unquote(struct slice external, struct buf *to) ATTR_NONNULL;
+
+/*
+ * "user+ext" -> "user", "ext" by the first octet of recipient_delimiter that
+ * occurs (as Postfix: never at the start; mailer-daemon and double-bounce are
+ * left alone; owner-list and list-request too when the delimiter is '-' and
+ * owner_request_special). False: no extension.
+ */
+struct config;
+bool address_extension(const struct config *config, struct slice local,
+    struct slice *user, struct slice *extension) ATTR_NONNULL;
+
+/* A domain name as it may stand in an address: letters, digits, ... */
+bool domain_is_valid(struct slice domain);
+
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" */
+bool domain_is_literal(struct slice domain);

@@ -1,0 +1,120 @@
+/*
+ * delivery - one attempt at some recipients of a message: what qmgr asks of an
+ * agent, and what the agent answers.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/slice.h"
+#include "lib/base/why.h"
+#include "lib/ipc/link.h"
+#include "lib/mail/envelope.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The token of an attempt: what settles without it, or twice, is refused. */
+struct attempt {
+    uint64_t id;     /* queue id */
+    uint64_t nonce;  /* random */
+    uint32_t number; /* of this message's attempts, from 1 */
+};
+
+struct delivery_recipient {
+    uint32_t index; /* of the recipient in its message */
+    struct recipient rcpt; /* rcpt.address: after resolving */
+};
+
+struct delivery {
+    struct attempt attempt;
+    struct slice transport; /* service name in master.cf */
+    struct slice nexthop;   /* "example.com", "[192.0.2.1]:25", "" */
+    struct envelope envelope; /* without its recipients */
+    struct slice header;    /* as submitted */
+    struct slice body;      /* inline; or in fd */
+    int fd;                 /* -1: inline. Read-only, from offset 0 */
+    uint64_t body_length;
+    uint32_t body_crc; /* crc32c of what fd holds; check as you read */
+    int64_t active_us; /* wall: when qmgr made it active: delays= b */
+    struct delivery_recipient *recipients;
+    size_t recipient_count;
+};
+
+enum outcome {
+    OUTCOME_SENT = 1,
+    OUTCOME_DEFERRED,
+    OUTCOME_BOUNCED,
+    OUTCOME_EXPANDED, /* settled by a transaction of the agent's own */
+};
+
+/* What became of one recipient. Texts are of fixed size: they go to disk. */
+struct rcpt_result {
+    uint32_t index;
+    enum outcome outcome;
+    char status[10];       /* "2.0.0" */
+    struct slice text;     /* for the log, mailq and notices; <= 2000 octets */
+    struct slice relay;    /* "mx.example.com[192.0.2.1]:25" or empty */
+    struct slice remote;   /* RFC 3464 Remote-MTA name, or empty */
+    struct slice diagnostic; /* the remote's reply, or empty */
+    struct slice diagnostic_type; /* "smtp", "x-unix", ... */
+    struct slice final_address; /* where it went, if not rcpt.address */
+    int64_t when_us;
+};
+
+/*
+ * The destination itself: what qmgr's feedback and back-off go by. An answer
+ * carries one.
+ */
+enum destination_state {
+    DESTINATION_OK,
+    DESTINATION_DEAD,   /* could not be reached or refused the session */
+    DESTINATION_BUSY,   /* 421 or "too many connections": less, but alive */
+};
+
+struct delivery_answer {
+    struct attempt attempt;
+    enum destination_state destination;
+    char destination_status[10];
+    struct slice destination_text; /* why it is not DESTINATION_OK */
+    uint32_t idle_sessions; /* kept open towards this destination */
+    const struct rcpt_result *results;
+    size_t count;
+};
+
+/* Takes over d->fd into the message. */
+void delivery_encode(struct delivery *d, struct msg *m) ATTR_NONNULL;
+
+/* Texts borrow from in; d->fd is taken out of in. */
+enum result delivery_decode(struct msg_in *in, struct arena *arena,
+    struct delivery *d, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+void delivery_answer_encode(const struct delivery_answer *a, struct msg *m)
+    ATTR_NONNULL;
+enum result delivery_answer_decode(struct slice in, struct arena *arena,
+    struct delivery_answer *a, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+void attempt_encode(const struct attempt *a, uint32_t tag, struct buf *to)
+    ATTR_NONNULL;
+enum result attempt_decode(struct slice value, struct attempt *a,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* One result as a group of attributes, on links and on disk. */
+void rcpt_result_encode(const struct rcpt_result *r, uint32_t tag,
+    struct buf *to) ATTR_NONNULL;
+enum result rcpt_result_decode(struct slice value, struct rcpt_result *r,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * The log line of one recipient, Postfix's words and order:
+ * QID: to=<a>, orig_to=<b>, relay=r, delay=d, delays=a/b/c/d, dsn=s,
+ * status=sent (text)
+ */
+struct delivery_times {
+    int64_t start_us;   /* the agent began; wall clock, as all here */
+    int64_t connected_us; /* session ready; 0: no connection set-up */
+    int64_t done_us;
+};
+void delivery_log(const char *tag, bool long_ids, const struct delivery *d,
+    const struct delivery_recipient *rcpt, const struct rcpt_result *r,
+    const struct delivery_times *times);

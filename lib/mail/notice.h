@@ -1,0 +1,44 @@
+/*
+ * notice - qmgr asks bounce to tell a sender what became of recipients.
+ *
+ * bounce answers by submitting a transaction that holds the notice and settles
+ * the recipients named (failure), or the notice alone (delay, success), and
+ * then NOTIFIED. Where no notice is due (null sender with nobody to tell,
+ * NOTIFY=NEVER) the transaction only settles.
+ */
+#pragma once
+
+#include "lib/mail/delivery.h"
+#include "lib/mail/envelope.h"
+
+enum notice_kind {
+    NOTICE_FAILURE,
+    NOTICE_DELAY,
+    NOTICE_SUCCESS,
+    NOTICE_VERIFY, /* sendmail -bv and -v: a delivery report */
+};
+
+struct notice_recipient {
+    uint32_t index;
+    struct recipient rcpt;
+    struct rcpt_result result;
+};
+
+struct notice {
+    enum notice_kind kind;
+    struct attempt attempt; /* NOTICE_FAILURE: settles under this token */
+    struct envelope envelope; /* without its recipients */
+    struct slice header;
+    struct slice body; /* inline; or in fd */
+    int fd;            /* -1: inline. Read-only, from offset 0 */
+    uint64_t body_length;
+    uint32_t body_crc;
+    int64_t will_retry_until_us; /* NOTICE_DELAY */
+    struct notice_recipient *recipients;
+    size_t recipient_count;
+};
+
+/* Takes over n->fd into the message. */
+void notice_encode(struct notice *n, struct msg *m) ATTR_NONNULL;
+enum result notice_decode(struct msg_in *in, struct arena *arena,
+    struct notice *n, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
