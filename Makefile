@@ -1,0 +1,126 @@
+# make                all daemons and commands, optimised and hardened
+# make install        into $(DESTDIR)$(PREFIX): sbin/, libexec/postern/, share/
+# make demo           a private instance that delivers two messages; demo-stop
+# make check          lint, unit, system and crash tests, fuzz corpora
+# make MODE=san ...   the same tree under ASan and UBSan; MODE=tsan: TSan
+# make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS
+# make deps           install what is missing of Debian's packages (as root)
+MODE   ?= release
+BUILD  ?= build
+OUT    := $(BUILD)/$(MODE)
+PREFIX ?= /usr/local
+ARCH   := $(shell uname -m)
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla \
+        -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef \
+        -Wswitch-enum -Wframe-larger-than=4096 -Wno-missing-field-initializers
+HARD := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE \
+        -fstack-clash-protection $(if $(filter x86_64,$(ARCH)),-fcf-protection=branch)
+
+FLAGS.release := -O2 $(HARD)
+FLAGS.san     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+                 -fno-sanitize-recover=all -DPOSTERN_TEST_HOOKS
+FLAGS.tsan    := -O1 -fno-omit-frame-pointer -fsanitize=thread -DPOSTERN_TEST_HOOKS
+FLAGS.test    := -O1 $(HARD) -DPOSTERN_TEST_HOOKS
+cpp := -I. -D_GNU_SOURCE -MMD -MP
+cc  := -std=gnu17 -g $(WARN) $(FLAGS.$(MODE)) $(if $(CI),-Werror) -pthread
+ld  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+
+# Which daemon needs which library besides libpostern's.
+libs.lib    := -ldb
+libs.lookup := -lunbound
+
+daemons := master smtpd qmgr smtp local bounce lookup
+commands := $(notdir $(patsubst %/main.c,%,$(wildcard cmd/*/main.c)))
+
+lib.src := $(wildcard lib/*/*.c lib/*/*.S)
+lib.obj := $(patsubst %,$(OUT)/%.o,$(basename $(lib.src)))
+lib.a   := $(OUT)/libpostern.a
+
+# A daemon or command is an archive of all but main.c, so that tests link it too.
+parts.src = $(filter-out $(1)/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+parts.a   = $(if $(call parts.src,$(1)),$(OUT)/$(1).a)
+
+daemon.bin  := $(foreach d,$(daemons),$(if $(wildcard $(d)/main.c),$(OUT)/libexec/postern/$(d)))
+command.bin := $(commands:%=$(OUT)/sbin/%)
+all.a       := $(foreach d,$(daemons),$(call parts.a,$(d))) \
+               $(foreach c,$(commands),$(call parts.a,cmd/$(c)))
+
+test.src := $(wildcard tests/unit/*_test.c tests/crash/*_test.c)
+test.bin := $(test.src:%.c=$(OUT)/%)
+fuzz.src := $(wildcard tests/fuzz/*_fuzz.c)
+replay.bin := $(fuzz.src:tests/fuzz/%_fuzz.c=$(OUT)/tests/replay/%)
+
+# Other names of commands: made as links beside them.
+links.sendmail := mailq newaliases
+links.postmap  := postalias
+
+.PHONY: all install demo demo-stop check check-unit check-system check-crash \
+        check-fuzz check-clients fuzz lint format deps clean
+.SECONDARY:
+
+all: $(daemon.bin) $(command.bin) $(OUT)/.links
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
+
+$(lib.a): $(lib.obj)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+define archive
+$(OUT)/$(1).a: $$(patsubst %.c,$(OUT)/%.o,$$(call parts.src,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach d,$(daemons),$(eval $(call archive,$(d))))
+$(foreach c,$(commands),$(eval $(call archive,cmd/$(c))))
+
+define program
+$(1): $(OUT)/$(2)/main.o $(call parts.a,$(2)) $(lib.a)
+	@mkdir -p $$(@D)
+	$$(CC) $$(cc) $$(CFLAGS) $$(ld) $$(LDFLAGS) -o $$@ $$^ $(libs.$(notdir $(2))) $(libs.lib) $$(LDLIBS)
+endef
+$(foreach d,$(daemons),$(eval $(call program,$(OUT)/libexec/postern/$(d),$(d))))
+$(foreach c,$(commands),$(eval $(call program,$(OUT)/sbin/$(c),cmd/$(c))))
+
+$(OUT)/.links: $(command.bin)
+	@$(foreach c,$(commands),$(foreach l,$(links.$(c)),ln -sf $(c) $(OUT)/sbin/$(l);))
+	@touch $@
+
+$(test.bin): $(OUT)/%: $(OUT)/%.o $(all.a) $(lib.a)
+	@mkdir -p $(@D)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $< -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
+	    -lcmocka -lunbound $(libs.lib) $(LDLIBS)
+
+# A fuzz target with a main() that feeds it each file of its corpus: any compiler.
+$(replay.bin): $(OUT)/tests/replay/%: $(OUT)/tests/fuzz/%_fuzz.o $(OUT)/tests/fuzz/replay.o $(all.a) $(lib.a)
+	@mkdir -p $(@D)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
+	    -lunbound $(libs.lib) $(LDLIBS)
+
+-include tests/tests.mk
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/postern
+	install -m 755 $(daemon.bin) $(DESTDIR)$(PREFIX)/libexec/postern/
+	install -m 755 $(command.bin) $(DESTDIR)$(PREFIX)/sbin/
+	$(foreach c,$(commands),$(foreach l,$(links.$(c)),ln -sf $(c) $(DESTDIR)$(PREFIX)/sbin/$(l);))
+	install -d $(DESTDIR)$(PREFIX)/share/postern/conf $(DESTDIR)$(PREFIX)/share/doc/postern
+	install -m 644 $(wildcard conf/*) $(DESTDIR)$(PREFIX)/share/postern/conf/
+	$(foreach n,1 5 8,install -d $(DESTDIR)$(PREFIX)/share/man/man$(n); \
+	    $(if $(wildcard docs/*.$(n)),install -m 644 $(wildcard docs/*.$(n)) $(DESTDIR)$(PREFIX)/share/man/man$(n)/;))
+
+format:
+	clang-format -i $$(git ls-files '*.[ch]')
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
