@@ -16,6 +16,7 @@
 #pragma once
 
 #include "lib/base/attr.h"
+#include "lib/base/list.h"
 #include "lib/base/why.h"
 #include "lib/config/config.h"
 #include "lib/io/stream.h"
@@ -25,14 +26,7 @@
 #include <stdint.h>
 
 struct sock_addr;
-
-/* A socket that one service of master.cf listens on. */
-struct listener {
-    int fd;
-    const struct service *service; /* of the newest snapshot */
-    struct config_set *set;        /* holds it */
-    void *context;                 /* of lib/daemon */
-};
+struct peer;
 
 struct daemon_options {
     enum role role;
@@ -45,11 +39,19 @@ struct daemon_options {
     void (*peer_gone)(struct peer *p);
     /*
      * Serve one connection, on a fiber of its own; the slot of maxproc is
-     * taken before the accept and given back when this returns. Owns fd.
+     * taken before the accept and given back when this returns. Owns fd; set
+     * is held until this returns. public is NULL for a socket of master.cf
+     * itself, else the name of one that every instance has, whose service is
+     * the nearest in master.cf:
+     *     "public/qmgr"    qmgr: postqueue and its like; service qmgr
+     *     "public/pickup"  smtpd: DROP; service pickup
+     *     "public/smtp"    smtpd: sendmail -bs; the first smtpd listener
+     * service is NULL when master.cf has no such line.
      * NULL: this daemon has no listeners.
      */
     void (*serve)(int fd, const struct sock_addr *client,
-        const struct service *service, struct config_set *set);
+        const struct service *service, struct config_set *set,
+        const char *public);
     /*
      * Drain: no new work comes, finish what is under way until the deadline.
      * Waits. May be NULL.
@@ -92,10 +94,14 @@ struct peer *daemon_peer(enum role role, uint64_t hash);
 /* All peers of a role: list of struct peer by node. */
 struct list *daemon_peers(enum role role);
 
+/* Wait until a process of that role is linked; LINK_OK when one is. Waits. */
+enum link_status daemon_wait_peer(enum role role, int64_t deadline)
+    ATTR_MUST_USE;
+
 /*
  * Ask any process of that role; when none is up, or the one asked dies before
  * it answers and again is true, wait for another until the deadline. m is
- * emptied. Waits.
+ * emptied; it carries no descriptors. Waits.
  */
 enum link_status daemon_call(enum role role, struct msg *m, bool again,
     int64_t deadline, struct msg_in **answer) ATTR_NONNULL ATTR_MUST_USE;

@@ -21,8 +21,12 @@
 
 struct link;
 
-/* A message being built. Descriptors put into it are owned by it. */
-enum { MSG_FDS_MAX = 2 };
+/*
+ * A message being built. Descriptors put into it are owned by it. body may
+ * grow to what the message's rule allows: ask buf_failed() before sending what
+ * a peer may have made large; a failed message is not sent, and ends the link.
+ */
+enum { MSG_FDS_MAX = 3 };
 struct msg {
     enum message type;
     struct buf body; /* attributes: use tlv_put() */
@@ -47,8 +51,8 @@ int msg_in_take_fd(struct msg_in *m, unsigned index) ATTR_NONNULL;
 /* A request from the peer, waiting for our answer. */
 struct request {
     struct link *link; /* NULL once the link is gone: the answer is dropped */
-    struct msg_in *in;
-    void *context; /* of the link */
+    struct msg_in *in; /* ours; freed when the request is ended */
+    void *context;     /* of the link; NULL once the link is gone */
 };
 
 /*
@@ -80,16 +84,35 @@ struct link_options {
      * false to drop the link.
      */
     bool (*may)(void *context, enum message type);
+    /*
+     * Octets of requests not yet ended at which reading pauses until some are:
+     * for those who are handed much and ask nothing of the peer in order to
+     * serve it. 0: no pause; the link is dropped at LINK_HELD_MAX.
+     */
+    size_t pause_at;
+};
+
+enum {
+    LINK_REQUESTS_MAX = 1000000,         /* of a peer, not yet ended */
+    LINK_FIBERS_MAX = 20000,             /* the others wait for their turn */
+    LINK_HELD_MAX = 1024 * 1024 * 1024,  /* octets of such requests */
+    LINK_BACKLOG_MAX = 64 * 1024 * 1024, /* octets not taken by the peer */
+    LINK_ROOM = 1024 * 1024,             /* below it is room for items */
 };
 
 /*
  * Takes over fd. The link starts reading on a fiber of its own. Freed by
- * link_close() or, after on_gone, by itself.
+ * link_close() or, after on_gone, by itself. NULL, and fd closed, only when
+ * there is no memory or descriptor to spare.
  */
 struct link *link_open(int fd, const struct link_options *options)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* Sends what is pending if the socket takes it, then ends the link. */
+/*
+ * Sends what is pending if the socket takes it, then ends the link: calls under
+ * way get LINK_GONE, those of link_ask() NULL before this returns; on_gone is
+ * not called. NULL is welcome.
+ */
 void link_close(struct link *l);
 
 enum role link_peer(const struct link *l) ATTR_NONNULL;
@@ -114,9 +137,11 @@ enum link_status link_call(struct link *l, struct msg *m, int64_t deadline,
     struct msg_in **answer) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
- * Send m and have done(answer, context) called when the answer is there, on
- * the link's reading fiber (it must not wait; it owns answer), or with NULL
- * when the link is gone. For those who dispatch thousands without a fiber each.
+ * Send m (emptied) and have done(answer, context) called when the answer is
+ * there, on the link's reading fiber (it must not wait; it owns answer), or
+ * with NULL when the link is gone. For those who dispatch thousands without a
+ * fiber each. For KIND_STREAM done is called for each item, and last for the
+ * answer.
  */
 typedef void (*link_done_fn)(struct msg_in *answer, void *context);
 void link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
@@ -125,6 +150,7 @@ void link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
 /* Send a KIND_ONE_WAY message. */
 void link_send(struct link *l, struct msg *m) ATTR_NONNULL;
 
+/* The answer, which is emptied; r is gone afterwards. */
 void request_reply(struct request *r, struct msg *answer) ATTR_NONNULL;
 void request_item(struct request *r, struct msg *item) ATTR_NONNULL;
 void request_drop(struct request *r) ATTR_NONNULL;
@@ -137,7 +163,7 @@ enum link_status request_wait_room(struct request *r, int64_t deadline)
  * For commands and workers: no scheduler, one request at a time, blocking.
  * wire_recv() drops nothing: a malformed frame is RESULT_PERMFAIL.
  */
-enum result wire_send(int fd, struct msg *m, uint32_t number,
-    int64_t deadline, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum result wire_send(int fd, struct msg *m, uint32_t number, int64_t deadline,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 enum result wire_recv(int fd, int64_t deadline, struct msg_in **in,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;

@@ -60,14 +60,11 @@ enum {
     MESSAGE_ENVELOPE = 32 * 1024 * 1024, /* envelope, header, inline body */
 };
 
-/*
- * clang-format off
- *
- * name, from, to, kind, answer, most octets, most descriptors
- */
+/* name, from, to, kind, answer, most octets, most descriptors */
+/* clang-format off */
 #define MESSAGES(X)                                                            \
     /* master and its children: lib/daemon */                                  \
-    X(CONFIGURE, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 2)      \
+    X(CONFIGURE, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 3)      \
     X(CONFIGURED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)            \
     X(LINK, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)                 \
     X(LISTEN, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)               \
@@ -76,7 +73,7 @@ enum {
     X(DRAIN, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, DRAINED, MESSAGE_SMALL, 0)             \
     X(DRAINED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
     X(WAKE, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
-    X(REOPEN_LOG, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)           \
+    X(REOPEN_LOG, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)           \
     /* into the queue: lib/mail/submission */                                  \
     X(LEASE, FROM_SUBMITTERS, FROM_QMGR, KIND_REQUEST, LEASED, MESSAGE_SMALL, 0)             \
     X(LEASED, FROM_QMGR, FROM_SUBMITTERS, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
@@ -138,22 +135,22 @@ const char *role_name(enum role role); /* "smtpd" */
  * number, t text or octets, g a group of attributes, * may occur again.
  */
 enum attr {
-    ATTR_RESULT = 1,   /* n enum result */
-    ATTR_STATUS = 2,   /* t RFC 3463 status code */
-    ATTR_TEXT = 3,     /* t one line for people */
-    ATTR_ID = 4,       /* n queue id */
-    ATTR_COUNT = 5,    /* n */
-    ATTR_ENVELOPE = 6, /* g lib/mail/envelope */
-    ATTR_HEADER = 7,   /* t message header, CRLF line ends, no empty line */
-    ATTR_BODY = 8,     /* t message body, inline */
-    ATTR_BLOB = 9,     /* n number of a blob that qmgr lent */
-    ATTR_LENGTH = 10,  /* n octets */
-    ATTR_CRC = 11,     /* n crc32c */
-    ATTR_TOKEN = 12,   /* g lib/mail/delivery: one attempt */
-    ATTR_SETTLE = 13,  /* g* what a transaction settles besides */
-    ATTR_RCPT_INDEX = 14, /* n* index of a recipient in its message */
-    ATTR_TRANSPORT = 15,  /* t service name in master.cf */
-    ATTR_NEXTHOP = 16,    /* t */
+    ATTR_RESULT = 1,       /* n enum result */
+    ATTR_STATUS = 2,       /* t RFC 3463 status code */
+    ATTR_TEXT = 3,         /* t one line for people */
+    ATTR_ID = 4,           /* n queue id */
+    ATTR_COUNT = 5,        /* n */
+    ATTR_ENVELOPE = 6,     /* g lib/mail/envelope */
+    ATTR_HEADER = 7,       /* t message header, CRLF line ends, no empty line */
+    ATTR_BODY = 8,         /* t message body, inline */
+    ATTR_BLOB = 9,         /* n number of a blob that qmgr lent */
+    ATTR_LENGTH = 10,      /* n octets */
+    ATTR_CRC = 11,         /* n crc32c */
+    ATTR_TOKEN = 12,       /* g lib/mail/delivery: one attempt */
+    ATTR_SETTLE = 13,      /* g* what a transaction settles besides */
+    ATTR_RCPT_INDEX = 14,  /* n* index of a recipient in its message */
+    ATTR_TRANSPORT = 15,   /* t service name in master.cf */
+    ATTR_NEXTHOP = 16,     /* t */
     ATTR_RCPT_RESULT = 17, /* g* lib/mail/delivery: what became of one */
     ATTR_KIND = 18,        /* n */
     ATTR_ADDRESS = 19,     /* t */
@@ -177,6 +174,7 @@ enum attr {
     ATTR_EXPECTS = 37,     /* n */
     ATTR_RELAY = 38,       /* t */
     ATTR_UID = 39,         /* n */
+    ATTR_SLOT = 40,        /* n place in the table of lib/daemon/slots */
     /* Messages of one daemon's own may use tags from here on. */
     ATTR_PRIVATE = 64,
 };
