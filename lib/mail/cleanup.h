@@ -23,10 +23,10 @@ struct cleanup;
  */
 struct cleanup_options {
     struct config_set *set;
-    const char *service;      /* cleanup_service_name of the submitter */
-    bool own_client;          /* local_header_rewrite_clients matched, sendmail,
+    const char *service; /* cleanup_service_name of the submitter */
+    bool own_client;     /* local_header_rewrite_clients matched, sendmail,
                                  bounces, forwards: add missing headers */
-    bool resent;              /* sendmail -t with Resent- fields */
+    bool resent;         /* sendmail -t with Resent- fields */
     const struct settlement *settles; /* may be NULL */
 };
 

@@ -3,8 +3,8 @@
  * a descriptor that is verified while it is read.
  *
  * Content is stored with CRLF line ends, dots not stuffed, exactly as long as
- * envelope.size says: header, CRLF, body. (A message without a body has no
- * empty line if body is empty.)
+ * envelope.size says: header, CRLF, body. The empty line is always there, also
+ * above an empty body.
  */
 #pragma once
 
@@ -38,9 +38,9 @@ void content_rewind(struct content *c) ATTR_NONNULL;
  * the end: an agent must not complete a delivery before it has seen the end).
  * Reads block for the page cache only.
  */
-enum result content_next(struct content *c, char *scratch,
-    struct slice *piece, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum result content_next(struct content *c, char *scratch, struct slice *piece,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* A named header field's value, unfolded view: first one; false if none. */
-bool content_header(struct slice header, const char *name,
-    struct slice *value) ATTR_NONNULL;
+bool content_header(struct slice header, const char *name, struct slice *value)
+    ATTR_NONNULL;

@@ -22,18 +22,18 @@ struct attempt {
 };
 
 struct delivery_recipient {
-    uint32_t index; /* of the recipient in its message */
+    uint32_t index;        /* of the recipient in its message */
     struct recipient rcpt; /* rcpt.address: after resolving */
 };
 
 struct delivery {
     struct attempt attempt;
-    struct slice transport; /* service name in master.cf */
-    struct slice nexthop;   /* "example.com", "[192.0.2.1]:25", "" */
+    struct slice transport;   /* service name in master.cf */
+    struct slice nexthop;     /* "example.com", "[192.0.2.1]:25", "" */
     struct envelope envelope; /* without its recipients */
-    struct slice header;    /* as submitted */
-    struct slice body;      /* inline; or in fd */
-    int fd;                 /* -1: inline. Read-only, from offset 0 */
+    struct slice header;      /* as submitted */
+    struct slice body;        /* inline; or in fd */
+    int fd;                   /* -1: inline. Read-only, from offset 0 */
     uint64_t body_length;
     uint32_t body_crc; /* crc32c of what fd holds; check as you read */
     int64_t active_us; /* wall: when qmgr made it active: delays= b */
@@ -52,13 +52,13 @@ enum outcome {
 struct rcpt_result {
     uint32_t index;
     enum outcome outcome;
-    char status[10];       /* "2.0.0" */
-    struct slice text;     /* for the log, mailq and notices; <= 2000 octets */
-    struct slice relay;    /* "mx.example.com[192.0.2.1]:25" or empty */
-    struct slice remote;   /* RFC 3464 Remote-MTA name, or empty */
-    struct slice diagnostic; /* the remote's reply, or empty */
+    char status[10];     /* "2.0.0" */
+    struct slice text;   /* for the log, mailq and notices; <= 2000 octets */
+    struct slice relay;  /* "mx.example.com[192.0.2.1]:25" or empty */
+    struct slice remote; /* RFC 3464 Remote-MTA name, or empty */
+    struct slice diagnostic;      /* the remote's reply, or empty */
     struct slice diagnostic_type; /* "smtp", "x-unix", ... */
-    struct slice final_address; /* where it went, if not rcpt.address */
+    struct slice final_address;   /* where it went, if not rcpt.address */
     int64_t when_us;
 };
 
@@ -68,8 +68,8 @@ struct rcpt_result {
  */
 enum destination_state {
     DESTINATION_OK,
-    DESTINATION_DEAD,   /* could not be reached or refused the session */
-    DESTINATION_BUSY,   /* 421 or "too many connections": less, but alive */
+    DESTINATION_DEAD, /* could not be reached or refused the session */
+    DESTINATION_BUSY, /* 421 or "too many connections": less, but alive */
 };
 
 struct delivery_answer {
@@ -77,7 +77,7 @@ struct delivery_answer {
     enum destination_state destination;
     char destination_status[10];
     struct slice destination_text; /* why it is not DESTINATION_OK */
-    uint32_t idle_sessions; /* kept open towards this destination */
+    uint32_t idle_sessions;        /* kept open towards this destination */
     const struct rcpt_result *results;
     size_t count;
 };
@@ -111,7 +111,7 @@ enum result rcpt_result_decode(struct slice value, struct rcpt_result *r,
  * status=sent (text)
  */
 struct delivery_times {
-    int64_t start_us;   /* the agent began; wall clock, as all here */
+    int64_t start_us;     /* the agent began; wall clock, as all here */
     int64_t connected_us; /* session ready; 0: no connection set-up */
     int64_t done_us;
 };

@@ -30,16 +30,16 @@ enum dsn_notify {
 enum dsn_ret { RET_UNSET, RET_FULL, RET_HDRS };
 
 enum envelope_flag {
-    ENVELOPE_HOLD = 1 << 0,        /* enters the queue on hold */
-    ENVELOPE_8BIT = 1 << 1,        /* BODY=8BITMIME, or 8-bit octets seen */
-    ENVELOPE_UTF8 = 1 << 2,        /* SMTPUTF8 asked for */
-    ENVELOPE_LOCAL = 1 << 3,       /* from sendmail(1), not over the network */
-    ENVELOPE_INTERNAL = 1 << 4,    /* made by us: bounces, forwards */
-    ENVELOPE_NO_MAPPING = 1 << 5,  /* receive_override_options */
+    ENVELOPE_HOLD = 1 << 0,       /* enters the queue on hold */
+    ENVELOPE_8BIT = 1 << 1,       /* BODY=8BITMIME, or 8-bit octets seen */
+    ENVELOPE_UTF8 = 1 << 2,       /* SMTPUTF8 asked for */
+    ENVELOPE_LOCAL = 1 << 3,      /* from sendmail(1), not over the network */
+    ENVELOPE_INTERNAL = 1 << 4,   /* made by us: bounces, forwards */
+    ENVELOPE_NO_MAPPING = 1 << 5, /* receive_override_options */
     ENVELOPE_NO_MILTERS = 1 << 6,
     ENVELOPE_NO_CHECKS = 1 << 7,
-    ENVELOPE_TRACE = 1 << 8,       /* sendmail -v: report every delivery */
-    ENVELOPE_VERIFY = 1 << 9,      /* sendmail -bv: probe, do not deliver */
+    ENVELOPE_TRACE = 1 << 8,  /* sendmail -v: report every delivery */
+    ENVELOPE_VERIFY = 1 << 9, /* sendmail -bv: probe, do not deliver */
     ENVELOPE_NO_BOUNCE_CONTENT = 1 << 10,
 };
 
@@ -60,16 +60,16 @@ struct envelope {
     struct slice sender_name; /* full name, sendmail -F */
     struct slice envid;       /* DSN ENVID, decoded */
     enum dsn_ret ret;
-    struct slice filter;       /* content filter "transport:nexthop" */
-    struct slice message_id;   /* "<...>" for log and notices */
-    struct slice client_name;  /* for XFORWARD, pipe(8) macros, filters */
+    struct slice filter;      /* content filter "transport:nexthop" */
+    struct slice message_id;  /* "<...>" for log and notices */
+    struct slice client_name; /* for XFORWARD, pipe(8) macros, filters */
     struct slice client_addr;
     struct slice client_port;
     struct slice helo;
-    struct slice protocol;   /* "SMTP", "ESMTP" */
+    struct slice protocol; /* "SMTP", "ESMTP" */
     struct slice sasl_user;
-    struct slice drop_file;  /* name in maildrop/: accepted once only */
-    struct slice rewrite;    /* "local" or "remote" header rewriting */
+    struct slice drop_file; /* name in maildrop/: accepted once only */
+    struct slice rewrite;   /* "local" or "remote" header rewriting */
     struct recipient *recipients;
     size_t recipient_count;
     size_t recipient_room; /* of the array, see envelope_add_recipient() */
@@ -83,6 +83,16 @@ enum result envelope_add_recipient(struct envelope *env, struct arena *arena,
     const struct recipient *r, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 void envelope_encode(const struct envelope *env, struct buf *to) ATTR_NONNULL;
+
+/* One attribute, without the recipients: what agents and bounce are told. */
+void envelope_put(const struct envelope *env, uint32_t tag, struct buf *to)
+    ATTR_NONNULL;
+
+/* One recipient as one attribute, and back; the texts borrow from value. */
+void recipient_put(const struct recipient *r, uint32_t tag, struct buf *to)
+    ATTR_NONNULL;
+bool recipient_take(struct slice value, struct recipient *r)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * The texts borrow from in, the array of recipients is in arena. A malformed or

@@ -26,7 +26,7 @@ struct notice_recipient {
 
 struct notice {
     enum notice_kind kind;
-    struct attempt attempt; /* NOTICE_FAILURE: settles under this token */
+    struct attempt attempt;   /* NOTICE_FAILURE: settles under this token */
     struct envelope envelope; /* without its recipients */
     struct slice header;
     struct slice body; /* inline; or in fd */

@@ -17,12 +17,11 @@
 
 enum { QUEUE_ID_SIZE = 24 }; /* of the text, NUL included */
 
-const char *queue_id_text(uint64_t id, bool long_form,
-    char text[QUEUE_ID_SIZE]) ATTR_NONNULL;
+const char *queue_id_text(uint64_t id, bool long_form, char text[QUEUE_ID_SIZE])
+    ATTR_NONNULL;
 
 /* Either form. False when text is none. */
-bool queue_id_parse(struct slice text, uint64_t *id)
-    ATTR_NONNULL ATTR_MUST_USE;
+bool queue_id_parse(struct slice text, uint64_t *id) ATTR_NONNULL ATTR_MUST_USE;
 
 /* The time that is part of id, in microseconds since 1970. */
 int64_t queue_id_time_us(uint64_t id);

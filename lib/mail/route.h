@@ -25,7 +25,7 @@ enum { ROUTE_TEXT_MAX = 1024 };
 
 struct route {
     enum address_class class;
-    char transport[256];          /* service name; "error", "retry", "discard" too */
+    char transport[256]; /* service name; "error", "retry", "discard" too */
     char nexthop[ROUTE_TEXT_MAX]; /* of error: the text, with status in front */
     char address[ROUTE_TEXT_MAX]; /* recipient, perhaps changed */
 };
@@ -46,5 +46,5 @@ enum result route_ask_decode(struct slice in, struct slice *sender,
     struct slice *recipient, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 void route_encode(enum result res, const struct route *route,
     const struct why *why, struct msg *m) ATTR_NONNULL;
-enum result route_decode(struct slice in, struct route *route,
-    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum result route_decode(struct slice in, struct route *route, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;

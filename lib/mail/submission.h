@@ -48,8 +48,8 @@ struct submission {
  * The next id of this process's lease; asks qmgr for another lease when it runs
  * out. Waits.
  */
-enum result submission_next_id(int64_t deadline, uint64_t *id,
-    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum result submission_next_id(int64_t deadline, uint64_t *id, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /* Borrow a file for a body. Waits. */
 enum result submission_borrow_blob(uint64_t id, int64_t deadline,
@@ -66,6 +66,17 @@ void submission_return_blob(struct blob *blob) ATTR_NONNULL;
  */
 enum result submission_send(struct submission *s, int64_t deadline,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* What qmgr answers: LEASED, BLOB and SUBMITTED. why: unless RESULT_OK. */
+struct queue_answer {
+    enum result result;
+    uint64_t id;    /* LEASED: the first */
+    uint64_t count; /* LEASED: how many */
+    uint64_t blob;  /* BLOB: its number; the descriptor travels beside */
+    struct why why;
+};
+void queue_answer_encode(enum message type, const struct queue_answer *a,
+    struct msg *m) ATTR_NONNULL;
 
 /* qmgr's end: decodes the body of a SUBMIT. Texts borrow from in. */
 enum result submission_decode(struct slice in, struct arena *arena,

@@ -1,0 +1,89 @@
+#include "lib/mail/content.h"
+
+#include "lib/base/crc32c.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum content_step { STEP_HEADER, STEP_SEPARATOR, STEP_BODY };
+
+void
+content_rewind(struct content *c)
+{
+    c->at = 0;
+    c->crc_so_far = 0;
+    c->step = STEP_HEADER;
+}
+
+static enum result
+read_piece(struct content *c, char *scratch, struct slice *piece,
+    struct why *why)
+{
+    uint64_t left = c->length - c->at;
+    size_t want = left < CONTENT_PIECE ? (size_t)left : CONTENT_PIECE;
+    ssize_t n;
+
+    do
+        n = pread(c->fd, scratch, want, (off_t)c->at);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return why_errno(why, "read message content");
+    if (n == 0)
+        return why_temp(why, "4.3.0", "message content is cut short");
+    c->crc_so_far = crc32c(c->crc_so_far, scratch, (size_t)n);
+    c->at += (uint64_t)n;
+    /* Its lender's descriptor stayed writable: believe it only now. */
+    if (c->at == c->length && c->crc_so_far != c->crc)
+        return why_temp(why, "4.3.0", "message content has a wrong checksum");
+    *piece = (struct slice){ scratch, (size_t)n };
+    return RESULT_OK;
+}
+
+enum result
+content_next(struct content *c, char *scratch, struct slice *piece,
+    struct why *why)
+{
+    if (c->step == STEP_HEADER) {
+        c->step = STEP_SEPARATOR;
+        if (c->header.len > 0) {
+            *piece = c->header;
+            return RESULT_OK;
+        }
+    }
+    if (c->step == STEP_SEPARATOR) {
+        c->step = STEP_BODY;
+        *piece = SLICE_LIT("\r\n");
+        return RESULT_OK;
+    }
+    if (c->fd >= 0 && c->at < c->length)
+        return read_piece(c, scratch, piece, why);
+    if (c->fd < 0 && c->at < c->body.len) {
+        *piece = slice_skip(c->body, c->at);
+        c->at = c->body.len;
+        return RESULT_OK;
+    }
+    *piece = (struct slice){ "", 0 };
+    return RESULT_OK;
+}
+
+bool
+content_header(struct slice header, const char *name, struct slice *value)
+{
+    struct slice want = slice_of(name), line;
+    const char *start;
+
+    while (slice_line(&header, &line)) {
+        if (!slice_starts_nocase(line, want) || line.len <= want.len ||
+            line.ptr[want.len] != ':')
+            continue;
+        start = line.ptr + want.len + 1;
+        /* Continuation lines belong to the value. */
+        while (
+            header.len > 0 && (header.ptr[0] == ' ' || header.ptr[0] == '\t'))
+            (void)slice_line(&header, &line);
+        *value = slice_trim(
+            (struct slice){ start, (size_t)(line.ptr + line.len - start) });
+        return true;
+    }
+    return false;
+}
