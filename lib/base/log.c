@@ -1,7 +1,9 @@
 #include "lib/base/log.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* The process's log: set up by main() before there are threads or fibers. */
@@ -79,11 +81,14 @@ make_printable(char *text, size_t len)
 static void
 write_to_stderr(const char *tag, struct slice line)
 {
-    char out[LOG_TEXT_MAX + 200];
-    int n = snprintf(out, sizeof(out), "%s: " SLICE_FMT "\n", tag,
-        SLICE_ARG(line));
+    struct iovec iov[] = {
+        { (void *)(uintptr_t)tag, strlen(tag) },
+        { (void *)(uintptr_t)": ", 2 },
+        { (void *)(uintptr_t)line.ptr, line.len },
+        { (void *)(uintptr_t)"\n", 1 },
+    };
 
-    if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
+    if (writev(STDERR_FILENO, iov, sizeof(iov) / sizeof(iov[0])) < 0)
         return; /* nowhere left to say so */
 }
 

@@ -26,6 +26,7 @@ enum role {
     ROLE_BOUNCE,
     ROLE_LOOKUP,
     ROLE_COMMAND, /* a user's command at a socket below public/ */
+    ROLE_WORKER,  /* local's process that acts as one user */
     ROLE_COUNT,
 };
 
@@ -38,6 +39,8 @@ enum {
     FROM_BOUNCE = ROLE_BIT(ROLE_BOUNCE),
     FROM_LOOKUP = ROLE_BIT(ROLE_LOOKUP),
     FROM_COMMAND = ROLE_BIT(ROLE_COMMAND),
+    FROM_LOCAL = ROLE_BIT(ROLE_LOCAL),
+    FROM_WORKER = ROLE_BIT(ROLE_WORKER),
     /* those who hand messages to qmgr */
     FROM_SUBMITTERS = ROLE_BIT(ROLE_SMTPD) | ROLE_BIT(ROLE_LOCAL) |
         ROLE_BIT(ROLE_BOUNCE),
@@ -98,6 +101,9 @@ enum {
     X(HOST_ANSWER, FROM_LOOKUP, FROM_DAEMONS, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)           \
     X(CLIENT_ASK, FROM_DAEMONS, FROM_LOOKUP, KIND_REQUEST, CLIENT_ANSWER, MESSAGE_SMALL, 0)  \
     X(CLIENT_ANSWER, FROM_LOOKUP, FROM_DAEMONS, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)         \
+    /* local's brain and its workers: local/mailbox */                         \
+    X(STORE, FROM_LOCAL, FROM_WORKER, KIND_REQUEST, STORED, MESSAGE_ENVELOPE, 1)             \
+    X(STORED, FROM_WORKER, FROM_LOCAL, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                  \
     /* commands at public/: cmd/, qmgr/console, smtpd/pickup */                \
     X(QUEUE_LIST, FROM_COMMAND, FROM_QMGR, KIND_STREAM, QUEUE_DONE, MESSAGE_SMALL, 0)        \
     X(QUEUE_ITEM, FROM_QMGR, FROM_COMMAND, KIND_ITEM, NONE, MESSAGE_ENVELOPE, 0)             \
