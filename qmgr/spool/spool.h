@@ -4,13 +4,14 @@
  *
  * The spool knows records, not mail: what a message needs (envelope, header,
  * inline body; settled recipients; a message's end) is octets with a type and a
- * queue id. qmgr/spool/FORMAT.md (in docs/) has the format octet by octet, with
- * what recovery does on each kind of damage.
+ * queue id. docs/SPOOL-FORMAT.md has the format octet by octet, with what
+ * recovery does on each kind of damage.
  *
- * Two kinds of callers. The loop thread builds transactions and hands them to
- * the committer through a channel; the committer thread calls spool_commit()
- * with all that have gathered. Tests and the simulator call spool_commit() on
- * their only thread: nothing in here knows of threads.
+ * Three kinds of callers, named at each function. The loop thread builds
+ * transactions and hands them to the committer through a channel; the committer
+ * thread calls spool_commit() with all that have gathered, and cleans between
+ * batches; I/O threads read back and handle blobs. Tests and the simulator do
+ * all of it on their only thread.
  */
 #pragma once
 
@@ -35,68 +36,90 @@ enum record_type {
                            the newest state of the message's recipients */
     RECORD_REMOVE = 3,  /* the message is done: nothing of it is live */
     RECORD_HOLD = 4,    /* hold or release */
-    RECORD_META = 5,    /* spool-wide: id high-water mark, epoch */
+    RECORD_META = 5,    /* spool-wide: id high-water mark */
     RECORD_CONTENT = 6, /* header and inline body, parted from the envelope by
-                           the cleaner */
+                           the cleaner, which alone writes these */
     RECORD_REPLACE = 7, /* the envelope anew (requeue, alias expansion) */
 };
 
-/* Where a record is. Valid until the cleaner says that it moved. */
+/*
+ * Where a record is: good until the cleaner says that it moved, and never after
+ * a restart. segment 0 means nowhere.
+ */
 struct spool_place {
-    uint32_t segment; /* slot of the segment's file */
+    uint32_t segment; /* opaque: slot and use of the segment's file */
     uint32_t offset;  /* in units of 8 octets */
-    uint32_t length;  /* octets of the payload */
+    uint32_t length;  /* octets of the whole record on disk */
 };
 
-/* One record of a transaction. payload is borrowed until completion. */
+enum { SPOOL_BRIEF_MAX = 1024 };
+
+/* One record of a transaction. Octets are borrowed until completion. */
 struct spool_record {
     enum record_type type;
-    uint64_t id;          /* queue id; 0 for RECORD_META */
+    uint64_t id;          /* queue id; 0 for RECORD_META only */
+    struct slice brief;   /* optional, at most SPOOL_BRIEF_MAX octets: what the
+                             index needs at the start; repeated in the index
+                             block, so that head need not be read for it */
     struct slice head;    /* payload, part one: attributes */
     struct slice content; /* payload, part two: header and inline body */
-    struct spool_place place; /* out: where it was written */
-};
-
-/* A blob that becomes part of the message with the transaction. */
-struct spool_blob {
-    uint64_t number; /* 0: none */
-    int fd;
-    uint64_t length;
-    uint32_t crc;
+    uint64_t blob;        /* RECORD_MESSAGE: from spool_blob_keep(), or 0 */
+    struct spool_place target; /* RECORD_REMOVE: where the RECORD_MESSAGE is.
+                                  Decides when this record may be forgotten */
+    struct spool_place place;  /* out: where it was written */
 };
 
 /* All of it becomes durable, or nothing does. */
 struct spool_txn {
-    struct list link;   /* the committer's queue */
-    uint64_t serial;    /* given by spool_commit(); recovery drops doubles */
+    struct list link; /* the committer's queue */
+    uint64_t serial;  /* given by spool_commit(); recovery drops doubles */
     struct spool_record *records;
-    size_t record_count;
-    bool settling;      /* may use the reserve: a full disk must not stop the
-                           queue from emptying */
-    enum result result; /* out */
-    struct why why;     /* out */
-    void *owner;        /* the caller's */
+    size_t record_count; /* 1 .. SPOOL_TXN_MAX */
+    bool settling;       /* may use the reserve: a full disk must not stop the
+                            queue from emptying */
+    enum result result;  /* out */
+    struct why why;      /* out */
+    void *owner;         /* the caller's */
 };
+
+enum { SPOOL_TXN_MAX = 65535 };
 
 struct spool_options {
     struct disk *disk;
-    int dir;                 /* queue_directory/spool, open; owned by caller */
-    uint64_t segment_size;   /* queue_segment_size */
-    uint64_t min_free;       /* queue_minfree: fresh mail is refused below */
+    int dir;               /* queue_directory/spool, open; owned by caller */
+    uint64_t segment_size; /* queue_segment_size, SPOOL_SEGMENT_MIN or more */
+    uint64_t min_free;     /* queue_minfree: fresh mail is refused below */
+    int lock_wait_ms;      /* for a predecessor that is ending; 0: none */
+};
+
+/* The largest transaction is a little smaller than a segment. */
+enum { SPOOL_SEGMENT_MIN = 64 * 1024 };
+
+/*
+ * A record as it is found at the start, or asked about by the cleaner. Borrowed
+ * for the call.
+ */
+struct spool_found {
+    struct spool *spool; /* for spool_record_dead() and spool_read() */
+    enum record_type type;
+    uint64_t id;
+    uint64_t serial; /* of its transaction: grows in the order of the log */
+    struct slice brief;
+    struct slice head; /* at the start, where there is no brief; else empty:
+                          spool_read() has it */
+    struct spool_place place;
+    uint64_t blob; /* RECORD_MESSAGE: number of its blob, or 0 */
+    bool parted;   /* RECORD_MESSAGE: its content is a RECORD_CONTENT */
 };
 
 /*
- * What is found at the start, record by record in order of the log (a message
- * before its changes). content is empty unless type is RECORD_MESSAGE and the
- * caller asks with spool_read(). False: stop, *why is set.
+ * Called at the start for each record of messages that are in the queue:
+ * RECORD_META first, then message by message in order of their ids, the records
+ * of one in order of the log with its RECORD_MESSAGE first and its
+ * RECORD_CONTENT, if any, behind that. Messages that were removed do not occur,
+ * RECORD_REMOVE neither. A record that a later one makes obsolete (a STATUS, a
+ * META) is reported with spool_record_dead(). False: stop, *why is set.
  */
-struct spool_found {
-    enum record_type type;
-    uint64_t id;
-    struct slice head;
-    struct spool_place place;
-    uint64_t blob; /* RECORD_MESSAGE: number of its blob, or 0 */
-};
 typedef bool (*spool_found_fn)(void *context, const struct spool_found *f,
     struct why *why);
 
@@ -106,33 +129,60 @@ typedef void (*spool_damage_fn)(void *context, const char *text);
 /*
  * Take the lock (one owner at a time: RESULT_TEMPFAIL names the other), read
  * the log, tell each live record, set damage aside below damaged/, make ready
- * to append. A directory without a spool gets one.
+ * to append. A directory without a spool gets one. RESULT_PERMFAIL: it is of a
+ * newer format, or found() said so.
  */
 enum result spool_open(const struct spool_options *options,
     spool_found_fn found, spool_damage_fn damage, void *context,
     struct spool **spool, struct why *why) ATTR_MUST_USE;
 
-/* A clean end: seals, writes the index block, unlocks. Frees. */
+/* No thread uses it any more. Marks a clean end, unlocks, frees. */
 void spool_close(struct spool *s);
 
 /*
+ * The spool's name, the same for its life, and how often it was opened: ids of
+ * another spool that was taken over are told apart by them.
+ */
+struct spool_identity {
+    char id[33]; /* hexadecimal */
+    uint64_t epoch;
+};
+void spool_identity(const struct spool *s, struct spool_identity *identity)
+    ATTR_NONNULL;
+
+/*
  * Make the transactions of list durable with one flush: encodes, writes,
- * flushes, sets result and places. What does not fit or fails gets its own
- * result (4.3.1 when the disk is full); the order of the list is the order of
- * the log. Committer only.
+ * flushes, sets result, serial and places. What does not fit or fails gets its
+ * own result (4.3.1 when the disk is full); the order of the list is the order
+ * of the log. The list is left as it is. Committer only.
  */
 void spool_commit(struct spool *s, struct list *txns) ATTR_NONNULL;
 
 /*
- * Room: reserve octets for a transaction before it is built, so that the result
- * of a delivery that is under way always fits. Fresh mail gets only what
- * remains above the reserve. Any thread.
+ * Room. A fresh transaction of so many octets would be taken now: it leaves
+ * the reserves, what has been set aside and min_free untouched. A hint for
+ * early refusals: spool_commit() decides. Any thread.
  */
 bool spool_has_room(struct spool *s, uint64_t octets) ATTR_NONNULL;
 
 /*
- * Read a record's payload back into buf: head, then content. Verifies its
- * checksum. Blocks. I/O threads, beside commits.
+ * Set room aside for the worst result of a delivery before it is begun, give it
+ * back when the result has been committed. Fresh mail gets only what remains.
+ * Any thread.
+ */
+bool spool_room_take(struct spool *s, uint64_t octets)
+    ATTR_NONNULL ATTR_MUST_USE;
+void spool_room_give(struct spool *s, uint64_t octets) ATTR_NONNULL;
+
+/* What a record takes of that, with all that is put around it. */
+uint64_t spool_record_octets(const struct spool_record *r) ATTR_NONNULL;
+
+/*
+ * Read a record back: brief excluded, head and content appended to the buffers.
+ * Verifies its checksums. RESULT_TEMPFAIL: it cannot be read, or is not there
+ * any more (the cleaner moved it: look the place up again), or a buffer's
+ * ceiling was met. RESULT_PERMFAIL: it is damaged. Blocks. Any thread, beside
+ * commits.
  */
 enum result spool_read(struct spool *s, const struct spool_place *place,
     uint64_t id, struct buf *head, struct buf *content, struct why *why)
@@ -141,46 +191,92 @@ enum result spool_read(struct spool *s, const struct spool_place *place,
 /*
  * Blobs. Lend: an unnamed file in the spool's file system. Keep: check length
  * and crc, flush, link as blob/NUMBER and flush the directory (before the
- * transaction that names it). Open: read-only, by number. Drop: when its
- * message is removed. Block; I/O threads.
+ * transaction that names it); the descriptor stays the caller's. RESULT_PERMFAIL
+ * when the octets are not what was said. Open: read-only, by number. Drop: when
+ * the removal of its message is durable. Block; any thread.
  */
 enum result spool_blob_lend(struct spool *s, int *fd, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 enum result spool_blob_keep(struct spool *s, int fd, uint64_t length,
-    uint32_t crc, uint64_t *number, struct why *why)
-    ATTR_NONNULL ATTR_MUST_USE;
+    uint32_t crc, uint64_t *number, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 enum result spool_blob_open(struct spool *s, uint64_t number, int *fd,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 void spool_blob_drop(struct spool *s, uint64_t number) ATTR_NONNULL;
 
-/* After recovery: delete blobs that no live message named. */
-void spool_blob_sweep(struct spool *s, bool (*live)(void *context,
-    uint64_t number), void *context);
+/* Close what lend and open gave: the seam's close(). */
+void spool_blob_close(struct spool *s, int fd) ATTR_NONNULL;
 
 /*
- * The cleaner, one step: picks the oldest segment that is worth it and asks
- * live() for each of its records; the survivors are appended anew, flushed,
- * moved() tells the new place of each, and the segment is recycled. Called by
- * the committer between batches, or by a test. False: nothing to do.
+ * After recovery, before the first commit: delete blobs that no live message
+ * named.
+ */
+void spool_blob_sweep(struct spool *s,
+    bool (*live)(void *context, uint64_t number), void *context);
+
+/*
+ * The owner reports records that died: a message's, when its RECORD_REMOVE is
+ * durable; an older STATUS, HOLD, REPLACE or META, when the newer one is. The
+ * cleaner chooses by it. A RECORD_REMOVE is the spool's own affair. Any thread.
+ */
+void spool_record_dead(struct spool *s, const struct spool_place *place)
+    ATTR_NONNULL;
+
+/*
+ * The cleaner, in steps of bounded size. Each step:
+ *
+ * 1. spool_clean_next(), committer: some records of the segment that is worth
+ *    it most; NULL when nothing has to be done now.
+ * 2. loop: set live of each move. No waiting for something else meanwhile:
+ *    commits go on, but not the next step.
+ * 3. spool_clean_copy(), committer: the live ones are written anew and flushed;
+ *    sets "to" and "moved". A message removed since (2) is left out.
+ * 4. loop: for each that moved take over the new place; where the record is not
+ *    wanted any more (the message is gone, a newer STATUS is there) report "to"
+ *    dead. The answer must not overtake transactions built before (4).
+ * 5. spool_clean_done(), committer: frees the step; behind the last one the
+ *    segment is recycled.
+ *
+ * A RECORD_MESSAGE with content is parted: it moves without its content, and
+ * the content becomes a RECORD_CONTENT at content_to.
+ */
+struct spool_move {
+    struct spool_found found; /* head is empty */
+    bool live;                /* the owner's answer; comes as false */
+    bool moved;
+    struct spool_place to;
+    struct spool_place content_to; /* RECORD_MESSAGE: segment 0 if not parted
+                                      by this move */
+};
+struct spool_step {
+    struct spool_move *moves;
+    size_t count;
+};
+struct spool_step *spool_clean_next(struct spool *s) ATTR_NONNULL ATTR_MUST_USE;
+void spool_clean_copy(struct spool *s, struct spool_step *step) ATTR_NONNULL;
+void spool_clean_done(struct spool *s, struct spool_step *step) ATTR_NONNULL;
+
+/*
+ * The same as one call, for an owner with a single thread: moved() is called
+ * with RECORD_MESSAGE and then, if it was parted, with RECORD_CONTENT. False:
+ * nothing to do.
  */
 struct spool_cleaner {
     bool (*live)(void *context, const struct spool_found *f);
-    void (*moved)(void *context, uint64_t id, const struct spool_place *from,
-        const struct spool_place *to);
+    void (*moved)(void *context, enum record_type type, uint64_t id,
+        const struct spool_place *from, const struct spool_place *to);
     void *context;
 };
 bool spool_clean(struct spool *s, const struct spool_cleaner *cleaner)
     ATTR_NONNULL;
 
-/*
- * The log says how many octets of each segment are live: the owner reports
- * records that died (removed, superseded), so that the cleaner can choose.
- */
-void spool_record_dead(struct spool *s, const struct spool_place *place)
-    ATTR_NONNULL;
-
 struct spool_stats {
-    uint64_t segments, octets_live, octets_used, commits, flushes, batches_max;
+    uint64_t segments;      /* files */
+    uint64_t segments_free; /* of them ready for use */
+    uint64_t octets_live;   /* in records that are needed */
+    uint64_t octets_used;   /* in segments that are in use */
+    uint64_t commits, flushes, batch_octets_max;
+    uint64_t cleaned;       /* segments recycled */
+    uint64_t copied_octets; /* by the cleaner */
+    uint64_t closed;        /* segments closed after a failed flush */
 };
-void spool_stats(const struct spool *s, struct spool_stats *stats)
-    ATTR_NONNULL;
+void spool_stats(struct spool *s, struct spool_stats *stats) ATTR_NONNULL;
