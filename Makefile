@@ -4,6 +4,7 @@
 # make check          lint, unit, system and crash tests, fuzz corpora
 # make MODE=san ...   the same tree under ASan and UBSan; MODE=tsan: TSan
 # make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS
+# make WITHOUT_DB=1   without hash: and btree: tables (after make clean)
 # make deps           install what is missing of Debian's packages (as root)
 MODE   ?= release
 BUILD  ?= build
@@ -22,12 +23,12 @@ FLAGS.san     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
                  -fno-sanitize-recover=all -DPOSTERN_TEST_HOOKS
 FLAGS.tsan    := -O1 -fno-omit-frame-pointer -fsanitize=thread -DPOSTERN_TEST_HOOKS
 FLAGS.test    := -O1 $(HARD) -DPOSTERN_TEST_HOOKS
-cpp := -I. -D_GNU_SOURCE -MMD -MP
+cpp := -I. -D_GNU_SOURCE $(if $(WITHOUT_DB),,-DHAVE_DB) -MMD -MP
 cc  := -std=gnu17 -g $(WARN) $(FLAGS.$(MODE)) $(if $(CI),-Werror) -pthread
 ld  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 # Which daemon needs which library besides libpostern's.
-libs.lib    := -ldb
+libs.lib    := $(if $(WITHOUT_DB),,-ldb)
 libs.lookup := -lunbound
 
 daemons := master smtpd qmgr smtp local bounce lookup

@@ -43,9 +43,26 @@ enum result table_open(struct slice spec, const struct config *config,
 void table_close(struct table *table); /* one reference; NULL is welcome */
 const char *table_name(const struct table *table) ATTR_NONNULL;
 
+/* Longer keys are not found (types that fold keys). */
+enum { TABLE_KEY_MAX = 2048 };
+
 /* value is replaced. Waits. */
 enum table_status table_find(struct table *table, struct slice key,
     struct buf *value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* The same with the key as it is, not folded (postmap -f). Waits. */
+enum table_status table_find_unfolded(struct table *table, struct slice key,
+    struct buf *value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * Each entry in the table's own order, for commands: until fn returns false.
+ * TABLE_FOUND: walked; TABLE_ERROR: unreadable, or a type without a list.
+ */
+typedef bool (
+    *table_walk_fn)(void *context, struct slice key, struct slice value);
+enum table_status table_walk(struct table *table, table_walk_fn fn,
+    void *context, struct why *why) __attribute__((nonnull(1, 2, 4)))
+ATTR_MUST_USE;
 
 /* True for regexp:, pcre:, cidr: ...: partial keys are not asked. */
 bool table_matches_whole_keys(const struct table *table) ATTR_NONNULL;
@@ -55,12 +72,17 @@ bool table_matches_whole_keys(const struct table *table) ATTR_NONNULL;
  * that has the key wins. An empty text is a list that finds nothing.
  */
 enum result table_list_open(const char *text, const struct config *config,
-    struct table_list **list, struct why *why)
-    __attribute__((nonnull(1, 3, 4))) ATTR_MUST_USE;
+    struct table_list **list, struct why *why) __attribute__((nonnull(1, 3, 4)))
+ATTR_MUST_USE;
 void table_list_close(struct table_list *list);
 bool table_list_empty(const struct table_list *list) ATTR_NONNULL;
 enum table_status table_list_find(struct table_list *list, struct slice key,
     struct buf *value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* Part of a key ("@domain", "user"): tables of patterns are not asked. */
+enum table_status table_list_find_partial(struct table_list *list,
+    struct slice key, struct buf *value, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * The search order of addresses, as virtual(5), canonical(5) and transport(5)
@@ -75,14 +97,14 @@ enum table_status table_list_find(struct table_list *list, struct slice key,
  */
 struct match_list;
 enum match_kind { MATCH_DOMAIN, MATCH_ADDRESS, MATCH_HOST, MATCH_STRING };
-enum result match_list_open(const char *text, enum match_kind kind,
-    bool parent, const struct config *config, struct match_list **list,
-    struct why *why) __attribute__((nonnull(1, 4, 5, 6))) ATTR_MUST_USE;
+enum result match_list_open(const char *text, enum match_kind kind, bool parent,
+    const struct config *config, struct match_list **list, struct why *why)
+    __attribute__((nonnull(1, 4, 5, 6))) ATTR_MUST_USE;
 void match_list_close(struct match_list *list);
 
 /* MATCH_DOMAIN, MATCH_STRING, MATCH_ADDRESS: subject. Waits. */
-enum table_status match_list_find(struct match_list *list,
-    struct slice subject, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum table_status match_list_find(struct match_list *list, struct slice subject,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* MATCH_HOST: name and address text ("[::1]" patterns, nets a/b). Waits. */
 enum table_status match_list_find_host(struct match_list *list,
@@ -91,15 +113,37 @@ enum table_status match_list_find_host(struct match_list *list,
 
 /*
  * Building indexed files (postmap, postalias, newaliases): hash: and btree: in
- * Berkeley DB's format as Postfix's postmap makes them (keys and values with a
- * NUL at the end, "YP_LAST_MODIFIED"-style markers for aliases), written beside and renamed.
+ * Berkeley DB's format as Postfix's postmap makes them, keys and values with a
+ * NUL at the end. The file is written beside, flushed, and renamed into place
+ * by table_writer_commit(): readers have the old one or the new one. One writer
+ * at a time for each file; another waits up to TABLE_WRITER_WAIT_MS.
  */
+enum { TABLE_WRITER_WAIT_MS = 60 * 1000 };
+enum table_writer_flag {
+    TABLE_WRITER_UPDATE = 1 << 0, /* begin with what is there */
+    TABLE_WRITER_FOLD = 1 << 1,   /* keys to lower case */
+    TABLE_WRITER_NO_NUL = 1 << 2, /* keys and values without the NUL */
+};
+enum table_put {
+    TABLE_PUT_NEW,     /* an entry that is there stays: *duplicate */
+    TABLE_PUT_REPLACE, /* and is replaced */
+    TABLE_PUT_RAW,     /* replaced, and never folded nor with a NUL */
+};
 struct table_writer;
-enum result table_writer_open(struct slice type, const char *file,
-    mode_t mode, struct table_writer **w, struct why *why)
+enum result table_writer_open(struct slice type, const char *file, mode_t mode,
+    unsigned flags, struct table_writer **w, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+const char *table_writer_path(const struct table_writer *w) ATTR_NONNULL;
 enum result table_writer_put(struct table_writer *w, struct slice key,
-    struct slice value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+    struct slice value, enum table_put how, bool *duplicate, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+enum result table_writer_remove(struct table_writer *w, struct slice key,
+    bool *found, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* Both free w. */
 enum result table_writer_commit(struct table_writer *w, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 void table_writer_abort(struct table_writer *w);
+
+/* The types that this build has: each name, until NULL. */
+const char *table_type_name(size_t i);

@@ -1,0 +1,86 @@
+/*
+ * simple - tables without data of their own: static:, environ: and fail:.
+ */
+#include "lib/base/mem.h"
+#include "lib/table/table_type.h"
+
+#include <stdlib.h>
+
+static enum result
+open_nothing(struct table *t, const struct config *config, struct why *why)
+{
+    (void)t;
+    (void)config;
+    (void)why;
+    return RESULT_OK;
+}
+
+/* static:value, or static:{ value with blanks } */
+static enum table_status
+static_find(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    struct slice text = slice_of(t->name);
+
+    (void)key;
+    (void)why;
+    if (text.len >= 2 && text.ptr[0] == '{' && text.ptr[text.len - 1] == '}')
+        text = slice_trim((struct slice){ text.ptr + 1, text.len - 2 });
+    buf_add(value, text);
+    return TABLE_FOUND;
+}
+
+static enum table_status
+environ_find(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    char *name = mem_text_of(key);
+    const char *text = getenv(name);
+
+    (void)t;
+    (void)why;
+    mem_free(name);
+    if (text == NULL)
+        return TABLE_NOT_FOUND;
+    buf_add_text(value, text);
+    return TABLE_FOUND;
+}
+
+static enum table_status
+fail_find(struct table *t, struct slice key, struct buf *value, struct why *why)
+{
+    (void)key;
+    (void)value;
+    (void)why_temp(why, "4.3.0", "%s lookup error", t->spec);
+    return TABLE_ERROR;
+}
+
+static enum table_status
+fail_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
+{
+    (void)fn;
+    (void)context;
+    (void)why_temp(why, "4.3.0", "%s lookup error", t->spec);
+    return TABLE_ERROR;
+}
+
+const struct table_type table_type_static = {
+    .name = "static",
+    .flags = TABLE_KEEP_CASE,
+    .open = open_nothing,
+    .find = static_find,
+};
+
+const struct table_type table_type_environ = {
+    .name = "environ",
+    .open = open_nothing,
+    .find = environ_find,
+};
+
+const struct table_type table_type_fail = {
+    .name = "fail",
+    .flags = TABLE_KEEP_CASE,
+    .open = open_nothing,
+    .find = fail_find,
+    .walk = fail_walk,
+};

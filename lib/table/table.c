@@ -1,0 +1,189 @@
+#include "lib/table/table.h"
+
+#include "lib/base/mem.h"
+#include "lib/config/config.h"
+#include "lib/table/table_type.h"
+
+#include <assert.h>
+
+static const struct table_type *const types[] = {
+#ifdef HAVE_DB
+    &table_type_btree,
+    &table_type_hash,
+#endif
+    &table_type_environ,
+    &table_type_fail,
+    &table_type_inline,
+    &table_type_static,
+    &table_type_texthash,
+    &table_type_unix,
+};
+
+enum { TYPE_COUNT = sizeof(types) / sizeof(types[0]) };
+
+/* The tables that this process has open, by "type:name". */
+static struct map open_tables;
+
+const char *
+table_type_name(size_t i)
+{
+    return i < TYPE_COUNT ? types[i]->name : NULL;
+}
+
+const struct table_type *
+table_type_find(struct slice name)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (slice_eq_text(name, types[i]->name))
+            return types[i];
+    return NULL;
+}
+
+static bool
+same_spec(const struct map_node *node, const void *key)
+{
+    const struct table *t = (const struct table *)node;
+
+    _Static_assert(offsetof(struct table, node) == 0, "cast above");
+    return slice_eq_text(*(const struct slice *)key, t->spec);
+}
+
+static struct table *
+find_open(struct slice spec)
+{
+    return (struct table *)map_find(&open_tables, map_hash_slice(spec),
+        same_spec, &spec);
+}
+
+static enum result
+open_new(struct slice spec, const struct config *config, struct table **table,
+    struct why *why)
+{
+    size_t colon = slice_find(spec, ':');
+    const struct table_type *type = table_type_find(slice_head(spec, colon));
+    struct table *t;
+    enum result res;
+
+    if (type == NULL)
+        return why_perm(why, "5.3.5", "unsupported dictionary type: " SLICE_FMT,
+            SLICE_ARG(slice_head(spec, colon)));
+    t = mem_alloc(sizeof(*t));
+    t->type = type;
+    t->references = 1;
+    t->spec = mem_text_of(spec);
+    t->name = t->spec + colon + 1;
+    res = type->open(t, config, why);
+    if (res != RESULT_OK) {
+        mem_free(t->spec);
+        mem_free(t);
+        return res;
+    }
+    map_add(&open_tables, map_hash_slice(spec), &t->node);
+    *table = t;
+    return RESULT_OK;
+}
+
+enum result
+table_open(struct slice spec, const struct config *config, struct table **table,
+    struct why *why)
+{
+    const struct slice proxy = SLICE_LIT("proxy:");
+    char *full = NULL;
+    enum result res = RESULT_OK;
+
+    while (slice_starts(spec, proxy))
+        spec = slice_skip(spec, proxy.len);
+    if (spec.len == 0)
+        return why_perm(why, "5.3.5", "empty table name");
+    if (slice_find(spec, ':') == spec.len) {
+        full = mem_format("%s:" SLICE_FMT, config->default_database_type,
+            SLICE_ARG(spec));
+        spec = slice_of(full);
+    }
+    *table = find_open(spec);
+    if (*table != NULL)
+        (*table)->references++;
+    else
+        res = open_new(spec, config, table, why);
+    mem_free(full);
+    return res;
+}
+
+void
+table_close(struct table *t)
+{
+    if (t == NULL)
+        return;
+    assert(t->references > 0);
+    if (--t->references > 0)
+        return;
+    map_remove(&open_tables, &t->node);
+    if (open_tables.count == 0)
+        map_fini(&open_tables);
+    if (t->type->close != NULL)
+        t->type->close(t);
+    mem_free(t->spec);
+    mem_free(t);
+}
+
+const char *
+table_name(const struct table *t)
+{
+    return t->spec;
+}
+
+bool
+table_matches_whole_keys(const struct table *t)
+{
+    return (t->type->flags & TABLE_WHOLE_KEYS) != 0;
+}
+
+/*
+ * A table goes on being found while its find() waits: the caller's reference
+ * keeps it.
+ */
+enum table_status
+table_find_unfolded(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    buf_clear(value);
+    return t->type->find(t, key, value, why);
+}
+
+enum table_status
+table_find(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    char folded[TABLE_KEY_MAX];
+    bool changed = false;
+
+    if (t->type->flags & TABLE_KEEP_CASE)
+        return table_find_unfolded(t, key, value, why);
+    if (key.len > sizeof(folded)) {
+        buf_clear(value);
+        return TABLE_NOT_FOUND;
+    }
+    for (size_t i = 0; i < key.len; i++) {
+        char c = key.ptr[i];
+
+        if (c >= 'A' && c <= 'Z') {
+            c = (char)(c - 'A' + 'a');
+            changed = true;
+        }
+        folded[i] = c;
+    }
+    if (changed)
+        key.ptr = folded;
+    return table_find_unfolded(t, key, value, why);
+}
+
+enum table_status
+table_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
+{
+    if (t->type->walk == NULL) {
+        (void)why_perm(why, "5.3.5", "table %s does not support a listing",
+            t->spec);
+        return TABLE_ERROR;
+    }
+    return t->type->walk(t, fn, context, why);
+}

@@ -1,0 +1,73 @@
+/*
+ * table_type - what a kind of table has to bring: one struct for each, all of
+ * them named in the list of table.c.
+ *
+ * A table and its state belong to the process's loop thread.
+ */
+#pragma once
+
+#include "lib/base/map.h"
+#include "lib/table/table.h"
+
+enum table_type_flag {
+    TABLE_WHOLE_KEYS = 1 << 0, /* patterns: partial keys are not asked */
+    TABLE_KEEP_CASE = 1 << 1,  /* keys are not folded to lower case */
+};
+
+/* What is written beside the file and renamed; see table_writer.c. */
+struct table_write_ops {
+    const char *suffix; /* ".db" */
+    /* An empty file, or with update a copy of the present one. */
+    enum result (*open)(struct table_writer *w, const char *path, bool update,
+        struct why *why);
+    enum result (*put)(struct table_writer *w, struct slice key,
+        struct slice value, enum table_put how, bool *duplicate,
+        struct why *why);
+    enum result (*remove)(struct table_writer *w, struct slice key, bool *found,
+        struct why *why);
+    /* Everything to the file, flushed. */
+    enum result (*finish)(struct table_writer *w, struct why *why);
+    /* Free the state; also after a failure of any of these. */
+    void (*close)(struct table_writer *w);
+};
+
+struct table_type {
+    const char *name;
+    unsigned flags; /* set of enum table_type_flag */
+    /* Fails only where the name itself is wrong: a missing file is found(). */
+    enum result (
+        *open)(struct table *t, const struct config *config, struct why *why);
+    enum table_status (*find)(struct table *t, struct slice key,
+        struct buf *value, struct why *why);
+    /* Each entry in the file's order; NULL: cannot be listed. */
+    enum table_status (*walk)(struct table *t, table_walk_fn fn, void *context,
+        struct why *why);
+    void (*close)(struct table *t);      /* may be NULL */
+    const struct table_write_ops *write; /* NULL: not built by postmap */
+};
+
+struct table {
+    struct map_node node; /* among the open tables */
+    const struct table_type *type;
+    char *spec;       /* "type:name" */
+    const char *name; /* in spec, behind the colon */
+    unsigned references;
+    void *state; /* the type's */
+};
+
+struct table_writer {
+    const struct table_type *type;
+    char *path, *beside; /* the file, and the one that will replace it */
+    int fd;              /* of beside: holds the lock */
+    mode_t mode;
+    unsigned flags; /* set of enum table_writer_flag */
+    void *state;    /* the type's */
+};
+
+const struct table_type *table_type_find(struct slice name);
+
+extern const struct table_type table_type_environ, table_type_fail,
+    table_type_inline, table_type_static, table_type_texthash, table_type_unix;
+#ifdef HAVE_DB
+extern const struct table_type table_type_hash, table_type_btree;
+#endif

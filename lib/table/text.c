@@ -1,0 +1,229 @@
+#include "lib/table/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+text_lines_init(struct text_lines *t, struct slice text)
+{
+    *t = (struct text_lines){ .rest = text };
+    buf_init(&t->joined, TEXT_LINE_MAX);
+}
+
+void
+text_lines_fini(struct text_lines *t)
+{
+    buf_fini(&t->joined);
+}
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+}
+
+static bool
+is_empty_or_comment(struct slice line)
+{
+    while (line.len > 0 && is_blank(line.ptr[0]))
+        line = slice_skip(line, 1);
+    return line.len == 0 || line.ptr[0] == '#' || line.ptr[0] == '\n';
+}
+
+/* The next physical line that says something, without its LF. */
+static bool
+next_physical(struct text_lines *t, struct slice *line)
+{
+    while (t->rest.len > 0) {
+        size_t n = slice_find(t->rest, '\n');
+
+        *line = slice_head(t->rest, n);
+        t->rest = slice_skip(t->rest, n + 1);
+        t->read++;
+        if (!is_empty_or_comment(*line))
+            return true;
+    }
+    return false;
+}
+
+static bool
+next_is_continuation(struct text_lines *t, struct slice *line)
+{
+    struct text_lines before = *t;
+
+    if (next_physical(t, line) && is_blank(line->ptr[0]))
+        return true;
+    t->rest = before.rest;
+    t->read = before.read;
+    return false;
+}
+
+enum text_line
+text_lines_next(struct text_lines *t, struct slice *line)
+{
+    struct slice more;
+
+    if (!next_physical(t, line))
+        return TEXT_END;
+    t->first = t->last = t->read;
+    buf_clear(&t->joined);
+    while (next_is_continuation(t, &more)) {
+        if (t->joined.len == 0)
+            buf_add(&t->joined, *line);
+        buf_add(&t->joined, more);
+        t->last = t->read;
+    }
+    if (t->last != t->first)
+        *line = buf_slice(&t->joined);
+    if (buf_failed(&t->joined))
+        return TEXT_TOO_LONG;
+    return is_blank(line->ptr[0]) ? TEXT_STRAY : TEXT_LINE;
+}
+
+/* Up to the first blank outside quotes; false when a quote stays open. */
+static bool
+quoted_word(struct slice in, struct slice *word)
+{
+    bool quoted = false;
+    size_t i;
+
+    for (i = 0; i < in.len; i++) {
+        if (in.ptr[i] == '\\' && i + 1 < in.len)
+            i++;
+        else if (in.ptr[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && is_blank(in.ptr[i]))
+            break;
+    }
+    *word = slice_head(in, i);
+    return !quoted;
+}
+
+bool
+text_split_pair(struct slice line, struct slice *key, struct slice *value,
+    const char **problem)
+{
+    line = slice_trim(line);
+    if (!quoted_word(line, key)) {
+        *problem = "unbalanced '\"'";
+        return false;
+    }
+    *value = slice_trim(slice_skip(line, key->len));
+    if (key->len == 0 || value->len == 0) {
+        *problem = "expected format: key whitespace value";
+        return false;
+    }
+    return true;
+}
+
+bool
+text_split_assignment(struct slice text, struct slice *key, struct slice *value)
+{
+    bool quoted = false;
+
+    text = slice_trim(text);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\\' && quoted) {
+            i++;
+        } else if (text.ptr[i] == '"') {
+            quoted = !quoted;
+        } else if (!quoted && text.ptr[i] == '=') {
+            *key = slice_trim(slice_head(text, i));
+            *value = slice_trim(slice_skip(text, i + 1));
+            return key->len > 0;
+        }
+    }
+    return false;
+}
+
+/* A name in front of ':': words and quoted strings, joined by one blank. */
+static bool
+alias_name(struct slice *rest, struct buf *key, const char **problem)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < rest->len; i++) {
+        char c = rest->ptr[i];
+
+        if (c == '\\' && i + 1 < rest->len) {
+            buf_add_octet(key, (unsigned char)rest->ptr[++i]);
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (quoted) {
+            buf_add_octet(key, (unsigned char)c);
+        } else if (c == ':') {
+            *rest = slice_skip(*rest, i + 1);
+            return true;
+        } else if (c == '@') {
+            *problem = "name must be local";
+            return false;
+        } else if (c == ',' || c == ';' || c == '<' || c == '>') {
+            break;
+        } else if (!is_blank(c)) {
+            buf_add_octet(key, (unsigned char)c);
+        } else if (key->len > 0 && slice_trim(slice_skip(*rest, i)).len > 0 &&
+            slice_trim(slice_skip(*rest, i)).ptr[0] != ':') {
+            /* Two words are not one name. */
+            break;
+        }
+    }
+    *problem = "need name:value pair";
+    return false;
+}
+
+bool
+text_split_alias(struct slice line, struct buf *key, struct slice *value,
+    const char **problem)
+{
+    buf_clear(key);
+    line = slice_trim(line);
+    if (!alias_name(&line, key, problem))
+        return false;
+    *value = slice_trim(line);
+    if (key->len == 0 || value->len == 0 || buf_failed(key)) {
+        *problem = "need name:value pair";
+        return false;
+    }
+    return true;
+}
+
+enum result
+text_read_fd(int fd, const char *name, struct buf *to, struct why *why)
+{
+    enum { PIECE = 65536 };
+
+    for (;;) {
+        char *room = buf_reserve(to, PIECE);
+        ssize_t n;
+
+        if (room == NULL)
+            return why_perm(why, "5.3.4", "%s: file is too large", name);
+        n = read(fd, room, PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return why_errno(why, "read %s", name);
+        if (n == 0)
+            return RESULT_OK;
+        buf_advance(to, (size_t)n);
+    }
+}
+
+enum result
+text_read_file(const char *path, struct buf *to, struct stat *st,
+    struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    enum result res;
+
+    if (fd < 0)
+        return why_errno(why, "open %s", path);
+    if (fstat(fd, st) < 0)
+        res = why_errno(why, "fstat %s", path);
+    else
+        res = text_read_fd(fd, path, to, why);
+    close(fd);
+    return res;
+}

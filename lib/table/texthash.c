@@ -1,0 +1,159 @@
+/*
+ * texthash - a postmap(1) source file, read as it is. Read again when the file
+ * changes; what was read before stays in use when that fails.
+ */
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/table/file_watch.h"
+#include "lib/table/pairs.h"
+#include "lib/table/table_type.h"
+#include "lib/table/text.h"
+
+struct texthash {
+    struct pairs pairs;
+    struct file_watch watch;
+};
+
+static enum result
+texthash_open(struct table *t, const struct config *config, struct why *why)
+{
+    struct texthash *s;
+
+    (void)config;
+    if (t->name[0] == '\0')
+        return why_perm(why, "5.3.5", "%s: no file name", t->spec);
+    s = mem_alloc(sizeof(*s));
+    pairs_init(&s->pairs);
+    t->state = s;
+    return RESULT_OK;
+}
+
+static void
+add_line(const char *path, unsigned number, struct slice line, struct pairs *to)
+{
+    struct slice key, value;
+    const char *problem;
+
+    if (!text_split_pair(line, &key, &value, &problem)) {
+        log_warning("%s, line %u: %s -- ignoring this line", path, number,
+            problem);
+        return;
+    }
+    if (key.ptr[key.len - 1] == ':')
+        log_warning("%s, line %u: record is in \"key: value\" format; "
+                    "is this an alias file?",
+            path, number);
+    switch (pairs_add(to, key, value)) {
+    case PAIRS_ADDED:
+        break;
+    case PAIRS_DUPLICATE:
+        log_warning("%s, line %u: duplicate entry: \"" SLICE_FMT "\"", path,
+            number, SLICE_ARG(key));
+        break;
+    case PAIRS_FULL:
+        log_warning("%s, line %u: table is full", path, number);
+        break;
+    }
+}
+
+static void
+add_text(const char *path, struct slice text, struct pairs *to)
+{
+    struct text_lines lines;
+    struct slice line;
+
+    text_lines_init(&lines, text);
+    for (;;) {
+        switch (text_lines_next(&lines, &line)) {
+        case TEXT_LINE:
+            add_line(path, lines.last, line, to);
+            continue;
+        case TEXT_STRAY:
+            log_warning("%s: logical line must not start with whitespace: "
+                        "\"" SLICE_FMT "\"",
+                path, SLICE_ARG(slice_head(line, 30)));
+            continue;
+        case TEXT_TOO_LONG:
+            log_warning("%s, line %u: line is too long", path, lines.last);
+            continue;
+        case TEXT_END:
+            break;
+        }
+        break;
+    }
+    text_lines_fini(&lines);
+}
+
+static enum result
+load(struct table *t, struct why *why)
+{
+    struct texthash *s = t->state;
+    struct buf text;
+    struct stat st;
+    enum result res;
+
+    buf_init(&text, TEXT_FILE_MAX);
+    res = text_read_file(t->name, &text, &st, why);
+    if (res == RESULT_OK) {
+        pairs_fini(&s->pairs);
+        pairs_init(&s->pairs);
+        add_text(t->name, buf_slice(&text), &s->pairs);
+        file_watch_set(&s->watch, &st);
+    }
+    buf_fini(&text);
+    return res;
+}
+
+static enum table_status
+refresh(struct table *t, struct why *why)
+{
+    struct texthash *s = t->state;
+    struct why problem;
+
+    if (!file_watch_changed(&s->watch, t->name))
+        return TABLE_FOUND;
+    if (load(t, &problem) == RESULT_OK || s->watch.known)
+        return TABLE_FOUND;
+    (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
+        problem.text);
+    return TABLE_ERROR;
+}
+
+static enum table_status
+texthash_find(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    struct texthash *s = t->state;
+
+    if (refresh(t, why) == TABLE_ERROR)
+        return TABLE_ERROR;
+    return pairs_find(&s->pairs, key, value);
+}
+
+static enum table_status
+texthash_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
+{
+    struct texthash *s = t->state;
+
+    if (refresh(t, why) == TABLE_ERROR)
+        return TABLE_ERROR;
+    pairs_walk(&s->pairs, fn, context);
+    return TABLE_FOUND;
+}
+
+static void
+texthash_close(struct table *t)
+{
+    struct texthash *s = t->state;
+
+    pairs_fini(&s->pairs);
+    mem_free(s);
+}
+
+const struct table_type table_type_texthash = {
+    .name = "texthash",
+    .open = texthash_open,
+    .find = texthash_find,
+    .walk = texthash_walk,
+    .close = texthash_close,
+};
