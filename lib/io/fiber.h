@@ -46,8 +46,22 @@ void sched_close(void);
 void sched_run(void);
 void sched_stop(void);
 
-/* Fibers of this thread that have not ended, and the most there ever were. */
+/* Is there one on this thread? */
+bool sched_is_open(void);
+
+/* Fibers of this thread that have not ended. */
 size_t sched_count(void);
+
+/*
+ * For tests and the simulator, which move the clock by hand: one turn of the
+ * loop without sleeping. True if anything ran. So
+ *     while (sched_turn()) continue;
+ * comes to rest where only the clock or a descriptor leads on.
+ * sched_next_deadline() says when a timer may be due: never later than the
+ * next one is, CLOCK_NEVER when there is none.
+ */
+bool sched_turn(void);
+int64_t sched_next_deadline(void);
 
 /*
  * At the end of each turn of the loop (all runnable fibers have run, before
@@ -74,6 +88,9 @@ struct fiber *fiber_spawn(const char *name, fiber_fn fn, void *arg)
 /* The running fiber; NULL outside. */
 struct fiber *fiber_self(void);
 
+/* As given to fiber_spawn(). */
+const char *fiber_name(const struct fiber *f) ATTR_NONNULL;
+
 /* False outside of a fiber: code that serves tools too can block instead. */
 bool fiber_inside(void);
 
@@ -87,7 +104,7 @@ void fiber_shield(void);
 /* Let the other runnable fibers go first. Waits. */
 void fiber_yield(void);
 
-/* WAIT_TIMEOUT is the normal end. Waits. */
+/* WAIT_TIMEOUT is the normal end. Waits; outside of a fiber it blocks. */
 enum wait_result fiber_sleep_until(int64_t deadline_ms);
 
 /*
@@ -97,10 +114,14 @@ enum wait_result fiber_sleep_until(int64_t deadline_ms);
  * each direction. Readiness seen since the last wait in a direction ends the
  * next wait at once: try the system call first, wait at EAGAIN, try again.
  * fd must be non-blocking.
+ *
+ * After a read that filled less than its buffer the try can be left out: more
+ * octets make an edge, and so did the end, which "hangup" keeps.
  */
 struct io_wait {
     int fd;
     bool readable, writable; /* edges seen and not yet consumed */
+    bool hangup; /* the peer sends no more: always readable from now on */
     struct fiber *reader, *writer;
 };
 int io_wait_init(struct io_wait *w, int fd) ATTR_NONNULL ATTR_MUST_USE;
