@@ -6,6 +6,9 @@
  * milliseconds of clock_now_ms(), so that a peer that sends one octet at a time
  * cannot stretch them. Buffers are allocated when there is something to hold
  * and given back when empty: an idle session costs its fiber only.
+ *
+ * Reading and writing do not know of each other, so one fiber may read while
+ * another one writes.
  */
 #pragma once
 
@@ -15,6 +18,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct stream;
 
@@ -32,7 +36,10 @@ enum {
     STREAM_WRITE_BUFFER = 16384 /* gathered before a write must happen */
 };
 
-/* Takes over fd, which is non-blocking. NULL when it cannot be waited for. */
+/*
+ * Takes over fd, which is non-blocking. Does not fail. It is registered with
+ * the scheduler of the first fiber that has to wait for it.
+ */
 struct stream *stream_new(int fd) ATTR_MUST_USE;
 
 /* Drops what was not flushed, and closes. NULL is welcome. */
@@ -41,11 +48,14 @@ int stream_fd(const struct stream *st) ATTR_NONNULL;
 
 /*
  * Read a line of at most max octets. *line excludes the LF or CRLF and is valid
- * until the next read from the same stream. *bare_lf, if given, tells that the
- * line ended without a CR. Waits.
+ * until the next read from the same stream. What follows the last line end
+ * before STREAM_EOF is no line; stream_peek() shows it. Waits.
  */
 enum stream_status stream_read_line(struct stream *st, size_t max,
     int64_t deadline, struct slice *line) ATTR_NONNULL ATTR_MUST_USE;
+
+/* Did the last line (of STREAM_OK or STREAM_TOO_LONG) end with LF alone? */
+bool stream_line_was_bare_lf(const struct stream *st) ATTR_NONNULL;
 
 /*
  * What is in the buffer, at least one octet: reads when it is empty. The
@@ -83,3 +93,33 @@ void stream_vprintf(struct stream *st, int64_t deadline, const char *fmt,
 /* Waits until all is with the kernel. */
 enum stream_status stream_flush(struct stream *st, int64_t deadline)
     ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * For lib/tls: what lies between the buffers and the descriptor.
+ *
+ * read and write are like read(2) and write(2) and do not wait: -1 with errno
+ * EAGAIN leaves in *want which readiness of the descriptor they need. pending
+ * says whether read has octets that are no longer in the descriptor. close ends
+ * the layer, with the descriptor still open; it does not wait.
+ */
+enum stream_want { STREAM_WANT_READ, STREAM_WANT_WRITE };
+
+struct stream_layer {
+    ssize_t (*read)(void *state, void *to, size_t size, enum stream_want *want);
+    ssize_t (*write)(void *state, const void *from, size_t size,
+        enum stream_want *want);
+    bool (*pending)(void *state);
+    void (*close)(void *state);
+};
+
+/*
+ * Put a layer in; once, and with nothing in the write buffer. What had been
+ * read before is the caller's to judge (see stream_buffered()) and is dropped:
+ * it came in the clear.
+ */
+void stream_set_layer(struct stream *st, const struct stream_layer *layer,
+    void *state) ATTR_NONNULL;
+
+/* Wait for the descriptor itself (handshakes). Waits. */
+enum stream_status stream_wait_fd(struct stream *st, enum stream_want want,
+    int64_t deadline) ATTR_NONNULL ATTR_MUST_USE;
