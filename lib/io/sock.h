@@ -71,8 +71,8 @@ enum result sock_listen_unix(const char *path, mode_t mode, int backlog,
  * blocks outside. why->sys tells ECONNREFUSED, ETIMEDOUT, ...
  */
 enum result sock_connect(const struct sock_addr *to,
-    const struct sock_addr *from, int64_t deadline_ms, int *fd,
-    struct why *why) ATTR_MUST_USE;
+    const struct sock_addr *from, int64_t deadline_ms, int *fd, struct why *why)
+    ATTR_MUST_USE;
 
 /*
  * Accept one connection without waiting: -1 with errno EAGAIN when there is
@@ -95,5 +95,5 @@ bool sock_peer_cred(int fd, uid_t *uid, gid_t *gid, pid_t *pid)
 enum { SOCK_FDS_MAX = 8 };
 ssize_t sock_send_fds(int sock, struct slice octets, const int *fds,
     unsigned count);
-ssize_t sock_recv_fds(int sock, void *to, size_t size,
-    int fds[SOCK_FDS_MAX], unsigned *count) ATTR_NONNULL;
+ssize_t sock_recv_fds(int sock, void *to, size_t size, int fds[SOCK_FDS_MAX],
+    unsigned *count) ATTR_NONNULL;
