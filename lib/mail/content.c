@@ -5,14 +5,12 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum content_step { STEP_HEADER, STEP_SEPARATOR, STEP_BODY };
-
 void
 content_rewind(struct content *c)
 {
     c->at = 0;
     c->crc_so_far = 0;
-    c->step = STEP_HEADER;
+    c->step = CONTENT_STEP_HEADER;
 }
 
 static enum result
@@ -43,26 +41,24 @@ enum result
 content_next(struct content *c, char *scratch, struct slice *piece,
     struct why *why)
 {
-    if (c->step == STEP_HEADER) {
-        c->step = STEP_SEPARATOR;
+    if (c->step == CONTENT_STEP_HEADER) {
+        c->step = CONTENT_STEP_SEPARATOR;
         if (c->header.len > 0) {
             *piece = c->header;
             return RESULT_OK;
         }
     }
-    if (c->step == STEP_SEPARATOR) {
-        c->step = STEP_BODY;
+    if (c->step == CONTENT_STEP_SEPARATOR) {
+        c->step = CONTENT_STEP_BODY;
         *piece = SLICE_LIT("\r\n");
         return RESULT_OK;
     }
     if (c->fd >= 0 && c->at < c->length)
         return read_piece(c, scratch, piece, why);
-    if (c->fd < 0 && c->at < c->body.len) {
-        *piece = slice_skip(c->body, c->at);
-        c->at = c->body.len;
-        return RESULT_OK;
-    }
-    *piece = (struct slice){ "", 0 };
+    *piece = c->fd < 0 ? slice_skip(c->body, c->at) : SLICE_LIT("");
+    c->at += piece->len;
+    if (piece->len == 0)
+        c->step = CONTENT_STEP_END;
     return RESULT_OK;
 }
 

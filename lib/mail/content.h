@@ -23,7 +23,12 @@ struct content {
     uint32_t crc;        /* they have this crc32c */
     uint64_t at;         /* read so far */
     uint32_t crc_so_far;
-    unsigned step;
+    enum content_step {
+        CONTENT_STEP_HEADER,
+        CONTENT_STEP_SEPARATOR,
+        CONTENT_STEP_BODY,
+        CONTENT_STEP_END, /* all was read, and is what it should be */
+    } step;
 };
 
 enum { CONTENT_PIECE = 65536 };
