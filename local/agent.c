@@ -1,0 +1,198 @@
+#include "local/agent.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
+#include "lib/mail/address.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum {
+    JOB_MEMORY = 64 * 1024 * 1024,
+    JOB_TIME_MS = 1000 * 1000, /* as Postfix's daemon_timeout leaves room */
+};
+
+/* Programs of master.cf that are folded into local. */
+static const struct program {
+    const char *name;
+    deliver_fn deliver;
+} programs[] = {
+    { "local", deliver_to_user },
+    { "virtual", deliver_to_virtual },
+};
+
+static deliver_fn
+program_of(const struct service *service)
+{
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+        if (strcmp(programs[i].name, service->program) == 0)
+            return programs[i].deliver;
+    return NULL;
+}
+
+void
+job_sent(const struct job *job, struct rcpt_result *r, const char *text)
+{
+    (void)job;
+    r->outcome = OUTCOME_SENT;
+    memcpy(r->status, "2.0.0", sizeof("2.0.0"));
+    r->text = slice_of(text);
+}
+
+void
+job_failed(const struct job *job, struct rcpt_result *r, enum result res,
+    const struct why *why)
+{
+    char *text = arena_text(job->arena, slice_of(why->text));
+
+    r->outcome =
+        res == RESULT_PERMFAIL ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
+    memcpy(r->status, why->status, sizeof(r->status));
+    if (r->status[0] == '\0')
+        memcpy(r->status, res == RESULT_PERMFAIL ? "5.3.0" : "4.3.0",
+            sizeof("5.3.0"));
+    r->text = slice_of(text == NULL ? "delivery failed" : text);
+}
+
+/* Has this message been at the recipient before? (prepend_delivered_header) */
+static bool
+was_delivered_to(struct slice header, struct slice address)
+{
+    struct slice line, name = SLICE_LIT("delivered-to:");
+
+    while (slice_line(&header, &line))
+        if (slice_starts_nocase(line, name) &&
+            slice_eq_nocase(slice_trim(slice_skip(line, name.len)), address))
+            return true;
+    return false;
+}
+
+static void
+add_line(struct buf *to, const char *name, struct slice address, char open,
+    char close)
+{
+    buf_add_text(to, name);
+    if (open != '\0')
+        buf_add_octet(to, (unsigned char)open);
+    address_quote(address, to);
+    if (close != '\0')
+        buf_add_octet(to, (unsigned char)close);
+    buf_add_text(to, "\r\n");
+}
+
+enum result
+job_fill_store(const struct job *job, const struct delivery_recipient *rcpt,
+    struct mailbox_store *s, struct why *why)
+{
+    const struct delivery *d = job->d;
+    struct slice original = rcpt->rcpt.original.len > 0
+        ? rcpt->rcpt.original
+        : rcpt->rcpt.address;
+    struct buf top;
+    bool kept;
+
+    if (was_delivered_to(d->header, rcpt->rcpt.address))
+        return why_perm(why, "5.4.6", "mail forwarding loop for " SLICE_FMT,
+            SLICE_ARG(rcpt->rcpt.address));
+    buf_init(&top, 32768);
+    add_line(&top, "Return-Path: ", d->envelope.sender, '<', '>');
+    add_line(&top, "X-Original-To: ", original, '\0', '\0');
+    add_line(&top, "Delivered-To: ", rcpt->rcpt.address, '\0', '\0');
+    kept = arena_slice(job->arena, buf_slice(&top), &s->top);
+    buf_fini(&top);
+    if (!kept)
+        return why_temp(why, "4.3.0", "no memory for a delivery");
+    s->sender = d->envelope.sender;
+    s->content = (struct content){ .header = d->header,
+        .body = d->body,
+        .fd = d->fd < 0 ? -1 : fcntl(d->fd, F_DUPFD_CLOEXEC, 0),
+        .length = d->body_length,
+        .crc = d->body_crc };
+    if (d->fd >= 0 && s->content.fd < 0)
+        return why_errno(why, "message content");
+    return RESULT_OK;
+}
+
+static void
+deliver_to_nobody(const struct job *job,
+    const struct delivery_recipient *rcpt, struct rcpt_result *r)
+{
+    struct why why;
+
+    (void)rcpt;
+    (void)why_temp(&why, "4.3.5", "mail transport unavailable: service "
+        SLICE_FMT " runs %s, which is not built", SLICE_ARG(job->d->transport),
+        job->service == NULL ? "nothing" : job->service->program);
+    job_failed(job, r, RESULT_TEMPFAIL, &why);
+}
+
+static void
+deliver_all(const struct job *job, struct rcpt_result *results)
+{
+    deliver_fn deliver =
+        job->service == NULL ? NULL : program_of(job->service);
+    const char *tag =
+        job->service == NULL ? NULL : job->service->log_tag;
+
+    if (deliver == NULL)
+        deliver = deliver_to_nobody;
+    for (size_t i = 0; i < job->d->recipient_count; i++) {
+        const struct delivery_recipient *rcpt = &job->d->recipients[i];
+        struct delivery_times times = { .start_us = clock_wall_us() };
+
+        results[i] = (struct rcpt_result){ .index = rcpt->index };
+        deliver(job, rcpt, &results[i]);
+        times.done_us = results[i].when_us = clock_wall_us();
+        delivery_log(tag == NULL ? log_tag() : tag,
+            job->config->enable_long_queue_ids, job->d, rcpt, &results[i],
+            &times);
+    }
+}
+
+static void
+serve(struct request *r, struct arena *arena)
+{
+    struct config_set *set = config_hold(daemon_config());
+    struct delivery_answer answer = { .destination = DESTINATION_OK };
+    struct rcpt_result *results = NULL;
+    struct delivery d;
+    char *transport;
+    struct why why;
+    struct msg m;
+
+    if (delivery_decode(r->in, arena, &d, &why) != RESULT_OK ||
+        (transport = arena_text(arena, d.transport)) == NULL ||
+        (results = arena_alloc(arena,
+             d.recipient_count * sizeof(*results))) == NULL) {
+        log_warning("delivery request refused: %s", why.text);
+        request_drop(r);
+    } else {
+        struct job job = { .set = set, .d = &d, .arena = arena };
+
+        job.service = config_find_service(set, transport, NULL);
+        job.config = job.service == NULL ? config_main(set)
+                                         : job.service->config;
+        job.deadline_ms = clock_now_ms() + JOB_TIME_MS;
+        deliver_all(&job, results);
+        if (d.fd >= 0)
+            close(d.fd);
+        answer.attempt = d.attempt;
+        answer.results = results;
+        answer.count = d.recipient_count;
+        delivery_answer_encode(&answer, &m);
+        request_reply(r, &m);
+    }
+    config_drop(set);
+}
+
+void
+agent_serve(struct request *r)
+{
+    struct arena arena;
+
+    arena_init(&arena, JOB_MEMORY);
+    serve(r, &arena);
+    arena_clear(&arena);
+}

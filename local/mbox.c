@@ -1,0 +1,164 @@
+/*
+ * mbox: lock, append, flush; what was appended is cut off again when that
+ * fails, so that a mailbox never ends in half a message.
+ */
+#include "local/copy.h"
+#include "local/mailbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void
+pause_ms(uint64_t ms)
+{
+    struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
+        .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+    (void)nanosleep(&ts, NULL);
+}
+
+/* A lock that nobody has touched for so long belongs to nobody. */
+static void
+remove_stale(const char *lock, uint64_t stale_ms)
+{
+    struct stat st;
+
+    if (stale_ms > 0 && lstat(lock, &st) == 0 &&
+        (uint64_t)(time(NULL) - st.st_mtime) * 1000 > stale_ms)
+        (void)unlink(lock);
+}
+
+static enum result
+take_dotlock(const struct mailbox_store *s, const char *lock, struct why *why)
+{
+    for (uint32_t i = 0; i <= s->lock_tries; i++) {
+        int fd = open(lock, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        if (fd >= 0) {
+            close(fd);
+            return RESULT_OK;
+        }
+        if (errno != EEXIST)
+            break;
+        remove_stale(lock, s->lock_stale_ms);
+        if (i < s->lock_tries)
+            pause_ms(s->lock_delay_ms);
+    }
+    return why_temp(why, "4.2.0",
+        "cannot update mailbox " SLICE_FMT ". unable to create lock file %s: "
+        "%s",
+        SLICE_ARG(s->path), lock,
+        errno == EEXIST ? "File exists" : strerror(errno));
+}
+
+static int
+try_kernel_locks(int fd, uint32_t locks)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    /* Open-file locks: those of fcntl() proper would go with any close(). */
+    if ((locks & MAILBOX_LOCK_FCNTL) != 0 &&
+        fcntl(fd, F_OFD_SETLK, &whole) < 0)
+        return -1;
+    if ((locks & MAILBOX_LOCK_FLOCK) != 0 &&
+        flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -1;
+    return 0;
+}
+
+static enum result
+take_kernel_locks(int fd, const struct mailbox_store *s, struct why *why)
+{
+    for (uint32_t i = 0; try_kernel_locks(fd, s->locks) < 0; i++) {
+        if ((errno != EAGAIN && errno != EACCES && errno != EWOULDBLOCK) ||
+            i >= s->lock_tries)
+            return why_temp(why, "4.2.0",
+                "cannot update mailbox " SLICE_FMT
+                ". unable to lock for exclusive access: %s",
+                SLICE_ARG(s->path), strerror(errno));
+        pause_ms(s->lock_delay_ms);
+    }
+    return RESULT_OK;
+}
+
+static enum result
+open_mailbox(const char *path, int *fd, struct stat *st, struct why *why)
+{
+    *fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+            O_CLOEXEC, 0600);
+    if (*fd < 0) {
+        if (errno == EISDIR)
+            return why_perm(why, "5.2.0", "cannot update mailbox %s. "
+                "destination is a directory", path);
+        return why_temp(why, "4.2.0", "cannot update mailbox %s. "
+            "cannot open file: %s", path, strerror(errno));
+    }
+    if (fstat(*fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_nlink != 1) {
+        close(*fd);
+        return why_perm(why, "5.2.0",
+            "cannot update mailbox %s. destination is not a regular file with "
+            "one name", path);
+    }
+    return RESULT_OK;
+}
+
+static enum result
+append(int fd, struct mailbox_store *s, struct why *why)
+{
+    enum result res;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return why_errno(why, "mailbox");
+    if (s->size_limit > 0 && (uint64_t)st.st_size > s->size_limit)
+        return why_perm(why, "5.2.2",
+            "cannot update mailbox " SLICE_FMT ". file size limit exceeded",
+            SLICE_ARG(s->path));
+    res = copy_message(s, COPY_MBOX, fd, why);
+    if (res == RESULT_OK && fsync(fd) < 0)
+        res = why_errno(why, "flush mailbox");
+    if (res != RESULT_OK && ftruncate(fd, st.st_size) < 0)
+        return why_errno(why, "truncate mailbox after a failed delivery");
+    return res;
+}
+
+static enum result
+lock_and_append(const char *path, struct mailbox_store *s, struct why *why)
+{
+    enum result res;
+    struct stat st;
+    int fd;
+
+    res = open_mailbox(path, &fd, &st, why);
+    if (res != RESULT_OK)
+        return res;
+    res = take_kernel_locks(fd, s, why);
+    if (res == RESULT_OK)
+        res = append(fd, s, why);
+    close(fd);
+    return res;
+}
+
+enum result
+mbox_store(struct mailbox_store *s, struct why *why)
+{
+    char path[PATH_MAX], lock[PATH_MAX + 8];
+    enum result res;
+
+    (void)snprintf(path, sizeof(path), SLICE_FMT, SLICE_ARG(s->path));
+    (void)snprintf(lock, sizeof(lock), "%s.lock", path);
+    if ((s->locks & MAILBOX_LOCK_DOT) == 0)
+        return lock_and_append(path, s, why);
+    res = take_dotlock(s, lock, why);
+    if (res != RESULT_OK)
+        return res;
+    res = lock_and_append(path, s, why);
+    (void)unlink(lock);
+    return res;
+}
