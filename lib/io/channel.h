@@ -20,14 +20,17 @@ struct channel;
 /* capacity is at least 1. */
 struct channel *channel_new(size_t capacity) ATTR_MUST_USE;
 
-/* No thread uses it any more; what is in it is not freed. */
+/*
+ * No thread uses it any more; what is in it is not freed. Where it was attached
+ * this is called on that thread, or after its scheduler was closed.
+ */
 void channel_free(struct channel *ch);
 
 /* True when room for n messages is now set aside. Any thread. */
 bool channel_reserve(struct channel *ch, size_t n) ATTR_NONNULL ATTR_MUST_USE;
 void channel_unreserve(struct channel *ch, size_t n) ATTR_NONNULL;
 
-/* Uses up one reserved place. Any thread. */
+/* Uses up one reserved place; not after channel_close(). Any thread. */
 void channel_send(struct channel *ch, void *message) ATTR_NONNULL;
 
 /*
@@ -38,8 +41,9 @@ size_t channel_receive_wait(struct channel *ch, void **messages, size_t max)
     ATTR_NONNULL;
 
 /*
- * The receiving fiber: the same, but waits as a fiber. channel_attach() was
- * called once on its thread before.
+ * The receiving fiber: the same, but waits as a fiber; 0 also when that fiber
+ * is cancelled. channel_attach() was called once on its thread before the first
+ * message was sent; -1 when that thread has no scheduler.
  */
 int channel_attach(struct channel *ch) ATTR_NONNULL ATTR_MUST_USE;
 size_t channel_receive(struct channel *ch, void **messages, size_t max)

@@ -116,7 +116,8 @@ enum wait_result fiber_sleep_until(int64_t deadline_ms);
  * fd must be non-blocking.
  *
  * After a read that filled less than its buffer the try can be left out: more
- * octets make an edge, and so did the end, which "hangup" keeps.
+ * octets make an edge, and so did the end, which "hangup" keeps. Not so where
+ * descriptors are passed: there a read also ends where one came.
  */
 struct io_wait {
     int fd;

@@ -15,7 +15,10 @@
 enum { OFFLOAD_THREADS = 8 };
 void offload(void (*fn)(void *arg), void *arg);
 
-/* End the pool's threads; nothing may be offloaded any more. */
+/*
+ * End the pool's threads, when nothing is offloaded any more. What is offloaded
+ * later starts new ones.
+ */
 void offload_close(void);
 
 /*

@@ -57,9 +57,21 @@ sched_open(void)
     list_init(&s->yielded);
     list_init(&s->hooks);
     list_init(&s->fibers);
+    list_init(&s->posts);
+    (void)pthread_mutex_init(&s->post_lock, NULL);
     stack_pool_init(&s->stacks);
     sanitize_thread(&s->sanitize);
     here = s;
+}
+
+static void
+run_hooks(struct sched *s)
+{
+    list_foreach_safe (item, &s->hooks) {
+        struct sched_hook *hook = LIST_ENTRY(item, struct sched_hook, link);
+
+        hook->run(hook->context);
+    }
 }
 
 void
@@ -69,8 +81,12 @@ sched_close(void)
 
     assert(s != NULL && s->running == NULL);
     (void)sched_run_posts(s);
+    run_hooks(s);
+    while (list_take(&s->hooks) != NULL)
+        continue;
     (void)close(s->epoll_fd);
     (void)close(s->wake_fd);
+    (void)pthread_mutex_destroy(&s->post_lock);
     timers_fini(&s->timers);
     stack_pool_fini(&s->stacks);
     mem_free(s);
@@ -81,6 +97,12 @@ void
 sched_stop(void)
 {
     here->stopping = true;
+}
+
+bool
+sched_in_turn(void)
+{
+    return here != NULL && here->in_turn;
 }
 
 size_t
@@ -102,55 +124,64 @@ sched_remove_hook(struct sched_hook *hook)
 }
 
 /*
- * The poster looks at "asleep" after it has pushed, the scheduler at the posts
- * after it has set "asleep": one of the two sees the other.
+ * The lock is held until the end: once the scheduler can see the post, what
+ * waited for it may end, and the scheduler with it.
  */
 void
 sched_post(struct sched *s, struct sched_post *post)
 {
-    struct sched_post *old;
-
-    if (__atomic_exchange_n(&post->underway, true, __ATOMIC_SEQ_CST))
-        return;
-    old = __atomic_load_n(&s->post, __ATOMIC_SEQ_CST);
-    do
-        post->next = old;
-    while (!__atomic_compare_exchange_n(&s->post, &old, post, false,
-        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    if (__atomic_exchange_n(&s->asleep, false, __ATOMIC_SEQ_CST))
-        (void)eventfd_write(s->wake_fd, 1);
+    (void)pthread_mutex_lock(&s->post_lock);
+    if (!post->underway) {
+        post->underway = true;
+        list_append(&s->posts, &post->link);
+        if (s->asleep)
+            (void)eventfd_write(s->wake_fd, 1);
+        s->asleep = false;
+    }
+    (void)pthread_mutex_unlock(&s->post_lock);
 }
 
+/* NULL when there is none. The loop is awake from now on. */
 static struct sched_post *
-oldest_first(struct sched_post *post)
+take_post(struct sched *s)
 {
-    struct sched_post *turned = NULL, *next;
+    struct sched_post *post = NULL;
+    struct list *item;
 
-    for (; post != NULL; post = next) {
-        next = post->next;
-        post->next = turned;
-        turned = post;
+    (void)pthread_mutex_lock(&s->post_lock);
+    s->asleep = false;
+    item = list_take(&s->posts);
+    if (item != NULL) {
+        post = LIST_ENTRY(item, struct sched_post, link);
+        post->underway = false;
     }
-    return turned;
+    (void)pthread_mutex_unlock(&s->post_lock);
+    return post;
+}
+
+/* False when something was posted before. */
+static bool
+fall_asleep(struct sched *s)
+{
+    bool idle;
+
+    (void)pthread_mutex_lock(&s->post_lock);
+    idle = s->asleep = list_empty(&s->posts);
+    (void)pthread_mutex_unlock(&s->post_lock);
+    return idle;
 }
 
 bool
 sched_run_posts(struct sched *s)
 {
-    struct sched_post *post, *next;
+    struct sched_post *post;
+    bool ran = false;
 
-    if (__atomic_load_n(&s->post, __ATOMIC_RELAXED) == NULL)
-        return false;
-    post = oldest_first(__atomic_exchange_n(&s->post, NULL, __ATOMIC_SEQ_CST));
-    for (; post != NULL; post = next) {
-        void (*run)(void *arg) = post->run;
-        void *arg = post->arg;
-
-        next = post->next; /* run() may end the post's life */
-        __atomic_store_n(&post->underway, false, __ATOMIC_SEQ_CST);
-        run(arg);
+    while ((post = take_post(s)) != NULL) {
+        post->run(post->arg);
+        ran = true;
     }
-    return true;
+    return ran;
 }
 
 int
@@ -251,15 +282,10 @@ poll_events(struct sched *s, bool may_sleep)
     struct epoll_event events[EVENTS_MAX];
     int timeout_ms = 0, n;
 
-    if (may_sleep) {
-        __atomic_store_n(&s->asleep, true, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&s->post, __ATOMIC_SEQ_CST) == NULL)
-            timeout_ms = sleep_ms(s);
-    }
+    if (may_sleep && fall_asleep(s))
+        timeout_ms = sleep_ms(s);
     /* A signal (EINTR) makes a turn without events. */
     n = epoll_wait(s->epoll_fd, events, EVENTS_MAX, timeout_ms);
-    if (may_sleep)
-        __atomic_store_n(&s->asleep, false, __ATOMIC_SEQ_CST);
     for (int i = 0; i < n; i++)
         take_event(&events[i]);
     return n > 0;
@@ -306,11 +332,7 @@ run_ready_and_hooks(struct sched *s)
 
     for (unsigned round = 0; round < HOOK_ROUNDS; round++) {
         ran |= run_ready(s);
-        list_foreach_safe (item, &s->hooks) {
-            struct sched_hook *hook = LIST_ENTRY(item, struct sched_hook, link);
-
-            hook->run(hook->context);
-        }
+        run_hooks(s);
         if (list_empty(&s->ready))
             break;
     }
@@ -321,7 +343,10 @@ static bool
 turn(struct sched *s, bool may_sleep)
 {
     struct list *item;
-    bool ran = run_ready_and_hooks(s);
+    bool ran;
+
+    s->in_turn = true;
+    ran = run_ready_and_hooks(s);
 
     may_sleep = may_sleep && list_empty(&s->ready) && list_empty(&s->yielded) &&
         s->count > 0 && !s->stopping;
@@ -330,6 +355,7 @@ turn(struct sched *s, bool may_sleep)
     ran |= sched_run_posts(s);
     while ((item = list_take(&s->yielded)) != NULL)
         list_append(&s->ready, item);
+    s->in_turn = false;
     return ran || !list_empty(&s->ready);
 }
 
@@ -341,6 +367,7 @@ sched_run(void)
     assert(s != NULL && s->running == NULL);
     while (s->count > 0 && !s->stopping)
         (void)turn(s, true);
+    run_hooks(s); /* for what timers and posts made in the last turn */
     s->stopping = false;
 }
 

@@ -14,16 +14,18 @@
 #include "lib/io/stack.h"
 #include "lib/io/timers.h"
 
+#include <pthread.h>
+
 /*
  * A call that another thread asks for: run(arg) on the scheduler's thread, not
  * on a fiber; it does not wait. A post that is still under way is not sent a
  * second time.
  */
 struct sched_post {
-    struct sched_post *next;
+    struct list link;
     void (*run)(void *arg);
     void *arg;
-    bool underway; /* atomic */
+    bool underway;
 };
 
 struct sched {
@@ -35,6 +37,7 @@ struct sched {
     size_t count;
     struct timers timers;
     bool stopping;
+    bool in_turn; /* hooks will run before the loop sleeps */
 
     struct fiber *running;
     struct context thread; /* where the loop was left */
@@ -43,9 +46,10 @@ struct sched {
     void (*call_fn)(void *arg); /* on_thread_stack() */
     void *call_arg;
 
-    int wake_fd;             /* eventfd */
-    struct sched_post *post; /* atomic: newest first */
-    bool asleep;             /* atomic: a post must wake it */
+    pthread_mutex_t post_lock; /* for all that follows */
+    struct list posts;
+    bool asleep; /* a post must wake the loop */
+    int wake_fd; /* eventfd, with which it does */
 };
 
 enum fiber_state {
@@ -75,6 +79,9 @@ struct fiber {
 
 /* NULL when there is none on this thread. */
 struct sched *sched_here(void);
+
+/* The hooks of this thread's scheduler will run before it sleeps or ends. */
+bool sched_in_turn(void);
 
 /* Any thread. */
 void sched_post(struct sched *s, struct sched_post *post) ATTR_NONNULL;

@@ -195,7 +195,8 @@ read_some(struct stream *st, enum stream_want *want)
     do
         n = read(st->fd, to, size);
     while (n < 0 && errno == EINTR);
-    st->drained = n < 0 ? errno == EAGAIN : st->registered && (size_t)n < size;
+    st->drained = n < 0 ? errno == EAGAIN
+                        : n > 0 && st->registered && (size_t)n < size;
     return n;
 }
 
