@@ -17,9 +17,15 @@ enum logsink_kind { LOGSINK_FILE, LOGSINK_SYSLOG, LOGSINK_STDOUT };
 
 /*
  * For LOGSINK_FILE path is the file; for LOGSINK_SYSLOG facility is a name such
- * as "mail". May be called again to change the sink. Sets log_set_sink(); with
+ * as "mail", and path the socket, NULL for /dev/log. May be called again to
+ * change the sink, and to add this thread's scheduler. Sets log_set_sink(); with
  * a scheduler on this thread, also a hook that writes at the end of each turn;
- * without one each line is written at once. Safe for several threads.
+ * outside of one each line is written at once. Safe for several threads.
+ *
+ * Lines that cannot be written (disk full, reader stuck) are lost; a line tells
+ * how many when it works again. After a fork() the child logs with its own pid.
+ *
+ * RESULT_PERMFAIL: no such facility. The old sink stays when this fails.
  */
 enum result logsink_open(enum logsink_kind kind, const char *path,
     const char *facility, struct why *why) ATTR_MUST_USE;
