@@ -7,6 +7,7 @@
 #include "lib/mail/address.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 enum {
@@ -47,8 +48,7 @@ job_failed(const struct job *job, struct rcpt_result *r, enum result res,
 {
     char *text = arena_text(job->arena, slice_of(why->text));
 
-    r->outcome =
-        res == RESULT_PERMFAIL ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
+    r->outcome = res == RESULT_PERMFAIL ? OUTCOME_BOUNCED : OUTCOME_DEFERRED;
     memcpy(r->status, why->status, sizeof(r->status));
     if (r->status[0] == '\0')
         memcpy(r->status, res == RESULT_PERMFAIL ? "5.3.0" : "4.3.0",
@@ -65,6 +65,55 @@ was_delivered_to(struct slice header, struct slice address)
     while (slice_line(&header, &line))
         if (slice_starts_nocase(line, name) &&
             slice_eq_nocase(slice_trim(slice_skip(line, name.len)), address))
+            return true;
+    return false;
+}
+
+enum result
+job_set_path(const struct job *job, struct mailbox_store *s,
+    struct slice directory, struct slice name, struct why *why)
+{
+    struct buf path;
+    bool kept;
+
+    buf_init(&path, PATH_MAX - 1);
+    buf_add(&path, directory);
+    if (!slice_ends_nocase(directory, SLICE_LIT("/")))
+        buf_add_octet(&path, '/');
+    buf_add(&path, name);
+    kept = !buf_failed(&path) && path.ptr[0] == '/' &&
+        arena_slice(job->arena, buf_slice(&path), &s->path);
+    buf_fini(&path);
+    if (!kept)
+        return why_temp(why, "4.3.5",
+            "mailbox \"" SLICE_FMT "\" in \"" SLICE_FMT "\" is not usable",
+            SLICE_ARG(slice_head(name, 200)),
+            SLICE_ARG(slice_head(directory, 200)));
+    s->kind = MAILBOX_MBOX;
+    if (s->path.ptr[s->path.len - 1] == '/') {
+        s->kind = MAILBOX_MAILDIR;
+        s->path.len--;
+    }
+    return RESULT_OK;
+}
+
+enum result
+job_check_loop(const struct job *job, const struct delivery_recipient *rcpt,
+    struct why *why)
+{
+    if (!was_delivered_to(job->d->header, rcpt->rcpt.address))
+        return RESULT_OK;
+    return why_perm(why, "5.4.6", "mail forwarding loop for " SLICE_FMT,
+        SLICE_ARG(rcpt->rcpt.address));
+}
+
+bool
+job_prepends_delivered(const struct job *job, const char *where)
+{
+    struct slice rest = slice_of(job->config->prepend_delivered_header), word;
+
+    while (config_list_next(&rest, &word))
+        if (slice_eq_nocase(word, slice_of(where)))
             return true;
     return false;
 }
@@ -87,19 +136,18 @@ job_fill_store(const struct job *job, const struct delivery_recipient *rcpt,
     struct mailbox_store *s, struct why *why)
 {
     const struct delivery *d = job->d;
-    struct slice original = rcpt->rcpt.original.len > 0
-        ? rcpt->rcpt.original
-        : rcpt->rcpt.address;
+    struct slice original = rcpt->rcpt.original.len > 0 ? rcpt->rcpt.original
+                                                        : rcpt->rcpt.address;
     struct buf top;
     bool kept;
 
-    if (was_delivered_to(d->header, rcpt->rcpt.address))
-        return why_perm(why, "5.4.6", "mail forwarding loop for " SLICE_FMT,
-            SLICE_ARG(rcpt->rcpt.address));
+    if (job_check_loop(job, rcpt, why) != RESULT_OK)
+        return RESULT_PERMFAIL;
     buf_init(&top, 32768);
     add_line(&top, "Return-Path: ", d->envelope.sender, '<', '>');
     add_line(&top, "X-Original-To: ", original, '\0', '\0');
-    add_line(&top, "Delivered-To: ", rcpt->rcpt.address, '\0', '\0');
+    if (job_prepends_delivered(job, "file"))
+        add_line(&top, "Delivered-To: ", rcpt->rcpt.address, '\0', '\0');
     kept = arena_slice(job->arena, buf_slice(&top), &s->top);
     buf_fini(&top);
     if (!kept)
@@ -116,14 +164,16 @@ job_fill_store(const struct job *job, const struct delivery_recipient *rcpt,
 }
 
 static void
-deliver_to_nobody(const struct job *job,
-    const struct delivery_recipient *rcpt, struct rcpt_result *r)
+deliver_to_nobody(const struct job *job, const struct delivery_recipient *rcpt,
+    struct rcpt_result *r)
 {
     struct why why;
 
     (void)rcpt;
-    (void)why_temp(&why, "4.3.5", "mail transport unavailable: service "
-        SLICE_FMT " runs %s, which is not built", SLICE_ARG(job->d->transport),
+    (void)why_temp(&why, "4.3.5",
+        "mail transport unavailable: service " SLICE_FMT
+        " runs %s, which is not built",
+        SLICE_ARG(job->d->transport),
         job->service == NULL ? "nothing" : job->service->program);
     job_failed(job, r, RESULT_TEMPFAIL, &why);
 }
@@ -131,10 +181,8 @@ deliver_to_nobody(const struct job *job,
 static void
 deliver_all(const struct job *job, struct rcpt_result *results)
 {
-    deliver_fn deliver =
-        job->service == NULL ? NULL : program_of(job->service);
-    const char *tag =
-        job->service == NULL ? NULL : job->service->log_tag;
+    deliver_fn deliver = job->service == NULL ? NULL : program_of(job->service);
+    const char *tag = job->service == NULL ? NULL : job->service->log_tag;
 
     if (deliver == NULL)
         deliver = deliver_to_nobody;
@@ -164,8 +212,8 @@ serve(struct request *r, struct arena *arena)
 
     if (delivery_decode(r->in, arena, &d, &why) != RESULT_OK ||
         (transport = arena_text(arena, d.transport)) == NULL ||
-        (results = arena_alloc(arena,
-             d.recipient_count * sizeof(*results))) == NULL) {
+        (results = arena_alloc(arena, d.recipient_count * sizeof(*results))) ==
+            NULL) {
         log_warning("delivery request refused: %s", why.text);
         request_drop(r);
     } else {

@@ -58,5 +58,20 @@ enum result job_fill_store(const struct job *job,
     const struct delivery_recipient *rcpt, struct mailbox_store *s,
     struct why *why);
 
+/*
+ * s->path = directory "/" name, s->kind by whether it ends in '/': Maildir or
+ * mbox. RESULT_TEMPFAIL: too long, or not absolute.
+ */
+enum result job_set_path(const struct job *job, struct mailbox_store *s,
+    struct slice directory, struct slice name, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* The loop check alone: RESULT_PERMFAIL 5.4.6. */
+enum result job_check_loop(const struct job *job,
+    const struct delivery_recipient *rcpt, struct why *why);
+
+/* Is prepend_delivered_header set for "command", "file" or "forward"? */
+bool job_prepends_delivered(const struct job *job, const char *where);
+
 /* link_handler for MESSAGE_DELIVER. */
 void agent_serve(struct request *r);

@@ -43,8 +43,7 @@ struct identity {
 };
 
 static bool
-identity_of_name(const struct keeper *k, const char *name,
-    struct identity *id)
+identity_of_name(const struct keeper *k, const char *name, struct identity *id)
 {
     struct passwd *pw = getpwnam(name);
 
@@ -66,8 +65,10 @@ identity_of(const struct keeper *k, const struct keeper_user *user,
 {
     if (user->name[0] != '\0')
         return identity_of_name(k, user->name, id);
-    *id = (struct identity){ .uid = user->uid, .gid = user->gid,
-        .groups = { user->gid }, .group_count = 1 };
+    *id = (struct identity){ .uid = user->uid,
+        .gid = user->gid,
+        .groups = { user->gid },
+        .group_count = 1 };
     return id->uid >= k->minimum;
 }
 
@@ -177,11 +178,12 @@ keeper_start(void)
 void
 keeper_limits(int keeper, uid_t minimum, gid_t spool_group)
 {
-    struct keeper_request r = { .kind = REQUEST_LIMITS, .user.uid = minimum,
+    struct keeper_request r = { .kind = REQUEST_LIMITS,
+        .user.uid = minimum,
         .spool_group = spool_group };
 
-    (void)sock_send_fds(keeper,
-        (struct slice){ (const char *)&r, sizeof(r) }, NULL, 0);
+    (void)sock_send_fds(keeper, (struct slice){ (const char *)&r, sizeof(r) },
+        NULL, 0);
 }
 
 enum result

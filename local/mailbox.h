@@ -28,14 +28,14 @@ enum mailbox_lock {
 
 struct mailbox_store {
     enum mailbox_kind kind;
-    struct slice path;   /* absolute */
-    struct slice sender; /* of the "From " line of an mbox */
-    struct slice top;    /* Return-Path: and the like, CRLF line ends */
-    uint32_t locks;      /* set of enum mailbox_lock */
-    uint32_t lock_tries; /* deliver_lock_attempts */
+    struct slice path;      /* absolute */
+    struct slice sender;    /* of the "From " line of an mbox */
+    struct slice top;       /* Return-Path: and the like, CRLF line ends */
+    uint32_t locks;         /* set of enum mailbox_lock */
+    uint32_t lock_tries;    /* deliver_lock_attempts */
     uint64_t lock_delay_ms; /* deliver_lock_delay */
     uint64_t lock_stale_ms; /* stale_lock_time */
-    uint64_t size_limit; /* octets of an mbox or one message, 0: none */
+    uint64_t size_limit;    /* octets of an mbox or one message, 0: none */
     struct content content;
 };
 

@@ -6,6 +6,7 @@
  * that the queue already counts as delivered.
  */
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "local/copy.h"
 #include "local/mailbox.h"
 
@@ -31,41 +32,39 @@ host_name(char host[HOST_NAME_MAX + 1])
             *p = '_';
 }
 
-/* mkdir -p, with modes of a mailbox. The path is the user's own. */
+/* mkdir -p, with modes of a mailbox; path is changed and restored. */
 static int
-make_directories(const char *path)
+make_directories(char *path)
 {
-    char part[PATH_MAX];
-    size_t len = strlen(path);
+    for (char *p = path + 1;; p++) {
+        char c = *p;
 
-    if (len >= sizeof(part))
-        return -1;
-    memcpy(part, path, len + 1);
-    for (size_t i = 1; i <= len; i++) {
-        if (part[i] != '/' && part[i] != '\0')
+        if (c != '/' && c != '\0')
             continue;
-        part[i] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+        *p = '\0';
+        if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+            *p = c;
             return -1;
-        if (i < len)
-            part[i] = '/';
+        }
+        *p = c;
+        if (c == '\0')
+            return 0;
     }
-    return 0;
 }
 
 static int
 make_maildir(const char *path)
 {
     static const char *const parts[] = { "tmp", "new", "cur" };
-    char dir[PATH_MAX];
+    int res = 0;
 
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        int n = snprintf(dir, sizeof(dir), "%s/%s", path, parts[i]);
+    for (size_t i = 0; res == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        char *dir = mem_format("%s/%s", path, parts[i]);
 
-        if (n < 0 || (size_t)n >= sizeof(dir) || make_directories(dir) < 0)
-            return -1;
+        res = make_directories(dir);
+        mem_free(dir);
     }
-    return 0;
+    return res;
 }
 
 /* A Maildir is made when it is first needed. */
@@ -151,17 +150,16 @@ store_in(int dir, struct mailbox_store *s, struct why *why)
 enum result
 maildir_store(struct mailbox_store *s, struct why *why)
 {
-    char path[PATH_MAX];
+    char *path = mem_text_of(s->path);
+    int dir = open_directory(path);
     enum result res;
-    int dir;
 
-    (void)snprintf(path, sizeof(path), SLICE_FMT, SLICE_ARG(s->path));
-    dir = open_directory(path);
     if (dir < 0) {
-        (void)why_errno(why, "create maildir directory %s", path);
-        return RESULT_TEMPFAIL;
+        res = why_errno(why, "create maildir directory %s", path);
+    } else {
+        res = store_in(dir, s, why);
+        close(dir);
     }
-    res = store_in(dir, s, why);
-    close(dir);
+    mem_free(path);
     return res;
 }

@@ -2,13 +2,13 @@
  * mbox: lock, append, flush; what was appended is cut off again when that
  * fails, so that a mailbox never ends in half a message.
  */
+#include "lib/base/mem.h"
 #include "local/copy.h"
 #include "local/mailbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,11 +63,9 @@ try_kernel_locks(int fd, uint32_t locks)
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
     /* Open-file locks: those of fcntl() proper would go with any close(). */
-    if ((locks & MAILBOX_LOCK_FCNTL) != 0 &&
-        fcntl(fd, F_OFD_SETLK, &whole) < 0)
+    if ((locks & MAILBOX_LOCK_FCNTL) != 0 && fcntl(fd, F_OFD_SETLK, &whole) < 0)
         return -1;
-    if ((locks & MAILBOX_LOCK_FLOCK) != 0 &&
-        flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if ((locks & MAILBOX_LOCK_FLOCK) != 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -1;
     return 0;
 }
@@ -90,20 +88,26 @@ take_kernel_locks(int fd, const struct mailbox_store *s, struct why *why)
 static enum result
 open_mailbox(const char *path, int *fd, struct stat *st, struct why *why)
 {
-    *fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
-            O_CLOEXEC, 0600);
+    *fd = open(path,
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+        0600);
     if (*fd < 0) {
         if (errno == EISDIR)
-            return why_perm(why, "5.2.0", "cannot update mailbox %s. "
-                "destination is a directory", path);
-        return why_temp(why, "4.2.0", "cannot update mailbox %s. "
-            "cannot open file: %s", path, strerror(errno));
+            return why_perm(why, "5.2.0",
+                "cannot update mailbox %s. "
+                "destination is a directory",
+                path);
+        return why_temp(why, "4.2.0",
+            "cannot update mailbox %s. "
+            "cannot open file: %s",
+            path, strerror(errno));
     }
     if (fstat(*fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_nlink != 1) {
         close(*fd);
         return why_perm(why, "5.2.0",
             "cannot update mailbox %s. destination is not a regular file with "
-            "one name", path);
+            "one name",
+            path);
     }
     return RESULT_OK;
 }
@@ -148,17 +152,19 @@ lock_and_append(const char *path, struct mailbox_store *s, struct why *why)
 enum result
 mbox_store(struct mailbox_store *s, struct why *why)
 {
-    char path[PATH_MAX], lock[PATH_MAX + 8];
-    enum result res;
+    char *path = mem_text_of(s->path);
+    char *lock = mem_format("%s.lock", path);
+    bool dotlock = (s->locks & MAILBOX_LOCK_DOT) != 0;
+    enum result res = RESULT_OK;
 
-    (void)snprintf(path, sizeof(path), SLICE_FMT, SLICE_ARG(s->path));
-    (void)snprintf(lock, sizeof(lock), "%s.lock", path);
-    if ((s->locks & MAILBOX_LOCK_DOT) == 0)
-        return lock_and_append(path, s, why);
-    res = take_dotlock(s, lock, why);
-    if (res != RESULT_OK)
-        return res;
-    res = lock_and_append(path, s, why);
-    (void)unlink(lock);
+    if (dotlock)
+        res = take_dotlock(s, lock, why);
+    if (res == RESULT_OK) {
+        res = lock_and_append(path, s, why);
+        if (dotlock)
+            (void)unlink(lock);
+    }
+    mem_free(path);
+    mem_free(lock);
     return res;
 }

@@ -42,11 +42,11 @@ user_hash(const struct keeper_user *user)
 static bool
 same_user(const struct map_node *node, const void *key)
 {
-    const struct worker *w = LIST_ENTRY(node, struct worker, node);
+    const struct worker *w = LIST_ENTRY_CONST(node, struct worker, node);
     const struct keeper_user *user = key;
 
-    return strcmp(w->user.name, user->name) == 0 &&
-        w->user.uid == user->uid && w->user.gid == user->gid;
+    return strcmp(w->user.name, user->name) == 0 && w->user.uid == user->uid &&
+        w->user.gid == user->gid;
 }
 
 static void
@@ -108,8 +108,8 @@ start_worker(const struct keeper_user *user, struct why *why)
 static struct worker *
 worker_of(const struct keeper_user *user, struct why *why)
 {
-    struct map_node *node =
-        map_find(&workers.by_user, user_hash(user), same_user, user);
+    struct map_node *node = map_find(&workers.by_user, user_hash(user),
+        same_user, user);
 
     if (node != NULL)
         return LIST_ENTRY(node, struct worker, node);

@@ -20,6 +20,9 @@ struct list {
 #define LIST_ENTRY(ptr, type, member) \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+#define LIST_ENTRY_CONST(ptr, type, member) \
+    ((const type *)(const void *)((const char *)(ptr)-offsetof(type, member)))
+
 #define list_foreach(it, head) \
     for (struct list *it = (head)->next; it != (head); it = it->next)
 

@@ -1,0 +1,270 @@
+#include "local/alias.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/mail/cleanup.h"
+#include "lib/mail/date.h"
+#include "lib/mail/queue_id.h"
+#include "local/maps.h"
+
+#include <stdio.h>
+
+enum {
+    VALUE_MAX = 64 * 1024 * 1024, /* a big list in one alias */
+    ADDRESS_MAX = 2048,
+    NAME_MAX_OCTETS = 512,
+};
+
+static const char owner_prefix[] = "owner-";
+
+enum result
+alias_find(const struct job *job, struct slice name, struct buf *value,
+    bool *found, struct why *why)
+{
+    *found = false;
+    switch (maps_find(job->config, job->config->alias_maps, name, value, why)) {
+    case TABLE_FOUND:
+        *found = true;
+        return RESULT_OK;
+    case TABLE_NOT_FOUND:
+        return RESULT_OK;
+    case TABLE_ERROR:
+        break;
+    }
+    return why_temp(why, "4.3.0", "alias database unavailable");
+}
+
+/*
+ * Quoted text keeps commas and blanks; quotes around the whole of a command or
+ * file name are the alias file's own, those of a local part belong to it but
+ * the internal form is without them: either way they go.
+ */
+bool
+alias_next(struct slice *rest, struct buf *address)
+{
+    bool quoted = false;
+    size_t i;
+
+    buf_clear(address);
+    while (rest->len > 0 && strchr(", \t\r\n", rest->ptr[0]) != NULL)
+        *rest = slice_skip(*rest, 1);
+    if (rest->len == 0)
+        return false;
+    for (i = 0; i < rest->len; i++) {
+        char c = rest->ptr[i];
+
+        if (c == '"') {
+            quoted = !quoted;
+        } else if (quoted && c == '\\' && i + 1 < rest->len) {
+            buf_add_octet(address, (unsigned char)rest->ptr[++i]);
+        } else if (!quoted && c == ',') {
+            break;
+        } else {
+            buf_add_octet(address, (unsigned char)c);
+        }
+    }
+    *rest = slice_skip(*rest, i);
+    buf_truncate(address, slice_trim(buf_slice(address)).len);
+    return true;
+}
+
+/* Piece 6 brings these; until then mail for them waits and says why. */
+static bool
+is_special(struct slice address)
+{
+    return address.len > 0 &&
+        (address.ptr[0] == '|' || address.ptr[0] == '/' ||
+            slice_starts_nocase(address, SLICE_LIT(":include:")));
+}
+
+static struct slice
+without_brackets(struct slice address)
+{
+    size_t open = slice_find(address, '<');
+    size_t close = slice_rfind(address, '>');
+
+    if (open < address.len && close < address.len && open < close)
+        return slice_trim(
+            (struct slice){ address.ptr + open + 1, close - open - 1 });
+    return address;
+}
+
+static enum result
+add_addresses(const struct job *job, const struct delivery_recipient *rcpt,
+    struct slice value, struct envelope *env, struct why *why)
+{
+    struct recipient to = rcpt->rcpt;
+    enum result res = RESULT_OK;
+    struct buf address;
+
+    if (to.original.len == 0)
+        to.original = rcpt->rcpt.address;
+    buf_init(&address, ADDRESS_MAX);
+    while (res == RESULT_OK && alias_next(&value, &address)) {
+        to.address = without_brackets(buf_slice(&address));
+        if (buf_failed(&address))
+            res = why_perm(why, "5.3.5", "alias expansion: address too long");
+        else if (is_special(to.address))
+            res = why_temp(why, "4.3.5",
+                "alias expands to \"" SLICE_FMT
+                "\": delivery to commands, files and :include: is not built",
+                SLICE_ARG(to.address));
+        else if (to.address.len > 0)
+            res = envelope_add_recipient(env, job->arena, &to, why);
+    }
+    buf_fini(&address);
+    return res;
+}
+
+/*
+ * Errors of a list go to its owner: the sender becomes owner-NAME where such an
+ * alias exists (or what it stands for, with expand_owner_alias).
+ */
+static enum result
+set_owner(const struct job *job, struct slice name, struct envelope *env,
+    struct why *why)
+{
+    char owner[NAME_MAX_OCTETS];
+    struct buf value, one;
+    enum result res;
+    char *kept = NULL;
+    bool found;
+    int n = snprintf(owner, sizeof(owner), "%s" SLICE_FMT, owner_prefix,
+        SLICE_ARG(name));
+
+    if (env->sender.len == 0 || n < 0 || (size_t)n >= sizeof(owner) ||
+        slice_starts_nocase(name, slice_of(owner_prefix)))
+        return RESULT_OK;
+    buf_init(&value, VALUE_MAX);
+    buf_init(&one, ADDRESS_MAX);
+    res = alias_find(job, slice_of(owner), &value, &found, why);
+    if (res == RESULT_OK && found) {
+        struct slice rest = buf_slice(&value);
+
+        if (job->config->expand_owner_alias && alias_next(&rest, &one))
+            kept = arena_text(job->arena, buf_slice(&one));
+        else
+            kept = arena_text(job->arena, slice_of(owner));
+    }
+    if (kept != NULL)
+        env->sender = slice_of(kept);
+    buf_fini(&value);
+    buf_fini(&one);
+    return res;
+}
+
+static void
+prepend_trace(const struct job *job, const struct delivery_recipient *rcpt,
+    uint64_t id, struct cleanup *c)
+{
+    char text[QUEUE_ID_SIZE], date[DATE_SIZE];
+    struct buf line;
+
+    buf_init(&line, 8192);
+    buf_add_format(&line, "Received: by %s (%s)\r\n\tid %s; %s\r\n",
+        job->config->myhostname, job->config->mail_name,
+        queue_id_text(id, job->config->enable_long_queue_ids, text),
+        date_text(clock_wall_s(), date));
+    if (job_prepends_delivered(job, "forward"))
+        buf_add_format(&line, "Delivered-To: " SLICE_FMT "\r\n",
+            SLICE_ARG(rcpt->rcpt.address));
+    cleanup_prepend(c, buf_slice(&line));
+    buf_fini(&line);
+}
+
+static enum result
+copy_content(const struct job *job, struct cleanup *c, struct why *why)
+{
+    struct content content = { .header = job->d->header,
+        .body = job->d->body,
+        .fd = job->d->fd,
+        .length = job->d->body_length,
+        .crc = job->d->body_crc };
+    char *scratch = mem_alloc(CONTENT_PIECE);
+    enum result res = RESULT_OK;
+    struct slice piece;
+
+    content_rewind(&content);
+    while (res == RESULT_OK && content.step != CONTENT_STEP_END) {
+        res = content_next(&content, scratch, &piece, why);
+        if (res == RESULT_OK)
+            cleanup_content(c, piece);
+    }
+    mem_free(scratch);
+    return res;
+}
+
+static enum result
+submit(const struct job *job, const struct delivery_recipient *rcpt,
+    const struct envelope *env, struct why *why)
+{
+    const struct settlement settles = { .attempt = job->d->attempt,
+        .indexes = &rcpt->index,
+        .count = 1 };
+    const struct cleanup_options options = { .set = job->set,
+        .service = job->config->cleanup_service_name,
+        .own_client = slice_eq_text(env->rewrite, "local"),
+        .settles = &settles };
+    struct cleanup *c;
+    enum result res;
+
+    res = cleanup_begin(&options, env, job->arena, &c, why);
+    if (res != RESULT_OK)
+        return res;
+    prepend_trace(job, rcpt, env->id, c);
+    res = copy_content(job, c, why);
+    if (res != RESULT_OK) {
+        cleanup_abort(c);
+        return res;
+    }
+    return cleanup_end(c, job->deadline_ms, why);
+}
+
+static enum result
+expand(const struct job *job, const struct delivery_recipient *rcpt,
+    struct slice name, struct slice value, uint64_t *id, struct why *why)
+{
+    struct envelope env = job->d->envelope;
+    enum result res;
+
+    env.recipients = NULL;
+    env.recipient_count = env.recipient_room = 0;
+    env.flags |= ENVELOPE_INTERNAL;
+    env.drop_file = (struct slice){ "", 0 };
+    env.arrival_us = clock_wall_us();
+    res = job_check_loop(job, rcpt, why);
+    if (res == RESULT_OK)
+        res = add_addresses(job, rcpt, value, &env, why);
+    if (res == RESULT_OK && env.recipient_count == 0)
+        res = why_perm(why, "5.3.5", "alias \"" SLICE_FMT "\" is empty",
+            SLICE_ARG(name));
+    if (res == RESULT_OK)
+        res = set_owner(job, name, &env, why);
+    if (res == RESULT_OK)
+        res = submission_next_id(job->deadline_ms, &env.id, why);
+    if (res == RESULT_OK)
+        res = submit(job, rcpt, &env, why);
+    *id = env.id;
+    return res;
+}
+
+void
+alias_deliver(const struct job *job, const struct delivery_recipient *rcpt,
+    struct slice name, struct slice value, struct rcpt_result *r)
+{
+    char id_text[QUEUE_ID_SIZE], text[QUEUE_ID_SIZE + 32], *kept;
+    enum result res;
+    struct why why;
+    uint64_t id;
+
+    res = expand(job, rcpt, name, value, &id, &why);
+    if (res != RESULT_OK) {
+        job_failed(job, r, res, &why);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "forwarded as %s",
+        queue_id_text(id, job->config->enable_long_queue_ids, id_text));
+    kept = arena_text(job->arena, slice_of(text));
+    job_sent(job, r, kept == NULL ? "forwarded" : kept);
+    r->outcome = OUTCOME_EXPANDED;
+}
