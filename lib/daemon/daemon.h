@@ -82,8 +82,9 @@ struct config_set *daemon_config(void);
 /* True from DRAIN on. */
 bool daemon_draining(void);
 
-/* How many processes of this role there are, and which one this is. */
+/* Which process of its pool this is, and how many the pool has. */
 unsigned daemon_index(void);
+unsigned daemon_pool(void);
 
 /*
  * A peer of that role: the same one for the same hash while the pool stays

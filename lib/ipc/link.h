@@ -90,6 +90,8 @@ struct link_options {
      * serve it. 0: no pause; the link is dropped at LINK_HELD_MAX.
      */
     size_t pause_at;
+    /* What the peer asks of us waits until link_release(). */
+    bool hold;
 };
 
 enum {
@@ -114,6 +116,9 @@ struct link *link_open(int fd, const struct link_options *options)
  * not called. NULL is welcome.
  */
 void link_close(struct link *l);
+
+/* From now on serve what the peer asks, first what has waited. */
+void link_release(struct link *l) ATTR_NONNULL;
 
 enum role link_peer(const struct link *l) ATTR_NONNULL;
 const char *link_peer_name(const struct link *l) ATTR_NONNULL;

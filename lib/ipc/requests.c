@@ -56,15 +56,20 @@ serve_on_fiber(struct link *l, struct served *s)
     return true;
 }
 
+/* Those that wait, as far as there are fibers for them. */
 static void
 serve_next(struct link *l)
 {
-    while (
-        !l->ended && l->fibers < LINK_FIBERS_MAX && !list_empty(&l->waiting)) {
+    while (!l->options.hold && !l->ended && !list_empty(&l->waiting)) {
         struct served *s = LIST_ENTRY(l->waiting.next, struct served, waiting);
+        bool at_once = s->handler->mode == SERVE_INLINE;
 
+        if (!at_once && l->fibers >= LINK_FIBERS_MAX)
+            return;
         list_remove(&s->waiting);
-        if (!serve_on_fiber(l, s)) {
+        if (at_once) {
+            s->handler->serve(&s->request);
+        } else if (!serve_on_fiber(l, s)) {
             list_prepend(&l->waiting, &s->waiting);
             link_break_with(l, s->request.in->type, "no memory to serve it");
             return;
@@ -107,12 +112,21 @@ link_take_request(struct link *l, struct msg_in *m)
     l->served_count++;
     l->served_octets += m->body.len;
     link_ref(l);
-    if (h->mode == SERVE_INLINE) {
+    if (h->mode == SERVE_INLINE && !l->options.hold) {
         h->serve(&s->request);
     } else {
         list_append(&l->waiting, &s->waiting);
         serve_next(l);
     }
+}
+
+void
+link_release(struct link *l)
+{
+    link_ref(l);
+    l->options.hold = false;
+    serve_next(l);
+    link_unref(l);
 }
 
 /* What is not started yet is forgotten, what is under way loses its way back. */

@@ -1,0 +1,105 @@
+#include "lib/daemon/control.h"
+
+#include "lib/base/tlv.h"
+#include "lib/daemon/slots.h"
+
+enum { HAS_LOG = 1 << 0, HAS_SLOTS = 1 << 1 }; /* ATTR_FLAGS */
+
+/* One number of a message: where it is kept and how large it may be. */
+struct number {
+    uint32_t tag;
+    uint32_t *to;
+    uint32_t max;
+};
+
+static bool
+take_number(const struct tlv *t, const struct number *numbers, size_t count)
+{
+    uint64_t wide;
+
+    for (size_t i = 0; i < count; i++)
+        if (numbers[i].tag == t->tag) {
+            if (!tlv_u64(t->value, numbers[i].max, &wide))
+                return false;
+            *numbers[i].to = (uint32_t)wide;
+            return true;
+        }
+    return true;
+}
+
+void
+control_configure_encode(const struct control_configure *c, struct msg *m)
+{
+    tlv_put_u64(&m->body, ATTR_LENGTH, c->length);
+    tlv_put_u64(&m->body, ATTR_INDEX, c->index);
+    tlv_put_u64(&m->body, ATTR_COUNT, c->pool);
+    tlv_put_u64(&m->body, ATTR_EXPECTS, c->expected);
+    tlv_put_u64(&m->body, ATTR_SLOT, c->column);
+    tlv_put_u64(&m->body, ATTR_KIND, c->log);
+    tlv_put_u64(&m->body, ATTR_FLAGS,
+        (c->has_log ? HAS_LOG : 0U) | (c->has_slots ? HAS_SLOTS : 0U));
+}
+
+bool
+control_configure_decode(const struct msg_in *in, struct control_configure *c)
+{
+    uint32_t flags = 0, log = LOGSINK_SYSLOG;
+    const struct number numbers[] = {
+        { ATTR_LENGTH, &c->length, CONTROL_SNAPSHOT_MAX },
+        { ATTR_INDEX, &c->index, CONTROL_POOL_MAX },
+        { ATTR_COUNT, &c->pool, CONTROL_POOL_MAX },
+        { ATTR_EXPECTS, &c->expected, UINT32_MAX },
+        { ATTR_SLOT, &c->column, SLOTS_COLUMNS - 1 },
+        { ATTR_KIND, &log, LOGSINK_STDOUT },
+        { ATTR_FLAGS, &flags, HAS_LOG | HAS_SLOTS },
+    };
+    struct slice rest = in->body;
+    struct tlv t;
+
+    *c = (struct control_configure){ .length = 0 };
+    while (tlv_next(&rest, &t))
+        if (!take_number(&t, numbers, sizeof(numbers) / sizeof(numbers[0])))
+            return false;
+    c->log = (enum logsink_kind)log;
+    c->has_log = (flags & HAS_LOG) != 0;
+    c->has_slots = (flags & HAS_SLOTS) != 0;
+    return rest.len == 0 && in->fd_count == 1U + c->has_log + c->has_slots;
+}
+
+void
+control_encode(const struct control *c, struct msg *m)
+{
+    tlv_put_u64(&m->body, ATTR_ROLE, c->role);
+    tlv_put_u64(&m->body, ATTR_INDEX, c->index);
+    tlv_put_u64(&m->body, ATTR_SLOT, c->row);
+    tlv_put_u64(&m->body, ATTR_LIMIT, c->ms);
+    tlv_put(&m->body, ATTR_NAME, c->name);
+    tlv_put(&m->body, ATTR_SERVICE, c->service);
+}
+
+bool
+control_decode(const struct msg_in *in, struct control *c)
+{
+    uint32_t role = ROLE_MASTER;
+    const struct number numbers[] = {
+        { ATTR_ROLE, &role, ROLE_COUNT - 1 },
+        { ATTR_INDEX, &c->index, CONTROL_POOL_MAX },
+        { ATTR_SLOT, &c->row, SLOTS_ROWS - 1 },
+        { ATTR_LIMIT, &c->ms, INT32_MAX },
+    };
+    struct slice rest = in->body;
+    struct tlv t;
+
+    *c = (struct control){ .index = 0 };
+    while (tlv_next(&rest, &t)) {
+        if (t.tag == ATTR_NAME)
+            c->name = t.value;
+        else if (t.tag == ATTR_SERVICE)
+            c->service = t.value;
+        else if (!take_number(&t, numbers,
+                     sizeof(numbers) / sizeof(numbers[0])))
+            return false;
+    }
+    c->role = (enum role)role;
+    return rest.len == 0;
+}

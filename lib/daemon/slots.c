@@ -1,0 +1,107 @@
+#include "lib/daemon/slots.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct row {
+    _Atomic uint32_t limit;
+    _Atomic uint32_t used[SLOTS_COLUMNS];
+};
+
+struct slots {
+    _Atomic uint32_t columns; /* the most ever used + 1: what is summed up */
+    struct row rows[SLOTS_ROWS];
+};
+
+struct slots *
+slots_map(int fd)
+{
+    void *at = mmap(NULL, sizeof(struct slots), PROT_READ | PROT_WRITE,
+        MAP_SHARED, fd, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+void
+slots_unmap(struct slots *s)
+{
+    if (s != NULL)
+        munmap(s, sizeof(*s));
+}
+
+struct slots *
+slots_create(int *fd)
+{
+    struct slots *s;
+    int file = memfd_create("postern slots", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (file < 0)
+        return NULL;
+    /* Nobody who has it can make another's mapping fault by cutting it off. */
+    if (ftruncate(file, sizeof(struct slots)) < 0 ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+            0 ||
+        (s = slots_map(file)) == NULL) {
+        close(file);
+        return NULL;
+    }
+    *fd = file;
+    return s;
+}
+
+void
+slots_set_limit(struct slots *s, unsigned row, uint32_t limit)
+{
+    assert(row < SLOTS_ROWS);
+    s->rows[row].limit = limit;
+}
+
+void
+slots_clear_column(struct slots *s, unsigned column)
+{
+    assert(column < SLOTS_COLUMNS);
+    for (unsigned i = 0; i < SLOTS_ROWS; i++)
+        if (s->rows[i].used[column] != 0)
+            s->rows[i].used[column] = 0;
+    if (s->columns <= column)
+        s->columns = column + 1;
+}
+
+uint32_t
+slots_used(const struct slots *s, unsigned row)
+{
+    uint32_t columns = s->columns, sum = 0;
+
+    assert(row < SLOTS_ROWS);
+    if (columns > SLOTS_COLUMNS) /* another process wrote nonsense there */
+        columns = SLOTS_COLUMNS;
+    for (uint32_t i = 0; i < columns; i++)
+        sum += s->rows[row].used[i];
+    return sum;
+}
+
+bool
+slots_take(struct slots *s, unsigned row, unsigned column)
+{
+    uint32_t limit;
+
+    assert(row < SLOTS_ROWS && column < SLOTS_COLUMNS);
+    s->rows[row].used[column]++;
+    limit = s->rows[row].limit;
+    if (limit == 0 || slots_used(s, row) <= limit)
+        return true;
+    s->rows[row].used[column]--;
+    return false;
+}
+
+void
+slots_give(struct slots *s, unsigned row, unsigned column)
+{
+    assert(row < SLOTS_ROWS && column < SLOTS_COLUMNS);
+    if (s->rows[row].used[column] > 0)
+        s->rows[row].used[column]--;
+}

@@ -1,0 +1,43 @@
+/*
+ * slots - how many sessions of each service run at the same time, counted over
+ * all processes of a pool.
+ *
+ * A table in shared memory: a row for each service with its limit (maxproc), a
+ * column for each process with the sessions that it has. A process changes its
+ * own column only, and master clears the column of a dead one, so a crash
+ * leaves nothing behind. Taking counts first and looks afterwards: the limit
+ * is never exceeded, but two that take the last slot at the same time may both
+ * be refused, and ask again a little later.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SLOTS_ROWS = 1024,   /* services that listen */
+    SLOTS_COLUMNS = 512, /* processes of all pools that listen */
+};
+
+struct slots;
+
+/* A table in a memory file, for master; *fd is what children map. NULL: errno. */
+struct slots *slots_create(int *fd) ATTR_NONNULL ATTR_MUST_USE;
+
+/* The same table; fd may be closed afterwards. NULL: errno. */
+struct slots *slots_map(int fd) ATTR_MUST_USE;
+void slots_unmap(struct slots *s);
+
+/* master: 0 is no limit. */
+void slots_set_limit(struct slots *s, unsigned row, uint32_t limit)
+    ATTR_NONNULL;
+void slots_clear_column(struct slots *s, unsigned column) ATTR_NONNULL;
+
+bool slots_take(struct slots *s, unsigned row, unsigned column)
+    ATTR_NONNULL ATTR_MUST_USE;
+void slots_give(struct slots *s, unsigned row, unsigned column) ATTR_NONNULL;
+
+/* Sessions of a service over all processes. */
+uint32_t slots_used(const struct slots *s, unsigned row) ATTR_NONNULL;
