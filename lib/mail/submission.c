@@ -38,24 +38,30 @@ queue_answer_encode(enum message type, const struct queue_answer *a,
     fields_encode(answer_fields, a, &m->body);
 }
 
+enum result
+queue_answer_decode(struct slice in, struct queue_answer *a, struct why *why)
+{
+    *a = (struct queue_answer){ 0 };
+    if (!fields_decode(answer_fields, in, a))
+        return why_temp(why, "4.3.0", "malformed answer");
+    if (a->result != RESULT_OK)
+        *why = a->why;
+    return a->result;
+}
+
 /* Ask qmgr; on RESULT_OK the caller frees *answer. Waits. */
 static enum result
 ask(struct msg *m, int64_t deadline, struct queue_answer *v,
     struct msg_in **answer, struct why *why)
 {
-    *v = (struct queue_answer){ 0 };
+    enum result res;
+
     if (daemon_call(ROLE_QMGR, m, true, deadline, answer) != LINK_OK)
         return why_temp(why, "4.3.0", "queue manager is not available");
-    if (!fields_decode(answer_fields, (*answer)->body, v)) {
+    res = queue_answer_decode((*answer)->body, v, why);
+    if (res != RESULT_OK)
         msg_in_free(*answer);
-        return why_temp(why, "4.3.0", "malformed answer of queue manager");
-    }
-    if (v->result != RESULT_OK) {
-        msg_in_free(*answer);
-        *why = v->why;
-        return v->result;
-    }
-    return RESULT_OK;
+    return res;
 }
 
 enum result

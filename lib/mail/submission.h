@@ -67,7 +67,10 @@ void submission_return_blob(struct blob *blob) ATTR_NONNULL;
 enum result submission_send(struct submission *s, int64_t deadline,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
-/* What qmgr answers: LEASED, BLOB and SUBMITTED. why: unless RESULT_OK. */
+/*
+ * What qmgr answers: LEASED, BLOB and SUBMITTED; and what bounce answers:
+ * NOTIFIED. why: unless RESULT_OK.
+ */
 struct queue_answer {
     enum result result;
     uint64_t id;    /* LEASED: the first */
@@ -77,6 +80,8 @@ struct queue_answer {
 };
 void queue_answer_encode(enum message type, const struct queue_answer *a,
     struct msg *m) ATTR_NONNULL;
+enum result queue_answer_decode(struct slice in, struct queue_answer *a,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* qmgr's end: decodes the body of a SUBMIT. Texts borrow from in. */
 enum result submission_decode(struct slice in, struct arena *arena,
