@@ -24,15 +24,19 @@ void address_unquote(struct slice external, struct buf *to) ATTR_NONNULL;
 
 /*
  * "user+ext" -> "user", "ext" by the first octet of recipient_delimiter that
- * occurs (as Postfix: never at the start; mailer-daemon and double-bounce are
- * left alone; owner-list and list-request too when the delimiter is '-' and
- * owner_request_special). False: no extension.
+ * occurs (as Postfix: never at the start; postmaster, mailer-daemon and
+ * double-bounce are left alone; owner-list and list-request too when the
+ * delimiter is '-' and owner_request_special). extension is without the
+ * delimiter, which stands in front of it. False: no extension.
  */
 struct config;
 bool address_extension(const struct config *config, struct slice local,
     struct slice *user, struct slice *extension) ATTR_NONNULL;
 
-/* A domain name as it may stand in an address: letters, digits, ... */
+/*
+ * A domain name as it may stand in an address: labels of letters, digits, '-',
+ * '_' and octets above 127, not all of it digits and dots.
+ */
 bool domain_is_valid(struct slice domain);
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]" */
