@@ -5,6 +5,7 @@
 #include "lib/base/random.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 
 enum { MAP_MIN = 16 };
 
@@ -18,8 +19,7 @@ seed(void)
     if (have != 0)
         return have;
     fresh = random_u64() | 1;
-    if (__atomic_compare_exchange_n(&drawn, &have, fresh, false,
-            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (atomic_compare_exchange_strong(&drawn, &have, fresh))
         return fresh;
     return have;
 }
