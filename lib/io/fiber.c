@@ -124,6 +124,7 @@ fiber_spawn(const char *name, fiber_fn fn, void *arg)
     stack = stack_take(&s->stacks);
     if (stack == NULL)
         return NULL;
+    sanitize_fresh(stack, STACK_SIZE);
     f = place_in(stack, s->count);
     *f = (struct fiber){ .sched = s,
         .name = name,

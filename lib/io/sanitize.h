@@ -29,8 +29,8 @@
 #    include <sanitizer/tsan_interface.h>
 #endif
 #if defined(__has_include)
-#    if __has_include(<valgrind/valgrind.h>)
-#        include <valgrind/valgrind.h>
+#    if __has_include(<valgrind/memcheck.h>)
+#        include <valgrind/memcheck.h>
 #        define IO_VALGRIND
 #    endif
 #endif
@@ -51,14 +51,25 @@ struct sanitize {
     unsigned valgrind;
 };
 
+/* Memory that was a stack before, and whose old frames count as out of bounds. */
+static inline void
+sanitize_fresh(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+#if defined(IO_ASAN)
+    ASAN_UNPOISON_MEMORY_REGION(memory, size);
+#endif
+#if defined(IO_VALGRIND)
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size);
+#endif
+}
+
 /* The stack [bottom, bottom + size) is now used by a fiber of its own. */
 static inline void
 sanitize_begin(struct sanitize *to, const void *bottom, size_t size)
 {
     *to = (struct sanitize){ .bottom = bottom, .size = size };
-#if defined(IO_ASAN)
-    ASAN_UNPOISON_MEMORY_REGION(bottom, size);
-#endif
 #if defined(IO_TSAN)
     to->tsan = __tsan_create_fiber(0);
 #endif
