@@ -1,0 +1,51 @@
+# What is built and run for "make check" and its parts; see tests/run.
+check-build: all $(test.bin) $(replay.bin)
+
+check: check-build
+	tests/run --out $(OUT)
+
+check-unit: $(test.bin)
+	tests/run --out $(OUT) --stage unit
+
+check-crash: $(test.bin)
+	tests/run --out $(OUT) --stage crash
+
+check-fuzz: $(replay.bin)
+	tests/run --out $(OUT) --stage fuzz
+
+check-system: all
+	tests/run --out $(OUT) --stage system
+
+lint:
+	tests/run --out $(OUT) --stage lint
+
+deps:
+	tests/install-packages
+
+# Each target for FUZZ_SECONDS, with clang's libFuzzer; finds go to the corpus.
+FUZZ_SECONDS ?= 60
+fuzz.bin := $(fuzz.src:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
+fuzz.lib := $(filter-out %/main.c,$(lib.src) $(foreach d,$(daemons),$(call parts.src,$(d))))
+fuzz.obj := $(patsubst %,$(BUILD)/fuzz/obj/%.o,$(basename $(fuzz.lib)))
+FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -DPOSTERN_TEST_HOOKS
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(BUILD)/fuzz/obj/%.o: %.S
+	@mkdir -p $(@D)
+	clang $(cpp) -c -o $@ $<
+
+$(BUILD)/fuzz/libfuzzed.a: $(fuzz.obj)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(fuzz.bin): $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(BUILD)/fuzz/libfuzzed.a
+	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/fuzz/libfuzzed.a \
+	    -lunbound $(libs.lib) -pthread
+
+fuzz: $(fuzz.bin)
+	@for t in $(fuzz.bin); do n=$$(basename $$t); echo "== $$n"; \
+	    $$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
+	        tests/fuzz/corpus/$$n || exit 1; done
