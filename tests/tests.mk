@@ -19,6 +19,15 @@ check-system: all
 lint:
 	tests/run --out $(OUT) --stage lint
 
+# A private instance that delivers two messages; see tests/demo.
+demo:
+	@tests/install-packages --build
+	@$(MAKE) --no-print-directory -s all
+	@tests/demo $(OUT) $(BUILD)/demo
+
+demo-stop:
+	@tests/demo --stop $(BUILD)/demo
+
 deps:
 	tests/install-packages
 
