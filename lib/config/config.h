@@ -36,16 +36,21 @@
 
 struct config_set;
 
-/* One line of master.cf. */
+/*
+ * One line of master.cf. Where program is "lmtp", the smtp_ fields of config
+ * hold what the lmtp_ parameters say (smtp_helo_name: lmtp_lhlo_name), so that
+ * the client reads the same fields in both.
+ */
 struct service {
     const char *name;    /* "smtp", "127.0.0.1:2525", "slow" */
     const char *type;    /* "inet", "unix", "fifo", "unix-dgram", "pass" */
     const char *program; /* "smtpd": last part of the command */
     bool private, unpriv, chroot;
-    int64_t wakeup;      /* milliseconds, 0: never */
-    bool wakeup_if_used; /* "1000?" */
-    int64_t maxproc;     /* 0: no limit; default_process_limit filled in */
-    const char *const *argv; /* without -o; ends with NULL; argv[0] is program */
+    int64_t wakeup;          /* milliseconds, 0: never */
+    bool wakeup_if_used;     /* "1000?" */
+    int64_t maxproc;         /* 0: no limit; default_process_limit filled in */
+    const char *const *argv; /* program, then what follows the options; NULL */
+    unsigned verbose;        /* how many -v */
     const char *log_tag;     /* "postfix/smtpd" from syslog_name and program */
     const struct config *config; /* main.cf under this line's overrides */
     unsigned index;              /* place in master.cf, from 0 */
@@ -60,9 +65,8 @@ typedef void (*config_report_fn)(void *context, enum config_severity severity,
  * Read main.cf and master.cf in dir. Every complaint is reported; RESULT_OK when
  * none was an error: then *set has one reference. report may be NULL.
  */
-enum result config_load(const char *dir, config_report_fn report,
-    void *context, struct config_set **set, struct why *why)
-    ATTR_MUST_USE;
+enum result config_load(const char *dir, config_report_fn report, void *context,
+    struct config_set **set, struct why *why) ATTR_MUST_USE;
 
 /* The same from and to octets, for master's children. */
 void config_encode(const struct config_set *set, struct buf *to) ATTR_NONNULL;
@@ -71,8 +75,7 @@ enum result config_decode(struct slice octets, struct config_set **set,
 
 /* Main.cf alone, for commands that need no services; defaults if no file. */
 enum result config_load_main(const char *dir, config_report_fn report,
-    void *context, struct config_set **set, struct why *why)
-    ATTR_MUST_USE;
+    void *context, struct config_set **set, struct why *why) ATTR_MUST_USE;
 
 /* References; the last config_drop() frees. One thread. drop takes NULL. */
 struct config_set *config_hold(struct config_set *set) ATTR_NONNULL;
@@ -128,15 +131,28 @@ enum result config_expand(struct slice text, config_lookup_fn lookup,
     void *context, struct buf *to, struct why *why)
     __attribute__((nonnull(2, 4, 5))) ATTR_MUST_USE;
 
+/*
+ * The same, but the values that lookup gives are put in as they are, not
+ * expanded in turn: for what RAW parameters (forward_path, mailbox_command,
+ * luser_relay, default_rbl_reply ...) and pipe(8) commands get at use, where
+ * values come from mail and may hold a "$".
+ */
+enum result config_expand_once(struct slice text, config_lookup_fn lookup,
+    void *context, struct buf *to, struct why *why)
+    __attribute__((nonnull(2, 4, 5))) ATTR_MUST_USE;
+
 /* A time such as "300s", "5d", "1.5s"; unit is that of a bare number. */
 bool config_parse_time(struct slice text, char unit, int64_t *ms)
     ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * Lists of main.cf: elements separated by blanks and commas, "{ ... }" kept
- * together (braces taken off when strip). False at the end.
+ * together, also within an element ("inline:{ a=b, c=d }"). False at the end.
  */
 bool config_list_next(struct slice *rest, struct slice *element) ATTR_NONNULL;
+
+/* "{ text }" without its braces and the blanks inside; else unchanged. */
+struct slice config_unbrace(struct slice element);
 
 /* Test and tool support: a set made of name=value lines, no services. */
 enum result config_from_text(const char *main_cf, const char *master_cf,
