@@ -27,7 +27,17 @@ struct cleanup_options {
     bool own_client;     /* local_header_rewrite_clients matched, sendmail,
                                  bounces, forwards: add missing headers */
     bool resent;         /* sendmail -t with Resent- fields */
-    const struct settlement *settles; /* may be NULL */
+    const struct settlement *settles;  /* may be NULL */
+    const struct cleanup_queue *queue; /* NULL: qmgr, by lib/mail/submission */
+};
+
+/* Where the message goes: replaced by tests. */
+struct cleanup_queue {
+    enum result (
+        *submit)(struct submission *s, int64_t deadline, struct why *why);
+    enum result (*borrow_blob)(uint64_t id, int64_t deadline, struct blob *blob,
+        struct why *why);
+    void (*return_blob)(struct blob *blob);
 };
 
 /*
@@ -48,7 +58,8 @@ void cleanup_prepend(struct cleanup *c, struct slice header) ATTR_NONNULL;
 
 /*
  * Content octets: lines with CRLF ends, dots taken off, in pieces of any size.
- * The last line may lack its CRLF: one is added. On failure the error is kept
+ * The last line may lack its CRLF: one is added; a bare LF is taken for a line
+ * end, a bare CR becomes a space (cleanup_replace_stray_cr_lf). On failure the error is kept
  * and later calls do nothing: the submitter reads on to the final dot. Waits
  * (when a body grows past queue_inline_limit and goes to a blob).
  */
@@ -56,6 +67,13 @@ void cleanup_content(struct cleanup *c, struct slice octets) ATTR_NONNULL;
 
 /* The first failure so far: RESULT_OK if none. */
 enum result cleanup_status(struct cleanup *c, struct why *why) ATTR_NONNULL;
+
+/*
+ * The reply code that Postfix gives for a failure of clean-up: 552 for what is
+ * too large, 452 for a full disk, 554 for loops, ... The reply is that code, the
+ * status and the text of why, which begins with "Error: " where Postfix has it.
+ */
+int cleanup_reply_code(enum result res, const struct why *why) ATTR_NONNULL;
 
 /*
  * End of content: map addresses, log, submit. RESULT_OK: it is durable. c is
@@ -66,3 +84,6 @@ enum result cleanup_end(struct cleanup *c, int64_t deadline, struct why *why)
 
 /* The client left or aborted: give back what was borrowed and free. */
 void cleanup_abort(struct cleanup *c);
+
+/* Let go of the tables that are kept open for each cleanup service. */
+void cleanup_close_tables(void);
