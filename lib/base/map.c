@@ -13,8 +13,8 @@ enum { MAP_MIN = 16 };
 static uint64_t
 seed(void)
 {
-    static uint64_t drawn;
-    uint64_t have = __atomic_load_n(&drawn, __ATOMIC_RELAXED), fresh;
+    static _Atomic uint64_t drawn;
+    uint64_t have = drawn, fresh;
 
     if (have != 0)
         return have;
