@@ -3,14 +3,28 @@
 #include "lib/config/set.h"
 #include "lib/config/value.h"
 
+/*
+ * Most lines of master.cf override little. So it is kept what each value of
+ * main.cf was made from, and a service evaluates only what its overrides can
+ * reach: 200 services cost a few milliseconds instead of a hundred.
+ */
+struct recorder {
+    struct slice name[256];
+    size_t count;
+};
+
 void
 scope_init(struct config_scope *scope, struct config_set *set,
     const struct config_scope *main)
 {
+    const size_t n = parameter_count();
+
     *scope = (struct config_scope){ .set = set, .main = main };
     map_init(&scope->own.map);
     map_init(&scope->derived.map);
-    scope->texts = set_alloc(set, parameter_count() * sizeof(scope->texts[0]));
+    scope->texts = set_alloc(set, n * sizeof(scope->texts[0]));
+    if (main == NULL)
+        scope->refers = set_alloc(set, n * sizeof(scope->refers[0]));
     scope->config.scope = scope;
 }
 
@@ -21,11 +35,26 @@ scope_fini(struct config_scope *scope)
     map_fini(&scope->derived.map);
 }
 
+static void
+record(const struct config_scope *scope, struct slice name)
+{
+    struct recorder *r = scope->recorder;
+
+    if (r == NULL || r->count == sizeof(r->name) / sizeof(r->name[0]))
+        return;
+    for (size_t i = 0; i < r->count; i++) {
+        if (slice_eq(r->name[i], name))
+            return;
+    }
+    r->name[r->count++] = name;
+}
+
 struct assignment *
 scope_origin(const struct config_scope *scope, struct slice name)
 {
     struct assignment *a = assignments_find(&scope->own, name);
 
+    record(scope, name);
     return a != NULL || scope->main == NULL ? a
                                             : scope_origin(scope->main, name);
 }
@@ -46,8 +75,10 @@ scope_raw(const struct config_scope *scope, struct slice name)
     const struct assignment *a;
     const struct parameter *p;
 
-    if (text != NULL)
+    if (text != NULL) {
+        record(scope, name);
         return text;
+    }
     a = scope_origin(scope, name);
     if (a != NULL)
         return raw_origin(scope, a);
@@ -185,22 +216,49 @@ give_up(struct config_scope *scope, const struct parameter *p,
         value, why->text);
 }
 
+/* A list that is full may be short of a name: then everyone evaluates. */
+static void
+keep_references(const struct config_scope *scope, struct references *refers)
+{
+    const struct recorder *r = scope->recorder;
+    struct slice *copy;
+
+    if (r->count == 0)
+        return;
+    copy = set_alloc(scope->set, r->count * sizeof(copy[0]));
+    memcpy(copy, r->name, r->count * sizeof(copy[0]));
+    *refers = (struct references){ copy, r->count,
+        r->count == sizeof(r->name) / sizeof(r->name[0]) };
+    for (size_t i = 0; i < r->count; i++) {
+        if (computed_always(scope, copy[i]) != NULL)
+            refers->always = true;
+    }
+}
+
+/* Whether this service changes what a value of main.cf was made from. */
+static bool
+reaches(const struct config_scope *scope, const struct references *refers)
+{
+    if (refers->always)
+        return true;
+    for (size_t i = 0; i < refers->count && scope->own.count > 0; i++) {
+        if (assignments_find(&scope->own, refers->name[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static void
 evaluate_one(struct config_scope *scope, size_t i, struct report *report)
 {
     const struct parameter *p = parameter_at(i);
     const char *raw = scope_raw(scope, slice_of(p->name)), *value = raw;
-    const struct config_scope *main = scope->main;
     struct why why;
     int64_t n;
 
     if (raw == NULL)
         raw = value = "";
-    /* Most services override little: what cannot differ is shared. */
-    if (main != NULL && strchr(raw, '$') == NULL && main->texts[i] != NULL &&
-        strcmp(raw, main->texts[i]) == 0)
-        value = main->texts[i];
-    else if (p->type != PARAMETER_RAW &&
+    if (p->type != PARAMETER_RAW &&
         scope_expand(scope, raw, &value, &why) != RESULT_OK) {
         give_up(scope, p, report, raw, &why);
         return;
@@ -217,7 +275,7 @@ evaluate_one(struct config_scope *scope, size_t i, struct report *report)
 /* Values of other names, which config_get() gives: restriction classes ... */
 static void
 evaluate_assignment(const struct config_scope *scope, struct assignment *a,
-    const char *raw, struct report *report)
+    struct report *report)
 {
     const struct parameter *p = parameter_find(slice_of(a->name));
     struct slice transport;
@@ -227,8 +285,8 @@ evaluate_assignment(const struct config_scope *scope, struct assignment *a,
     a->value = NULL;
     if (p != NULL)
         return;
-    if (scope_expand(scope, raw, &a->value, &why) != RESULT_OK) {
-        report_error(report, a->line, "%s = %.200s: %s", a->name, raw,
+    if (scope_expand(scope, a->text, &a->value, &why) != RESULT_OK) {
+        report_error(report, a->line, "%s = %.200s: %s", a->name, a->text,
             why.text);
         return;
     }
@@ -238,6 +296,25 @@ evaluate_assignment(const struct config_scope *scope, struct assignment *a,
             why.text);
 }
 
+static void
+evaluate_main(struct config_scope *scope, struct report *report)
+{
+    struct recorder recorder;
+
+    scope->recorder = &recorder;
+    for (size_t i = 0; i < parameter_count(); i++) {
+        recorder.count = 0;
+        evaluate_one(scope, i, report);
+        keep_references(scope, &scope->refers[i]);
+    }
+    for (struct assignment *a = scope->own.first; a != NULL; a = a->next) {
+        recorder.count = 0;
+        evaluate_assignment(scope, a, report);
+        keep_references(scope, &a->refers);
+    }
+    scope->recorder = NULL;
+}
+
 /* A class of main.cf whose $names an override of this scope changes. */
 static void
 derive(struct config_scope *scope, const struct assignment *a)
@@ -245,7 +322,7 @@ derive(struct config_scope *scope, const struct assignment *a)
     const char *value, *old;
     struct why why;
 
-    if (a->value == NULL || strchr(a->text, '$') == NULL ||
+    if (a->value == NULL || !reaches(scope, &a->refers) ||
         assignments_find(&scope->own, slice_of(a->name)) != NULL)
         return;
     if (scope_expand(scope, a->text, &value, &why) == RESULT_OK &&
@@ -255,15 +332,30 @@ derive(struct config_scope *scope, const struct assignment *a)
             ->value = value;
 }
 
+static void
+evaluate_service(struct config_scope *scope, struct report *report)
+{
+    const struct config_scope *main = scope->main;
+    const size_t n = parameter_count();
+
+    scope->config = main->config;
+    scope->config.scope = scope;
+    memcpy(scope->texts, main->texts, n * sizeof(scope->texts[0]));
+    for (size_t i = 0; i < n; i++) {
+        if (reaches(scope, &main->refers[i]))
+            evaluate_one(scope, i, report);
+    }
+    for (struct assignment *a = scope->own.first; a != NULL; a = a->next)
+        evaluate_assignment(scope, a, report);
+    for (struct assignment *a = main->own.first; a != NULL; a = a->next)
+        derive(scope, a);
+}
+
 void
 scope_evaluate(struct config_scope *scope, struct report *report)
 {
-    for (size_t i = 0; i < parameter_count(); i++)
-        evaluate_one(scope, i, report);
-    for (struct assignment *a = scope->own.first; a != NULL; a = a->next)
-        evaluate_assignment(scope, a, a->text, report);
     if (scope->main == NULL)
-        return;
-    for (struct assignment *a = scope->main->own.first; a != NULL; a = a->next)
-        derive(scope, a);
+        evaluate_main(scope, report);
+    else
+        evaluate_service(scope, report);
 }

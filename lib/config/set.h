@@ -18,6 +18,13 @@
 #include "lib/config/parameter.h"
 #include "lib/config/report.h"
 
+/* The names that a value was made from. */
+struct references {
+    const struct slice *name;
+    size_t count;
+    bool always; /* every service has its own value */
+};
+
 struct assignment {
     struct map_node node;
     struct assignment *next; /* in the order of the file */
@@ -25,6 +32,7 @@ struct assignment {
     const char *text;  /* as written */
     const char *value; /* expanded; NULL before and where that failed */
     unsigned line;
+    struct references refers;
 };
 
 struct assignments {
@@ -41,6 +49,8 @@ struct config_scope {
                                         otherwise in this scope */
     const char *service_name, *program;
     const char **texts; /* of each parameter, expanded; NULL: it failed */
+    struct references *refers; /* of each parameter; main.cf's scope alone */
+    struct recorder *recorder; /* of names that are being asked for, or NULL */
     struct config config;
 };
 
