@@ -36,7 +36,8 @@ struct disk {
     int (*sync)(struct disk *d, int fd);  /* a directory, a new file: fsync */
     /* Octets from 0 to len exist and can be written without ENOSPC. */
     int (*reserve)(struct disk *d, int fd, off_t len);
-    int (*rename)(struct disk *d, int dir, const char *from, const char *to);
+    int (*rename)(struct disk *d, int from_dir, const char *from, int to_dir,
+        const char *to);
     int (*unlink)(struct disk *d, int dir, const char *name);
     /* Give a file made with O_TMPFILE a name. */
     int (*link)(struct disk *d, int fd, int dir, const char *name);

@@ -1,0 +1,428 @@
+/*
+ * From the indexes of all segments to what is in the queue: doubles that the
+ * cleaner left are dropped, removed messages are left out, the rest is told.
+ */
+#include "lib/base/mem.h"
+#include "qmgr/spool/state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One entry of an index: small, since there may be millions. */
+struct find {
+    uint64_t id, serial;
+    const char *entry; /* in the segment's index */
+    uint32_t slot;
+    uint16_t part;
+    uint8_t type;
+};
+
+struct recovery {
+    struct loading loading;
+    struct spool *spool;
+    spool_found_fn found;
+    struct find *finds;
+    size_t count;
+    const struct find **group; /* what is live of one message */
+    size_t group_count, group_room;
+    struct buf head;
+};
+
+static struct segment *
+segment_of(const struct spool *s, const struct find *f)
+{
+    return s->segments[f->slot];
+}
+
+static struct record_info
+info_of(const struct find *f)
+{
+    struct slice rest = { f->entry, SIZE_MAX / 2 };
+    struct record_info r = { 0 };
+
+    /* It was decoded when it was counted. */
+    if (!index_entry_next(&rest, &r))
+        abort();
+    return r;
+}
+
+static size_t
+count_entries(const struct spool *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (s->segments[i] != NULL && s->segments[i]->place != 0)
+            n += s->segments[i]->entries;
+    return n;
+}
+
+static void
+collect(struct recovery *rc)
+{
+    struct spool *s = rc->spool;
+    size_t room = count_entries(s);
+
+    rc->finds = mem_alloc_array(room + 1, sizeof(*rc->finds));
+    for (size_t i = 0; i < s->segment_count; i++) {
+        struct segment *seg = s->segments[i];
+        struct record_info r;
+        struct slice rest;
+
+        if (seg == NULL || seg->place == 0)
+            continue;
+        rest = buf_slice(&seg->index);
+        for (const char *at = rest.ptr;
+             rc->count < room && index_entry_next(&rest, &r); at = rest.ptr)
+            rc->finds[rc->count++] = (struct find){
+                .id = r.id,
+                .serial = r.serial,
+                .entry = at,
+                .slot = (uint32_t)i,
+                .part = r.part,
+                .type = r.type,
+            };
+    }
+}
+
+static int
+compare_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+/* By message, then in order of the log; doubles stand together. */
+static int
+compare(const void *a, const void *b)
+{
+    const struct find *x = a, *y = b;
+
+    if (x->id != y->id)
+        return compare_u64(x->id, y->id);
+    if (x->serial != y->serial)
+        return compare_u64(x->serial, y->serial);
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
+    return x->type < y->type ? -1 : x->type > y->type;
+}
+
+static bool
+is_double(const struct find *a, const struct find *b)
+{
+    return compare(a, b) == 0;
+}
+
+static void
+group_add(struct recovery *rc, const struct find *f)
+{
+    if (rc->group_count == rc->group_room) {
+        rc->group_room = rc->group_room == 0 ? 16 : rc->group_room * 2;
+        rc->group = mem_resize(rc->group, rc->group_room * sizeof(*rc->group));
+    }
+    rc->group[rc->group_count++] = f;
+}
+
+static bool
+is_parted(const struct find *f)
+{
+    struct record_info r = info_of(f);
+
+    return f->type == RECORD_MESSAGE && (r.flags & RECORD_PARTED) != 0;
+}
+
+/* The source of a copy, which was not overwritten yet, is complete. */
+static const struct find *
+oldest_double(const struct spool *s, const struct find *f, size_t count)
+{
+    const struct find *best = f;
+
+    for (size_t i = 1; i < count; i++)
+        if (segment_of(s, &f[i])->key.generation <
+            segment_of(s, best)->key.generation)
+            best = &f[i];
+    return best;
+}
+
+/* What is live of the finds of one message. */
+static void
+sift(struct recovery *rc, const struct find *f, size_t count)
+{
+    size_t doubles;
+
+    rc->group_count = 0;
+    for (size_t i = 0; i < count; i += doubles) {
+        const struct find *one;
+
+        for (doubles = 1;
+             i + doubles < count && is_double(&f[i], &f[i + doubles]);)
+            doubles++;
+        one = oldest_double(rc->spool, &f[i], doubles);
+        switch ((enum record_type)one->type) {
+        case RECORD_MESSAGE:
+            rc->group_count = 0;
+            group_add(rc, one);
+            break;
+        case RECORD_REMOVE:
+            rc->group_count = 0;
+            break;
+        case RECORD_CONTENT:
+            if (rc->group_count == 1 && is_parted(rc->group[0]))
+                group_add(rc, one);
+            break;
+        case RECORD_META:
+            group_add(rc, one);
+            break;
+        case RECORD_STATUS:
+        case RECORD_HOLD:
+        case RECORD_REPLACE:
+            if (rc->group_count > 0)
+                group_add(rc, one);
+            break;
+        }
+    }
+}
+
+static void
+tell_missing(struct recovery *rc, const struct find *f)
+{
+    char text[160];
+
+    (void)snprintf(text, sizeof(text),
+        "segment/%04" PRIu32 ": the content of message %" PRIX64 " is missing",
+        f->slot, f->id);
+    rc->loading.damage(rc->loading.context, text);
+}
+
+/* False: the record is damaged, which was told. */
+static bool
+read_head(struct recovery *rc, const struct find *f,
+    const struct record_info *r)
+{
+    struct spool *s = rc->spool;
+    struct segment *seg = segment_of(s, f);
+    size_t len = (size_t)record_payload_at(r) + r->head_len;
+    unsigned char *octets;
+    char text[80];
+
+    buf_clear(&rc->head);
+    octets = (unsigned char *)buf_reserve(&rc->head, len);
+    if (octets != NULL &&
+        spool_read_octets(s, seg->fd, octets, len, r->offset) &&
+        record_head_valid(octets, len, r, &seg->key)) {
+        buf_advance(&rc->head, len);
+        return true;
+    }
+    (void)snprintf(text, sizeof(text),
+        "record of type %u of message %" PRIX64 " is damaged", r->type, r->id);
+    if (octets == NULL ||
+        !set_aside(&rc->loading, seg, r->offset, octets, len, text))
+        seg->keep = true;
+    return false;
+}
+
+static bool
+tell_one(struct recovery *rc, const struct find *f, bool *damaged,
+    struct why *why)
+{
+    struct spool *s = rc->spool;
+    struct segment *seg = segment_of(s, f);
+    struct record_info r = info_of(f);
+    struct spool_found found = {
+        .spool = s,
+        .type = (enum record_type)r.type,
+        .id = r.id,
+        .serial = r.serial,
+        .brief = r.brief,
+        .place = {
+            .segment = seg->place,
+            .offset = (uint32_t)(r.offset / 8),
+            .length = (uint32_t)record_length(&r),
+        },
+        .blob = r.type == RECORD_MESSAGE ? r.other : 0,
+        .parted = (r.flags & RECORD_PARTED) != 0,
+    };
+
+    *damaged = false;
+    if (r.brief.len == 0 && r.head_len > 0) {
+        if (!read_head(rc, f, &r)) {
+            *damaged = true;
+            return true;
+        }
+        found.head = slice_skip(buf_slice(&rc->head),
+            (size_t)record_payload_at(&r));
+    }
+    segment_count_record(s, seg, &r);
+    return rc->found(rc->loading.context, &found, why);
+}
+
+static bool
+tell_group(struct recovery *rc, struct why *why)
+{
+    const struct find *first = rc->group_count > 0 ? rc->group[0] : NULL;
+
+    if (first != NULL && is_parted(first) &&
+        (rc->group_count == 1 || rc->group[1]->type != RECORD_CONTENT))
+        tell_missing(rc, first);
+    for (size_t i = 0; i < rc->group_count; i++) {
+        bool damaged;
+
+        if (!tell_one(rc, rc->group[i], &damaged, why))
+            return false;
+        /* Without the message itself its changes mean nothing. */
+        if (damaged && rc->group[i]->type == RECORD_MESSAGE)
+            return true;
+    }
+    return true;
+}
+
+static bool
+tell_all(struct recovery *rc, struct why *why)
+{
+    for (size_t i = 0, n; i < rc->count; i += n) {
+        for (n = 1;
+             i + n < rc->count && rc->finds[i + n].id == rc->finds[i].id;)
+            n++;
+        sift(rc, &rc->finds[i], n);
+        if (!tell_group(rc, why))
+            return false;
+    }
+    return true;
+}
+
+/* Which REMOVEs are still needed is known when all segments are. */
+static void
+count_removes(struct recovery *rc)
+{
+    for (size_t i = 0; i < rc->count; i++)
+        if (rc->finds[i].type == RECORD_REMOVE) {
+            struct record_info r = info_of(&rc->finds[i]);
+
+            segment_count_record(rc->spool,
+                segment_of(rc->spool, &rc->finds[i]), &r);
+        }
+}
+
+/*
+ * The last segment of each purpose is appended to again, unless it is damaged
+ * or was closed. A sealed one does not need its index in memory any more.
+ */
+static void
+go_on(struct spool *s)
+{
+    for (size_t i = 0; i < s->segment_count; i++) {
+        struct segment *seg = s->segments[i], *best;
+
+        if (seg == NULL || seg->place == 0)
+            continue;
+        if (seg->use == USE_SEALED) {
+            buf_fini(&seg->index);
+            buf_init(&seg->index, INT32_MAX);
+            continue;
+        }
+        best = s->open[seg->purpose];
+        if (!seg->damaged && !seg->bad &&
+            (best == NULL || best->key.generation < seg->key.generation))
+            s->open[seg->purpose] = seg;
+    }
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        if (s->open[p] != NULL)
+            s->open[p]->use = USE_OPEN;
+}
+
+/* Only of segments that are still there. */
+static void
+drop_closures(struct spool *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->closure_count; i++)
+        if (segment_of_generation(s, s->closures[i].generation) != NULL)
+            s->closures[kept++] = s->closures[i];
+    s->closure_count = kept;
+}
+
+/*
+ * A new epoch, durable before anything else is written: so no serial and no
+ * generation is ever given twice, whatever became of what had them.
+ */
+static enum result
+begin_epoch(struct recovery *rc, struct why *why)
+{
+    struct spool *s = rc->spool;
+    uint64_t seen = rc->loading.max_serial >> SERIAL_BITS;
+
+    if (rc->loading.max_generation >> 32 > seen)
+        seen = rc->loading.max_generation >> 32;
+    if (seen > s->epoch)
+        s->epoch = seen;
+    s->epoch++;
+    s->serial = s->epoch << SERIAL_BITS;
+    s->generation = s->epoch << 32;
+    atomic_store(&s->blob_serial, s->serial);
+    return owner_write(s, why);
+}
+
+static enum result
+identify(struct loading *l, struct why *why)
+{
+    switch (owner_read(l->spool, why)) {
+    case OWNER_OK:
+        break;
+    case OWNER_NEWER:
+        return RESULT_PERMFAIL;
+    case OWNER_ERROR:
+        return RESULT_TEMPFAIL;
+    case OWNER_DAMAGED:
+        l->damage(l->context,
+            "spool/owner: is damaged, written anew from the segments");
+        l->foreign_id = true;
+        break;
+    case OWNER_NONE:
+        l->foreign_id = true;
+        break;
+    }
+    return RESULT_OK;
+}
+
+static enum result
+recover(struct recovery *rc, struct why *why)
+{
+    struct spool *s = rc->spool;
+    enum result res = identify(&rc->loading, why);
+
+    if (res == RESULT_OK)
+        res = spool_load(&rc->loading, why);
+    if (res == RESULT_OK)
+        res = begin_epoch(rc, why);
+    if (res != RESULT_OK)
+        return res;
+    drop_closures(s);
+    collect(rc);
+    qsort(rc->finds, rc->count, sizeof(*rc->finds), compare);
+    count_removes(rc);
+    if (!tell_all(rc, why))
+        return RESULT_PERMFAIL;
+    go_on(s);
+    return RESULT_OK;
+}
+
+enum result
+spool_recover(struct spool *s, spool_found_fn found, spool_damage_fn damage,
+    void *context, struct why *why)
+{
+    struct recovery rc = {
+        .loading = { .spool = s, .damage = damage, .context = context },
+        .spool = s,
+        .found = found,
+    };
+    enum result res;
+
+    buf_init(&rc.head, INT32_MAX);
+    res = recover(&rc, why);
+    buf_fini(&rc.head);
+    mem_free(rc.finds);
+    mem_free(rc.group);
+    return res;
+}

@@ -1,0 +1,609 @@
+#include "lib/base/crc32c.h"
+#include "lib/base/mem.h"
+#include "lib/base/random.h"
+#include "qmgr/spool/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The first segment grows in pieces of this part of it. */
+enum { GROWTH_PART = 16 };
+
+enum { PLACE_SLOT_MASK = (1 << PLACE_SLOT_BITS) - 1 };
+
+uint64_t
+spool_next_serial(struct spool *s)
+{
+    return ++s->serial;
+}
+
+const char *
+segment_name(const struct segment *seg, char name[16])
+{
+    (void)snprintf(name, 16, "%04" PRIu32, seg->slot);
+    return name;
+}
+
+struct segment *
+segment_add(struct spool *s, uint32_t slot)
+{
+    struct segment *seg = mem_alloc(sizeof(*seg));
+
+    seg->slot = slot;
+    seg->fd = -1;
+    seg->use = USE_GONE;
+    buf_init(&seg->index, INT32_MAX);
+    pthread_mutex_lock(&s->lock);
+    if (slot >= s->segment_count) {
+        s->segments = mem_resize(s->segments,
+            (slot + 1) * sizeof(*s->segments));
+        memset(s->segments + s->segment_count, 0,
+            (slot + 1 - s->segment_count) * sizeof(*s->segments));
+        s->segment_count = slot + 1;
+    }
+    s->segments[slot] = seg;
+    pthread_mutex_unlock(&s->lock);
+    return seg;
+}
+
+bool
+spool_read_octets(struct spool *s, int fd, void *to, size_t len,
+    uint64_t offset)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        ssize_t n = s->disk->read(s->disk, fd, to, len, (off_t)offset);
+
+        if (n == (ssize_t)len)
+            return true;
+        if (n >= 0) {
+            errno = EIO; /* the file ends too early */
+            return false;
+        }
+        if (attempt > 0)
+            return false;
+    }
+}
+
+static void
+set_use(struct spool *s, struct segment *seg, enum segment_use use)
+{
+    pthread_mutex_lock(&s->lock);
+    seg->use = use;
+    if (use == USE_FREE || use == USE_GONE) {
+        seg->place = 0;
+        seg->live = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool
+in_use(const struct segment *seg)
+{
+    return seg != NULL && seg->use != USE_FREE && seg->use != USE_GONE;
+}
+
+struct segment *
+segment_of_generation(const struct spool *s, uint64_t generation)
+{
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (in_use(s->segments[i]) &&
+            s->segments[i]->key.generation == generation)
+            return s->segments[i];
+    return NULL;
+}
+
+size_t
+segments_free(const struct spool *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (s->segments[i] != NULL && s->segments[i]->use == USE_FREE)
+            n++;
+    return n;
+}
+
+/* How many the claim has to leave when it takes one. */
+static size_t
+must_leave(const struct spool *s, enum claim claim)
+{
+    size_t cleaner = RESERVE_CLEANER;
+
+    if (claim == CLAIM_CLEANER)
+        return 0;
+    for (int p = PURPOSE_META; p < PURPOSE_COUNT; p++)
+        if (s->open[p] != NULL)
+            cleaner--; /* it has this one already */
+    return cleaner + (claim == CLAIM_FRESH ? RESERVE_SETTLING : 0);
+}
+
+/* One without a file; a reader may still hold that of a slot just removed. */
+static struct segment *
+unused_slot(struct spool *s)
+{
+    uint32_t slot;
+
+    for (slot = 0; slot < s->segment_count; slot++) {
+        struct segment *seg = s->segments[slot];
+        bool unused;
+
+        if (seg == NULL)
+            break;
+        pthread_mutex_lock(&s->lock);
+        unused = seg->use == USE_GONE && seg->fd < 0;
+        pthread_mutex_unlock(&s->lock);
+        if (unused)
+            return seg;
+    }
+    return slot < SLOTS_MAX ? segment_add(s, slot) : NULL;
+}
+
+/*
+ * A new file, all of its blocks there. Its name has to be durable before
+ * anything in it is acknowledged; its zeros say that it is free.
+ */
+static bool
+create(struct spool *s, uint64_t reserve)
+{
+    struct segment *seg = unused_slot(s);
+    char name[16];
+    int fd;
+
+    if (seg == NULL) {
+        errno = ENOSPC;
+        return false;
+    }
+    segment_name(seg, name);
+    fd = s->disk->open(s->disk, s->segment_dir, name, O_RDWR | O_CREAT | O_EXCL,
+        0600);
+    if (fd < 0)
+        return false;
+    if (s->disk->reserve(s->disk, fd, (off_t)reserve) < 0 ||
+        s->disk->sync(s->disk, fd) < 0 ||
+        s->disk->sync(s->disk, s->segment_dir) < 0) {
+        int saved = errno;
+
+        (void)s->disk->unlink(s->disk, s->segment_dir, name);
+        (void)s->disk->close(s->disk, fd);
+        errno = saved;
+        return false;
+    }
+    pthread_mutex_lock(&s->lock);
+    seg->fd = fd;
+    seg->use = USE_FREE;
+    pthread_mutex_unlock(&s->lock);
+    seg->reserved = reserve;
+    seg->bad = seg->keep = false;
+    return true;
+}
+
+bool
+segments_prepare(struct spool *s, enum claim claim)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (s->segments[i] != NULL && s->segments[i]->use != USE_GONE)
+            first = false;
+    if (first)
+        return create(s, s->segment_size / GROWTH_PART);
+    while (segments_free(s) < must_leave(s, claim) + 1) {
+        int64_t free_octets = s->disk->free_octets(s->disk, s->dir);
+
+        if (free_octets >= 0 && (uint64_t)free_octets < s->segment_size) {
+            errno = ENOSPC;
+            return false;
+        }
+        if (!create(s, s->segment_size))
+            return false;
+    }
+    return true;
+}
+
+static struct segment *
+first_free(const struct spool *s)
+{
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (s->segments[i] != NULL && s->segments[i]->use == USE_FREE)
+            return s->segments[i];
+    return NULL;
+}
+
+enum result
+segment_open(struct spool *s, enum segment_purpose purpose, enum claim claim,
+    struct segment **out, struct why *why)
+{
+    struct segment *seg;
+
+    if (s->closure_count > CLOSURES_MAX - 2)
+        return why_temp(why, "4.3.0", "spool: too many failed segments");
+    if (!segments_prepare(s, claim))
+        return why_errno(why, "spool: new segment");
+    seg = first_free(s);
+    seg->purpose = purpose;
+    seg->end = SEGMENT_DATA;
+    seg->last_serial = 0;
+    seg->entries = 0;
+    seg->header_done = seg->clean_end = seg->damaged = seg->stuck = false;
+    seg->size = s->segment_size;
+    seg->target_count = 0;
+    buf_clear(&seg->index);
+    pthread_mutex_lock(&s->lock);
+    seg->key = (struct segment_key){ ++s->generation, random_u64() };
+    seg->use = USE_OPEN;
+    seg->live = 0;
+    /* The use's low bits tell it from the uses just before and after. */
+    seg->place = (seg->slot + 1) |
+        (uint32_t)(seg->key.generation << PLACE_SLOT_BITS);
+    pthread_mutex_unlock(&s->lock);
+    s->open[purpose] = seg;
+    *out = seg;
+    return RESULT_OK;
+}
+
+enum result
+segment_write_header(struct spool *s, struct segment *seg,
+    enum segment_state state, struct why *why)
+{
+    struct iovec iov = { s->block, BLOCK_SIZE };
+    struct segment_header h = {
+        .state = state,
+        .stamp = spool_next_serial(s),
+        .key = seg->key,
+        .size = seg->size,
+        .purpose = seg->purpose,
+        .closure_count = (uint32_t)s->closure_count,
+    };
+    char name[16];
+
+    memcpy(h.spool_id, s->id, sizeof(h.spool_id));
+    memcpy(h.closures, s->closures, sizeof(h.closures));
+    segment_header_encode(&h, s->block);
+    if (s->disk->write(s->disk, seg->fd, &iov, 1, 0) < 0)
+        return why_errno(why, "segment/%s: write header",
+            segment_name(seg, name));
+    return RESULT_OK;
+}
+
+/* The last block is the trailer's, the index lies before it. */
+static uint64_t
+data_limit(const struct segment *seg, uint64_t index_octets)
+{
+    return seg->size - BLOCK_SIZE -
+        round_up(seg->index.len + index_octets, BLOCK_SIZE);
+}
+
+bool
+segment_fits(const struct segment *seg, uint64_t octets, uint64_t index_octets)
+{
+    uint64_t index = round_up(seg->index.len + index_octets, BLOCK_SIZE);
+    uint64_t need = round_up(BATCH_HEADER_SIZE + octets, BLOCK_SIZE);
+
+    return seg->end + need + index + BLOCK_SIZE <= seg->size;
+}
+
+uint64_t
+segment_left(const struct segment *seg)
+{
+    uint64_t limit = data_limit(seg, BLOCK_SIZE);
+
+    return seg->end + BATCH_HEADER_SIZE >= limit
+        ? 0
+        : limit - seg->end - BATCH_HEADER_SIZE;
+}
+
+/* Forget which of the open ones it is. */
+static void
+detach(struct spool *s, const struct segment *seg)
+{
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        if (s->open[p] == seg)
+            s->open[p] = NULL;
+}
+
+static int
+write_index(struct spool *s, struct segment *seg)
+{
+    unsigned char octets[TRAILER_SIZE];
+    struct iovec index = { seg->index.ptr, seg->index.len };
+    struct iovec trailer = { octets, sizeof(octets) };
+    struct trailer t = {
+        .key = seg->key,
+        .data_end = seg->end,
+        .index_at = seg->end,
+        .index_len = seg->index.len,
+        .last_serial = seg->last_serial,
+        .entries = seg->entries,
+        .index_crc = crc32c(0, seg->index.ptr, seg->index.len),
+    };
+
+    trailer_encode(&t, octets);
+    if (buf_failed(&seg->index) ||
+        s->disk->reserve(s->disk, seg->fd, (off_t)seg->size) < 0 ||
+        s->disk->write(s->disk, seg->fd, &index, 1, (off_t)seg->end) < 0 ||
+        s->disk->write(s->disk, seg->fd, &trailer, 1,
+            (off_t)(seg->size - BLOCK_SIZE)) < 0)
+        return -1;
+    seg->reserved = seg->size;
+    return s->disk->flush(s->disk, seg->fd);
+}
+
+void
+segment_seal(struct spool *s, struct segment *seg)
+{
+    detach(s, seg);
+    if (seg->entries > 0 && write_index(s, seg) == 0) {
+        buf_fini(&seg->index);
+        buf_init(&seg->index, INT32_MAX);
+        set_use(s, seg, USE_SEALED);
+        return;
+    }
+    /* All of its batches are durable: only the shortcut at the start is lost. */
+    set_use(s, seg, USE_CLOSED);
+}
+
+void
+segment_close_bad(struct spool *s, struct segment *seg)
+{
+    static unsigned char zeros[BLOCK_SIZE];
+    struct iovec iov = { zeros, sizeof(zeros) };
+
+    detach(s, seg);
+    seg->bad = true;
+    s->closures[s->closure_count++] = (struct closure){ seg->key.generation,
+        seg->end };
+    s->stats.closed++;
+    set_use(s, seg, USE_CLOSED);
+    /*
+     * The next header, once durable, makes what was written in vain invalid.
+     * Should this process die before, the begin of it had better be gone.
+     */
+    (void)s->disk->write(s->disk, seg->fd, &iov, 1, (off_t)seg->end);
+}
+
+/* REMOVE records that waited for this generation need not be kept any more. */
+static void
+forget_target(struct spool *s, struct segment *seg)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < seg->target_count; i++) {
+        struct target *t = &seg->targets[i];
+
+        if (target_needed(s, seg, t->target)) {
+            seg->targets[kept++] = *t;
+            continue;
+        }
+        pthread_mutex_lock(&s->lock);
+        seg->live -= t->octets < seg->live ? t->octets : seg->live;
+        pthread_mutex_unlock(&s->lock);
+    }
+    seg->target_count = kept;
+}
+
+static void
+after_retire(struct spool *s, struct segment *seg, enum segment_use use)
+{
+    size_t kept = 0;
+
+    set_use(s, seg, use);
+    seg->target_count = 0;
+    buf_fini(&seg->index);
+    buf_init(&seg->index, INT32_MAX);
+    for (size_t i = 0; i < s->closure_count; i++)
+        if (s->closures[i].generation != seg->key.generation)
+            s->closures[kept++] = s->closures[i];
+    s->closure_count = kept;
+    s->stats.cleaned++;
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (in_use(s->segments[i]))
+            forget_target(s, s->segments[i]);
+}
+
+/* Readers may still hold the descriptor: the last of them closes it. */
+static void
+drop_file(struct spool *s, struct segment *seg)
+{
+    int fd = -1;
+
+    pthread_mutex_lock(&s->lock);
+    if (seg->readers == 0) {
+        fd = seg->fd;
+        seg->fd = -1;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (fd >= 0)
+        (void)s->disk->close(s->disk, fd);
+}
+
+static enum result
+remove_file(struct spool *s, struct segment *seg, struct why *why)
+{
+    char name[16];
+
+    segment_name(seg, name);
+    if (s->disk->unlink(s->disk, s->segment_dir, name) < 0 && errno != ENOENT)
+        return why_errno(why, "segment/%s: remove", name);
+    if (s->disk->sync(s->disk, s->segment_dir) < 0)
+        return why_errno(why, "segment: flush directory");
+    return RESULT_OK;
+}
+
+/* It has octets that could not be read: somebody may, with other means. */
+static enum result
+move_file(struct spool *s, struct segment *seg, struct why *why)
+{
+    char name[16], to[48];
+
+    segment_name(seg, name);
+    (void)snprintf(to, sizeof(to), "%s-%016" PRIx64 "-unreadable", name,
+        seg->key.generation);
+    if (s->disk->rename(s->disk, s->segment_dir, name, s->damaged_dir, to) <
+            0 &&
+        errno != ENOENT)
+        return why_errno(why, "segment/%s: move to damaged/%s", name, to);
+    if (s->disk->sync(s->disk, s->damaged_dir) < 0 ||
+        s->disk->sync(s->disk, s->segment_dir) < 0)
+        return why_errno(why, "segment: flush directory");
+    return RESULT_OK;
+}
+
+enum result
+segment_retire(struct spool *s, struct segment *seg, struct why *why)
+{
+    enum result res;
+    char name[16];
+
+    if (!seg->bad && !seg->keep) {
+        res = segment_write_header(s, seg, SEGMENT_FREE, why);
+        if (res == RESULT_OK && s->disk->flush(s->disk, seg->fd) < 0)
+            res = why_errno(why, "segment/%s: flush header",
+                segment_name(seg, name));
+        if (res == RESULT_OK) {
+            after_retire(s, seg, USE_FREE);
+            return RESULT_OK;
+        }
+        seg->bad = true;
+    }
+    res = seg->keep ? move_file(s, seg, why) : remove_file(s, seg, why);
+    if (res != RESULT_OK)
+        return res;
+    after_retire(s, seg, USE_GONE);
+    drop_file(s, seg);
+    return RESULT_OK;
+}
+
+void
+segment_trim(struct spool *s)
+{
+    for (size_t i = s->segment_count;
+         i-- > 0 && segments_free(s) > FREE_KEPT;) {
+        struct segment *seg = s->segments[i];
+        struct why why;
+
+        if (seg == NULL || seg->use != USE_FREE)
+            continue;
+        if (remove_file(s, seg, &why) != RESULT_OK)
+            return;
+        set_use(s, seg, USE_GONE);
+        drop_file(s, seg);
+    }
+}
+
+struct segment *
+segment_hold(struct spool *s, const struct spool_place *place,
+    struct segment_key *key)
+{
+    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
+    struct segment *seg = NULL;
+
+    if (place->segment == 0)
+        return NULL;
+    pthread_mutex_lock(&s->lock);
+    if (slot < s->segment_count)
+        seg = s->segments[slot];
+    if (seg != NULL && (seg->place != place->segment || seg->fd < 0))
+        seg = NULL;
+    if (seg != NULL) {
+        seg->readers++;
+        *key = seg->key;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return seg;
+}
+
+void
+segment_release(struct spool *s, struct segment *seg)
+{
+    int fd = -1;
+
+    pthread_mutex_lock(&s->lock);
+    if (--seg->readers == 0 && seg->use == USE_GONE) {
+        fd = seg->fd;
+        seg->fd = -1;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (fd >= 0)
+        (void)s->disk->close(s->disk, fd);
+}
+
+/*
+ * A REMOVE may go when no segment is left that has its message; in the
+ * message's own segment both go at the same time.
+ */
+bool
+target_needed(const struct spool *s, const struct segment *seg, uint64_t target)
+{
+    uint64_t limit = target & ~TARGET_UP_TO;
+
+    if ((target & TARGET_UP_TO) == 0)
+        return target != seg->key.generation &&
+            segment_of_generation(s, target) != NULL;
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (in_use(s->segments[i]) && s->segments[i] != seg &&
+            s->segments[i]->key.generation <= limit)
+            return true;
+    return false;
+}
+
+static void
+count_target(struct segment *seg, uint64_t target, uint64_t octets)
+{
+    for (size_t i = 0; i < seg->target_count; i++)
+        if (seg->targets[i].target == target) {
+            seg->targets[i].octets += octets;
+            return;
+        }
+    seg->targets = mem_resize(seg->targets,
+        (seg->target_count + 1) * sizeof(*seg->targets));
+    seg->targets[seg->target_count++] = (struct target){ target, octets };
+}
+
+void
+segment_count_record(struct spool *s, struct segment *seg,
+    const struct record_info *r)
+{
+    uint64_t octets = record_length(r);
+
+    if (r->type == RECORD_REMOVE) {
+        if (!target_needed(s, seg, r->other))
+            return;
+        count_target(seg, r->other, octets);
+    }
+    pthread_mutex_lock(&s->lock);
+    seg->live += octets;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void
+spool_record_dead(struct spool *s, const struct spool_place *place)
+{
+    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
+    struct segment *seg = NULL;
+
+    if (place->segment == 0)
+        return;
+    pthread_mutex_lock(&s->lock);
+    if (slot < s->segment_count)
+        seg = s->segments[slot];
+    if (seg != NULL && seg->place == place->segment)
+        seg->live -= place->length < seg->live ? place->length : seg->live;
+    pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t
+target_of(const struct spool *s, const struct spool_place *place)
+{
+    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
+
+    if (place->segment != 0 && slot < s->segment_count) {
+        const struct segment *seg = s->segments[slot];
+
+        if (seg != NULL && seg->place == place->segment)
+            return seg->key.generation;
+    }
+    return s->generation | TARGET_UP_TO;
+}
