@@ -108,6 +108,9 @@ test_maildir(void **state)
 static void
 test_mbox(void **state)
 {
+    static const char second[] =
+        "Return-Path: <ann@example.org>\nSubject: x\n\n"
+        "one\n>From two\n>From three\nfour\n\nFrom ann@";
     char *path = mem_format("%s/mbox", base);
     struct mailbox_store s = sample(MAILBOX_MBOX, path);
     char *text, *after;
@@ -119,11 +122,8 @@ test_mbox(void **state)
         assert_int_equal(mbox_store(&s, &why), RESULT_OK);
     text = read_file(path);
     assert_true(strncmp(text, "From ann@example.org  ", 22) == 0);
-    after = strchr(text, '\n');
-    assert_true(strncmp(after,
-                    "\nReturn-Path: <ann@example.org>\nSubject: x\n\n"
-                    "one\n>From two\n>From three\nfour\n\nFrom ann@",
-                    90) == 0);
+    after = strchr(text, '\n') + 1;
+    assert_true(slice_starts(slice_of(after), slice_of(second)));
     mem_free(text);
     text = mem_format("%s.lock", path);
     assert_int_equal(access(text, F_OK), -1);
