@@ -5,81 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void
-text_lines_init(struct text_lines *t, struct slice text)
-{
-    *t = (struct text_lines){ .rest = text };
-    buf_init(&t->joined, TEXT_LINE_MAX);
-}
-
-void
-text_lines_fini(struct text_lines *t)
-{
-    buf_fini(&t->joined);
-}
-
 static bool
 is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
-}
-
-static bool
-is_empty_or_comment(struct slice line)
-{
-    while (line.len > 0 && is_blank(line.ptr[0]))
-        line = slice_skip(line, 1);
-    return line.len == 0 || line.ptr[0] == '#' || line.ptr[0] == '\n';
-}
-
-/* The next physical line that says something, without its LF. */
-static bool
-next_physical(struct text_lines *t, struct slice *line)
-{
-    while (t->rest.len > 0) {
-        size_t n = slice_find(t->rest, '\n');
-
-        *line = slice_head(t->rest, n);
-        t->rest = slice_skip(t->rest, n + 1);
-        t->read++;
-        if (!is_empty_or_comment(*line))
-            return true;
-    }
-    return false;
-}
-
-static bool
-next_is_continuation(struct text_lines *t, struct slice *line)
-{
-    struct text_lines before = *t;
-
-    if (next_physical(t, line) && is_blank(line->ptr[0]))
-        return true;
-    t->rest = before.rest;
-    t->read = before.read;
-    return false;
-}
-
-enum text_line
-text_lines_next(struct text_lines *t, struct slice *line)
-{
-    struct slice more;
-
-    if (!next_physical(t, line))
-        return TEXT_END;
-    t->first = t->last = t->read;
-    buf_clear(&t->joined);
-    while (next_is_continuation(t, &more)) {
-        if (t->joined.len == 0)
-            buf_add(&t->joined, *line);
-        buf_add(&t->joined, more);
-        t->last = t->read;
-    }
-    if (t->last != t->first)
-        *line = buf_slice(&t->joined);
-    if (buf_failed(&t->joined))
-        return TEXT_TOO_LONG;
-    return is_blank(line->ptr[0]) ? TEXT_STRAY : TEXT_LINE;
 }
 
 /* Up to the first blank outside quotes; false when a quote stays open. */

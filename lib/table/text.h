@@ -1,6 +1,7 @@
 /*
- * text - the source files of tables: logical lines, "key whitespace value" of
- * postmap(1) and "name: value" of aliases(5).
+ * text - what stands in a line of a table's source file: "key whitespace value"
+ * of postmap(1), "name: value" of aliases(5). The lines themselves are those of
+ * lib/config/lines.
  */
 #pragma once
 
@@ -10,33 +11,6 @@
 #include "lib/base/why.h"
 
 #include <stdbool.h>
-
-/*
- * Logical lines: text that begins with a blank continues the line before;
- * empty lines and comments in between do not end it.
- */
-struct text_lines {
-    struct slice rest;
-    struct buf joined;    /* a line that is more than one */
-    unsigned read;        /* physical lines taken so far */
-    unsigned first, last; /* of the present logical line */
-};
-
-enum { TEXT_LINE_MAX = 16 * 1024 * 1024 }; /* octets, a limit of our own */
-
-void text_lines_init(struct text_lines *t, struct slice text) ATTR_NONNULL;
-void text_lines_fini(struct text_lines *t) ATTR_NONNULL;
-
-enum text_line {
-    TEXT_LINE,
-    TEXT_END,
-    TEXT_STRAY,    /* begins with a blank and continues nothing */
-    TEXT_TOO_LONG, /* skipped */
-};
-
-/* The next logical line; good until the next call. */
-enum text_line text_lines_next(struct text_lines *t, struct slice *line)
-    ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * "key whitespace value"; a key may be in double quotes, which it keeps. False:

@@ -4,6 +4,7 @@
  */
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/config/lines.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/pairs.h"
 #include "lib/table/table_type.h"
@@ -59,29 +60,21 @@ add_line(const char *path, unsigned number, struct slice line, struct pairs *to)
 static void
 add_text(const char *path, struct slice text, struct pairs *to)
 {
-    struct text_lines lines;
+    struct lines lines;
     struct slice line;
 
-    text_lines_init(&lines, text);
-    for (;;) {
-        switch (text_lines_next(&lines, &line)) {
-        case TEXT_LINE:
-            add_line(path, lines.last, line, to);
-            continue;
-        case TEXT_STRAY:
+    lines_init(&lines, text);
+    while (lines_next(&lines, &line)) {
+        if (lines.too_long)
+            log_warning("%s, line %u: line is too long", path, lines.last);
+        else if (lines.stray_blank)
             log_warning("%s: logical line must not start with whitespace: "
                         "\"" SLICE_FMT "\"",
                 path, SLICE_ARG(slice_head(line, 30)));
-            continue;
-        case TEXT_TOO_LONG:
-            log_warning("%s, line %u: line is too long", path, lines.last);
-            continue;
-        case TEXT_END:
-            break;
-        }
-        break;
+        else
+            add_line(path, lines.last, line, to);
     }
-    text_lines_fini(&lines);
+    lines_fini(&lines);
 }
 
 static enum result

@@ -1,0 +1,205 @@
+#include "cmd/postmap/query.h"
+
+#include "lib/base/base64.h"
+#include "lib/base/log.h"
+#include "lib/table/rebuild.h"
+#include "lib/table/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { VALUE_MAX = 64 * 1024 * 1024 };
+
+static enum result
+print_value(const struct query *q, const char *table, struct slice value,
+    struct why *why)
+{
+    struct buf decoded;
+    enum result res = RESULT_OK;
+
+    buf_init(&decoded, VALUE_MAX);
+    if (!q->decode)
+        buf_add(&decoded, value);
+    else if (!base64_decode(value, &decoded))
+        res = why_perm(why, "5.3.0", "table %s: malformed BASE64 value", table);
+    if (res == RESULT_OK) {
+        (void)fwrite(buf_slice(&decoded).ptr, 1, decoded.len, stdout);
+        (void)putchar('\n');
+    }
+    buf_fini(&decoded);
+    return res;
+}
+
+static void
+print_key(const struct query *q, struct slice key)
+{
+    (void)fwrite(key.ptr, 1, key.len, stdout);
+    (void)printf("%s\t", q->colon);
+}
+
+static enum result
+ask(const struct query *q, const char *spec, struct slice key,
+    enum table_status *status, struct buf *value, struct why *why)
+{
+    struct table *table;
+    enum result res;
+
+    res = table_open(slice_of(spec), q->config, &table, why);
+    if (res != RESULT_OK)
+        return res;
+    if (q->fold)
+        *status = table_find(table, key, value, why);
+    else
+        *status = table_find_unfolded(table, key, value, why);
+    table_close(table);
+    return *status == TABLE_ERROR ? RESULT_TEMPFAIL : RESULT_OK;
+}
+
+/* with_key: as "-q -" prints it. */
+static enum result
+query_one(const struct query *q, struct slice key, bool with_key, bool *found,
+    struct why *why)
+{
+    struct buf value;
+    enum result res = RESULT_OK;
+    enum table_status status = TABLE_NOT_FOUND;
+
+    buf_init(&value, VALUE_MAX);
+    for (size_t i = 0; q->specs[i] != NULL && status == TABLE_NOT_FOUND; i++) {
+        res = ask(q, q->specs[i], key, &status, &value, why);
+        if (res != RESULT_OK)
+            break;
+        if (status != TABLE_FOUND)
+            continue;
+        *found = true;
+        if (value.len == 0)
+            log_warning("table %s: key " SLICE_FMT
+                        ": empty string result is not allowed",
+                q->specs[i], SLICE_ARG(key));
+        if (with_key)
+            print_key(q, key);
+        res = print_value(q, q->specs[i], buf_slice(&value), why);
+    }
+    buf_fini(&value);
+    return res;
+}
+
+enum result
+query_key(const struct query *q, struct slice key, bool *found, struct why *why)
+{
+    return query_one(q, key, false, found, why);
+}
+
+/* Postfix's limit: a file's owner that is not root would write for root. */
+static enum result
+delete_from(const struct query *q, const char *spec, struct slice key,
+    bool *found, struct why *why)
+{
+    struct table_writer *w;
+    struct slice type, file;
+    char *path;
+    bool hit;
+    enum result res;
+
+    table_spec_split(slice_of(spec), q->config, &type, &file);
+    path = strndup(file.ptr, file.len);
+    if (path == NULL)
+        return why_errno(why, "%s", spec);
+    res = table_writer_open(type, path, 0644,
+        TABLE_WRITER_UPDATE | (q->fold ? TABLE_WRITER_FOLD : 0), &w, why);
+    free(path);
+    if (res != RESULT_OK)
+        return res;
+    res = table_writer_remove(w, key, &hit, why);
+    if (res != RESULT_OK || !hit) {
+        table_writer_abort(w);
+        return res;
+    }
+    *found = true;
+    return table_writer_commit(w, why);
+}
+
+enum result
+delete_key(const struct query *q, struct slice key, bool *found,
+    struct why *why)
+{
+    enum result res = RESULT_OK;
+
+    for (size_t i = 0; q->specs[i] != NULL && res == RESULT_OK; i++)
+        res = delete_from(q, q->specs[i], key, found, why);
+    return res;
+}
+
+enum mode { QUERY, DELETE };
+
+static enum result
+each_key(const struct query *q, enum mode mode, bool *found, struct why *why)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    enum result res = RESULT_OK;
+
+    while (res == RESULT_OK && (len = getline(&line, &room, stdin)) >= 0) {
+        struct slice key = slice_trim((struct slice){ line, (size_t)len });
+
+        if (mode == QUERY)
+            res = query_one(q, key, true, found, why);
+        else
+            res = delete_key(q, key, found, why);
+    }
+    free(line);
+    return res;
+}
+
+enum result
+query_keys(const struct query *q, bool *found, struct why *why)
+{
+    return each_key(q, QUERY, found, why);
+}
+
+enum result
+delete_keys(const struct query *q, bool *found, struct why *why)
+{
+    return each_key(q, DELETE, found, why);
+}
+
+struct listing {
+    const struct query *query;
+    const char *spec;
+    enum result result;
+    struct why *why;
+};
+
+static bool
+print_entry(void *context, struct slice key, struct slice value)
+{
+    struct listing *l = context;
+
+    print_key(l->query, key);
+    l->result = print_value(l->query, l->spec, value, l->why);
+    return l->result == RESULT_OK;
+}
+
+enum result
+list_tables(const struct query *q, struct why *why)
+{
+    for (size_t i = 0; q->specs[i] != NULL; i++) {
+        struct listing l = { .query = q, .spec = q->specs[i], .why = why };
+        struct table *table;
+        enum table_status status;
+        enum result res;
+
+        res = table_open(slice_of(q->specs[i]), q->config, &table, why);
+        if (res != RESULT_OK)
+            return res;
+        status = table_walk(table, print_entry, &l, why);
+        table_close(table);
+        if (status == TABLE_ERROR)
+            return RESULT_TEMPFAIL;
+        if (l.result != RESULT_OK)
+            return l.result;
+    }
+    return RESULT_OK;
+}
