@@ -28,6 +28,13 @@ demo:
 demo-stop:
 	@tests/demo --stop $(BUILD)/demo
 
+# Real clients: installs them (as root), nodemailer below build/.
+check-clients: all
+	tests/install-packages msmtp swaks curl
+	command -v npm >/dev/null || tests/install-packages nodejs npm
+	npm install --silent --no-fund --no-audit --prefix $(BUILD)/clients nodemailer
+	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_clients.py
+
 deps:
 	tests/install-packages
 
