@@ -42,22 +42,41 @@ log_tag(void)
     return process_log.tag == NULL ? "postern" : process_log.tag;
 }
 
+/*
+ * RFC 3629 section 4, without U+0080..U+009F, which are control characters. The
+ * second octet's range leaves out forms that are longer than they need be (an
+ * LF in disguise), surrogates and what lies above U+10FFFF.
+ */
+static const struct {
+    unsigned char first_min, first_max, second_min, second_max, length;
+} utf8[] = {
+    { 0xc2, 0xc2, 0xa0, 0xbf, 2 },
+    { 0xc3, 0xdf, 0x80, 0xbf, 2 },
+    { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+    { 0xe1, 0xec, 0x80, 0xbf, 3 },
+    { 0xed, 0xed, 0x80, 0x9f, 3 },
+    { 0xee, 0xef, 0x80, 0xbf, 3 },
+    { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+    { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+    { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+};
+
 /* Octets of the UTF-8 sequence at s, 0 when it is not one. */
 static size_t
 utf8_length(const unsigned char *s, size_t len)
 {
-    size_t n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-        : s[0] >= 0xe0 && s[0] < 0xf0       ? 3
-        : s[0] >= 0xc2 && s[0] < 0xe0       ? 2
-                                            : 0;
+    size_t row = 0, rows = sizeof(utf8) / sizeof(utf8[0]), n;
 
-    if (n == 0 || n > len)
+    while (row < rows && s[0] > utf8[row].first_max)
+        row++;
+    n = row < rows && s[0] >= utf8[row].first_min ? utf8[row].length : 0;
+    if (n == 0 || n > len || s[1] < utf8[row].second_min ||
+        s[1] > utf8[row].second_max)
         return 0;
-    for (size_t i = 1; i < n; i++)
+    for (size_t i = 2; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
-    /* U+0080..U+009F are control characters. */
-    return s[0] == 0xc2 && s[1] < 0xa0 ? 0 : n;
+    return n;
 }
 
 static void
@@ -83,9 +102,9 @@ write_to_stderr(const char *tag, struct slice line)
 {
     struct iovec iov[] = {
         { (void *)(uintptr_t)tag, strlen(tag) },
-        { (void *)(uintptr_t)": ", 2 },
+        { (void *)(uintptr_t) ": ", 2 },
         { (void *)(uintptr_t)line.ptr, line.len },
-        { (void *)(uintptr_t)"\n", 1 },
+        { (void *)(uintptr_t) "\n", 1 },
     };
 
     if (writev(STDERR_FILENO, iov, sizeof(iov) / sizeof(iov[0])) < 0)
