@@ -1,0 +1,92 @@
+#include "lib/base/arena.h"
+
+#include <setjmp.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum { CEILING = 100000 };
+
+static void
+test_alloc(void **state)
+{
+    struct arena a;
+    unsigned char *last = NULL;
+
+    (void)state;
+    arena_init(&a, CEILING);
+    for (size_t size = 1; size < 300; size++) {
+        unsigned char *p = arena_alloc(&a, size);
+
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % alignof(max_align_t), 0);
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(p[i], 0);
+        memset(p, 0xff, size); /* the next must come zeroed, and elsewhere */
+        if (last != NULL)
+            assert_int_equal(last[size - 2], 0xff);
+        last = p;
+    }
+    arena_clear(&a);
+    assert_int_equal(a.used, 0);
+    assert_non_null(arena_alloc(&a, 10));
+    arena_clear(&a);
+    arena_clear(&a);
+}
+
+static void
+test_ceiling(void **state)
+{
+    struct arena a;
+    size_t n = 0;
+
+    (void)state;
+    arena_init(&a, CEILING);
+    assert_null(arena_alloc(&a, CEILING + 1));
+    assert_null(arena_alloc(&a, SIZE_MAX));
+    while (arena_alloc(&a, 1000) != NULL)
+        n++;
+    assert_in_range(n, CEILING / 1016, CEILING / 1000);
+    assert_true(a.used <= CEILING);
+    arena_clear(&a);
+    assert_non_null(arena_alloc(&a, CEILING - 100)); /* in one piece */
+    arena_clear(&a);
+}
+
+static void
+test_copies(void **state)
+{
+    struct slice empty = { NULL, 0 }, copy = empty;
+    struct arena a;
+    char source[] = "text";
+    char *text;
+
+    (void)state;
+    arena_init(&a, 64);
+    text = arena_text(&a, slice_of(source));
+    assert_true(arena_slice(&a, (struct slice){ "a\0b", 3 }, &copy));
+    source[0] = 'n';
+    assert_string_equal(text, "text");
+    assert_int_equal(copy.len, 3);
+    assert_memory_equal(copy.ptr, "a\0b", 4);
+    assert_string_equal(arena_text(&a, empty), "");
+    assert_null(arena_text(&a, (struct slice){ source, 64 }));
+    copy = empty;
+    assert_false(arena_slice(&a, (struct slice){ source, SIZE_MAX }, &copy));
+    assert_null(copy.ptr);
+    arena_clear(&a);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_copies),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
