@@ -1,0 +1,159 @@
+/*
+ * lookup - what the other daemons ask outside of themselves: where an address
+ * goes (trivial-rewrite(8)'s "resolve"), DNS, hosts, names of clients.
+ *
+ * Each question is a fiber; answers come from memory wherever they can. It runs
+ * without any right.
+ */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
+#include "lib/dns/dns.h"
+#include "lib/dns/dns_codec.h"
+#include "lookup/native.h"
+#include "lookup/resolver.h"
+#include "lookup/router.h"
+
+enum {
+    /* Who asks waits no longer than this by itself; nor do we. */
+    DNS_MS = 60 * 1000,
+};
+
+/* What this process is: set once, or anew at a reload. */
+static struct resolver *resolver;
+static struct router *router;
+
+static enum result
+configure(struct config_set *set, struct why *why)
+{
+    struct router *fresh;
+    enum result res;
+
+    res = router_open(set, &fresh, why);
+    if (res != RESULT_OK)
+        return res;
+    res = resolver_configure(resolver, config_main(set), why);
+    if (res != RESULT_OK) {
+        router_drop(fresh);
+        return res;
+    }
+    router_drop(router);
+    router = fresh;
+    return RESULT_OK;
+}
+
+/* The peer broke the protocol's word: its question is dropped, and named. */
+static void
+refuse(struct request *r, const struct why *why)
+{
+    log_warning("%s", why->text);
+    request_drop(r);
+}
+
+static void
+serve_resolve(struct request *r)
+{
+    struct slice sender, recipient;
+    struct router *held;
+    struct route *route;
+    struct why why = { 0 };
+    struct msg m;
+    enum result res;
+
+    if (route_ask_decode(r->in->body, &sender, &recipient, &why) != RESULT_OK) {
+        refuse(r, &why);
+        return;
+    }
+    route = mem_alloc(sizeof(*route));
+    held = router_hold(router);
+    res = router_resolve(held, sender, recipient, route, &why);
+    router_drop(held);
+    route_encode(res, route, &why, &m);
+    mem_free(route);
+    request_reply(r, &m);
+}
+
+static void
+serve_dns(struct request *r)
+{
+    struct slice name;
+    enum dns_type type;
+    struct arena arena;
+    struct dns_answer answer;
+    struct why why = { 0 };
+    struct msg m;
+
+    if (dns_ask_decode(r->in->body, &name, &type, &why) != RESULT_OK) {
+        refuse(r, &why);
+        return;
+    }
+    arena_init(&arena, RESOLVER_ARENA_MAX);
+    resolver_ask(resolver, name, type, &arena, clock_now_ms() + DNS_MS,
+        &answer, &why);
+    msg_init(&m, MESSAGE_DNS_ANSWER);
+    dns_answer_encode(&answer, &why, &m);
+    arena_clear(&arena);
+    request_reply(r, &m);
+}
+
+static void
+serve_host(struct request *r)
+{
+    struct slice host;
+    unsigned families;
+    struct arena arena;
+    struct dns_answer answer;
+    struct why why = { 0 };
+    struct msg m;
+
+    if (dns_host_ask_decode(r->in->body, &host, &families, &why) != RESULT_OK) {
+        refuse(r, &why);
+        return;
+    }
+    arena_init(&arena, RESOLVER_ARENA_MAX);
+    native_host(host, families, &arena, &answer, &why);
+    msg_init(&m, MESSAGE_HOST_ANSWER);
+    dns_answer_encode(&answer, &why, &m);
+    arena_clear(&arena);
+    request_reply(r, &m);
+}
+
+static void
+serve_client(struct request *r)
+{
+    struct sock_addr addr;
+    struct client_name name;
+    struct why why = { 0 };
+    struct msg m;
+
+    if (dns_client_ask_decode(r->in->body, &addr, &why) != RESULT_OK) {
+        refuse(r, &why);
+        return;
+    }
+    native_client(&addr, &name);
+    msg_init(&m, MESSAGE_CLIENT_ANSWER);
+    dns_client_answer_encode(&name, &m);
+    request_reply(r, &m);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct link_handler handlers[] = {
+        { MESSAGE_RESOLVE, serve_resolve, SERVE_FIBER },
+        { MESSAGE_DNS_ASK, serve_dns, SERVE_FIBER },
+        { MESSAGE_HOST_ASK, serve_host, SERVE_FIBER },
+        { MESSAGE_CLIENT_ASK, serve_client, SERVE_FIBER },
+        { MESSAGE_NONE },
+    };
+    static const struct daemon_options options = {
+        .role = ROLE_LOOKUP,
+        .configure = configure,
+        .handlers = handlers,
+    };
+
+    resolver = resolver_new();
+    daemon_init(argc, argv, &options);
+    return daemon_run();
+}
