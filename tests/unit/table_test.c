@@ -1,0 +1,340 @@
+#include "lib/table/table.h"
+
+#include "lib/base/clock.h"
+#include "lib/table/file_watch.h"
+#include "lib/table/text.h"
+#include "tests/unit/tables.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define DATA "tests/unit/data/"
+
+static struct config_set *set;
+
+static const struct config *
+config(void)
+{
+    return config_main(set);
+}
+
+static struct table *
+opened(const char *spec)
+{
+    struct table *t = NULL;
+    struct why why;
+
+    if (table_open(slice_of(spec), config(), &t, &why) != RESULT_OK)
+        fail_msg("%s: %s", spec, why.text);
+    return t;
+}
+
+/* The value, "-" when there is none, "!" and the reason on an error. */
+static const char *
+asked(struct table *t, const char *key)
+{
+    static char text[1024];
+    struct buf value;
+    struct why why;
+
+    buf_init(&value, sizeof(text) - 1);
+    switch (table_find(t, slice_of(key), &value, &why)) {
+    case TABLE_FOUND:
+        (void)snprintf(text, sizeof(text), "%s", buf_text(&value));
+        break;
+    case TABLE_NOT_FOUND:
+        (void)snprintf(text, sizeof(text), "-");
+        break;
+    case TABLE_ERROR:
+        (void)snprintf(text, sizeof(text), "!%s", why.text);
+        break;
+    }
+    buf_fini(&value);
+    return text;
+}
+
+static const struct {
+    const char *spec, *key, *want;
+} lookups[] = {
+    { "static:yes", "anything", "yes" },
+    { "static:{ two words }", "", "two words" },
+    { "fail:it", "k", "!fail:it lookup error" },
+    { "environ:", "postern_test_name", "value" },
+    { "environ:", "postern_test_none", "-" },
+    { "inline:{a=1,b=2}", "b", "2" },
+    { "inline:{ a=1, { b = two words, comma } }", "b", "two words, comma" },
+    { "inline:{a=1}", "A", "1" },
+    { "inline:{A=1}", "a", "1" },
+    { "inline:{a=1}", "c", "-" },
+    { "proxy:inline:{a=1}", "a", "1" },
+    { "unix:passwd.byname", "no-such-user-here", "-" },
+    { "unix:passwd.byname", "", "-" },
+    { "unix:group.byname", "root", "root:x:0:" },
+    { "texthash:" DATA "postfix_map", "ann@EXAMPLE.org", "ann" },
+    { "texthash:" DATA "postfix_map", "\"with space\"@example.org", "quoted" },
+    { "texthash:" DATA "postfix_map", "with space@example.org", "-" },
+#ifdef HAVE_DB
+    /* Made by Postfix 3.7's postmap and postalias. */
+    { "hash:" DATA "postfix_hash", "Ann@example.org", "ann" },
+    { "hash:" DATA "postfix_hash", "@example.net", "catch all" },
+    { "hash:" DATA "postfix_hash", "example.net", "-" },
+    { "btree:" DATA "postfix_btree", "ann@example.org", "ann" },
+    { "btree:" DATA "postfix_btree", "nobody", "-" },
+    { "hash:" DATA "postfix_bare", "ann@example.org", "ann" },
+    { "hash:" DATA "postfix_bare", "nobody", "-" },
+    { "hash:" DATA "postfix_aliases", "root", "ann, \"|/bin/prog arg\"" },
+    { "hash:" DATA "postfix_aliases", "list", ":include:/etc/list" },
+    { "hash:" DATA "postfix_aliases", "@", "@" },
+    { DATA "postfix_hash", "ann@example.org", "ann" },
+    { "btree:" DATA "postfix_hash", "a",
+        "!btree:" DATA "postfix_hash is unavailable. open database " DATA
+        "postfix_hash.db: Invalid argument" },
+    { "hash:/nonexistent/x", "a",
+        "!hash:/nonexistent/x is unavailable. open database "
+        "/nonexistent/x.db: No such file or directory" },
+#endif
+    { "texthash:/nonexistent/x", "a",
+        "!texthash:/nonexistent/x is unavailable. open /nonexistent/x: "
+        "No such file or directory" },
+};
+
+static void
+test_lookups(void **state)
+{
+    (void)state;
+    (void)setenv("postern_test_name", "value", 1);
+    for (size_t i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
+        struct table *t = opened(lookups[i].spec);
+
+        print_message("  %s %s\n", lookups[i].spec, lookups[i].key);
+        assert_string_equal(asked(t, lookups[i].key), lookups[i].want);
+        table_close(t);
+    }
+}
+
+static const struct {
+    const char *spec, *want;
+} refused[] = {
+    { "nosuch:x", "unsupported dictionary type: nosuch" },
+    { "", "empty table name" },
+    { "proxy:", "empty table name" },
+    { "inline:", "inline:: need '{name=value...}' after inline:" },
+    { "inline:{}", "inline:{}: empty inline table" },
+    { "inline:{a}", "inline:{a}: need name=value in \"a\"" },
+    { "inline:{a=1,a=2}", "inline:{a=1,a=2}: duplicate entry: \"a\"" },
+    { "unix:shadow.byname", "unknown table: unix:shadow.byname" },
+    { "texthash:", "texthash:: no file name" },
+};
+
+static void
+test_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct table *t;
+        struct why why;
+
+        assert_int_equal(table_open(slice_of(refused[i].spec), config(), &t,
+                             &why),
+            RESULT_PERMFAIL);
+        assert_string_equal(why.text, refused[i].want);
+    }
+}
+
+static void
+test_shared(void **state)
+{
+    struct table *a = opened("inline:{a=1}");
+    struct table *b = opened("proxy:inline:{a=1}");
+
+    (void)state;
+    assert_ptr_equal(a, b);
+    table_close(a);
+    assert_string_equal(asked(b, "a"), "1");
+    table_close(b);
+}
+
+static void
+test_long_key(void **state)
+{
+    char key[TABLE_KEY_MAX + 2];
+    struct table *t = opened("inline:{a=1}");
+
+    (void)state;
+    memset(key, 'K', sizeof(key) - 1);
+    key[sizeof(key) - 1] = '\0';
+    assert_string_equal(asked(t, key), "-");
+    table_close(t);
+}
+
+/* A file that is replaced is noticed a second later, never missed meanwhile. */
+static void
+test_replaced(void **state)
+{
+    char *path = tables_path("map"), *spec = mem_format("texthash:%s", path);
+    struct table *t = opened(spec);
+
+    (void)state;
+    clock_set(1000, 1000000);
+    assert_int_equal(asked(t, "k")[0], '!');
+    tables_write(path, "k one\n");
+    assert_string_equal(asked(t, "k"), "one");
+    tables_write(path, "k twenty\n");
+    assert_string_equal(asked(t, "k"), "one");
+    clock_advance_ms(FILE_WATCH_MS);
+    assert_string_equal(asked(t, "k"), "twenty");
+    assert_int_equal(unlink(path), 0);
+    clock_advance_ms(FILE_WATCH_MS);
+    assert_string_equal(asked(t, "k"), "twenty");
+    tables_write(path, "k back\n");
+    clock_advance_ms(FILE_WATCH_MS);
+    assert_string_equal(asked(t, "k"), "back");
+    clock_unset();
+    table_close(t);
+    mem_free(spec);
+    mem_free(path);
+}
+
+/* The first of two entries counts, and broken lines are left out. */
+static void
+test_texthash_lines(void **state)
+{
+    char *path = tables_path("lines"), *spec = mem_format("texthash:%s", path);
+    struct table *t = opened(spec);
+
+    (void)state;
+    tables_write(path,
+        " stray line\n# comment\nk one\n  more\n\n   # in between\n"
+        "\t and more\nk two\nnovalue\n\"open quote\nlast v");
+    assert_string_equal(asked(t, "k"), "one  more\t and more");
+    assert_string_equal(asked(t, "stray"), "-");
+    assert_string_equal(asked(t, "novalue"), "-");
+    assert_string_equal(asked(t, "last"), "v");
+    table_close(t);
+    mem_free(spec);
+    mem_free(path);
+}
+
+static enum table_status
+list_asked(const char *text, const char *key, bool partial, struct buf *value,
+    struct why *why)
+{
+    struct table_list *list;
+    enum table_status status;
+
+    assert_int_equal(table_list_open(text, config(), &list, why), RESULT_OK);
+    if (partial)
+        status = table_list_find_partial(list, slice_of(key), value, why);
+    else
+        status = table_list_find(list, slice_of(key), value, why);
+    table_list_close(list);
+    return status;
+}
+
+static void
+test_lists(void **state)
+{
+    struct buf value;
+    struct why why;
+
+    (void)state;
+    buf_init(&value, 1024);
+    assert_int_equal(list_asked("inline:{a=1}, inline:{a=2,b=3}", "a", false,
+                         &value, &why),
+        TABLE_FOUND);
+    assert_string_equal(buf_text(&value), "1");
+    assert_int_equal(list_asked("inline:{a=1} inline:{a=2,b=3}", "b", true,
+                         &value, &why),
+        TABLE_FOUND);
+    assert_string_equal(buf_text(&value), "3");
+    assert_int_equal(list_asked("", "b", false, &value, &why), TABLE_NOT_FOUND);
+    /* An error is not "not found", and ends the search. */
+    assert_int_equal(list_asked("fail:x, inline:{a=2}", "a", false, &value,
+                         &why),
+        TABLE_ERROR);
+    assert_int_equal(list_asked("inline:{{a = }}", "a", false, &value, &why),
+        TABLE_ERROR);
+    assert_string_equal(why.text,
+        "inline:{{a = }}: lookup of \"a\" returns an empty result");
+    buf_fini(&value);
+}
+
+static const struct {
+    const char *in, *key, *value; /* key NULL: refused */
+} aliases[] = {
+    { "root: ann, bob", "root", "ann, bob" },
+    { "root :ann", "root", "ann" },
+    { "\"two words\": x", "two words", "x" },
+    { "list: :include:/x", "list", ":include:/x" },
+    { "a.b: c", "a.b", "c" },
+    { "back\\slash: c", "backslash", "c" },
+    { "a b: c", NULL, NULL },
+    { "a@b: c", NULL, NULL },
+    { "a, b: c", NULL, NULL },
+    { "empty:", NULL, NULL },
+    { ": x", NULL, NULL },
+    { "nothing", NULL, NULL },
+};
+
+static void
+test_alias_text(void **state)
+{
+    struct buf key;
+
+    (void)state;
+    buf_init(&key, 1024);
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+        struct slice value;
+        const char *problem = NULL;
+        bool ok = text_split_alias(slice_of(aliases[i].in), &key, &value,
+            &problem);
+
+        print_message("  %s\n", aliases[i].in);
+        assert_int_equal(ok, aliases[i].key != NULL);
+        if (!ok) {
+            assert_non_null(problem);
+            continue;
+        }
+        assert_string_equal(buf_text(&key), aliases[i].key);
+        assert_true(slice_eq_text(value, aliases[i].value));
+    }
+    buf_fini(&key);
+}
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    tables_init();
+    set = tables_config("default_database_type = hash\n");
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    config_drop(set);
+    tables_fini();
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_long_key),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_texthash_lines),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_alias_text),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
