@@ -121,10 +121,11 @@ list_has_address(const struct addrinfo *list, const struct sock_addr *addr)
     return false;
 }
 
+/* text is no longer than DNS_NAME_MAX. */
 static void
 set_name(char to[256], const char *text)
 {
-    snprintf(to, 256, "%s", text);
+    snprintf(to, 256, "%.255s", text);
 }
 
 /* Does the name lead back to the address? */

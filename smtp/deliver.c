@@ -16,11 +16,10 @@ struct attempt_run {
     struct job *job;
     uint32_t demand_mark;
     bool demand;
-    struct session *leaving; /* says QUIT after the answer */
-    int64_t sessions;        /* that carried mail: smtp_mx_session_limit */
-    struct sock_addr tried;  /* by an idle session: not once more */
-    bool fallback;           /* smtp_fallback_relay's turn */
-    bool loop;               /* try nobody else */
+    int64_t sessions;       /* that carried mail: smtp_mx_session_limit */
+    struct sock_addr tried; /* by an idle session: not once more */
+    bool fallback;          /* smtp_fallback_relay's turn */
+    bool loop;              /* try nobody else */
 };
 
 static bool
@@ -50,10 +49,7 @@ release(struct attempt_run *run, struct session *s)
         idle_put(run->client->idle, s, run->job->delivery.nexthop,
             s->profile.config->smtp_connection_cache_time_limit))
         return;
-    if (run->job->unsettled == 0 && run->leaving == NULL)
-        run->leaving = s;
-    else
-        session_quit(s);
+    idle_dismiss(run->client->idle, s);
 }
 
 static bool
@@ -114,6 +110,7 @@ open_session(struct attempt_run *run, const struct target *target)
     case GREETED_REFUSED:
         break;
     }
+    job->times.connected_us = clock_wall_us();
     if (!excuse_is_soft(&job->excuse) || job->final) {
         if (excuse_is_soft(&job->excuse))
             job_destination(job,
@@ -123,7 +120,7 @@ open_session(struct attempt_run *run, const struct target *target)
         log_write(LOG_LEVEL_INFO, job->profile.tag, "%s: %s", job_id(job, id),
             job->excuse.text);
     }
-    session_quit(s);
+    idle_dismiss(run->client->idle, s);
     return NULL;
 }
 
@@ -249,6 +246,8 @@ settle_rest(struct attempt_run *run)
     if (excuse_is_soft(&job->excuse) && run->sessions == 0 &&
         run->tried.len == 0)
         job_destination(job, DESTINATION_DEAD, &job->excuse);
+    if (job->times.connected_us == 0)
+        job->times.connected_us = clock_wall_us();
     job->final = true;
     job_fail_rest(job);
 }
@@ -275,9 +274,9 @@ run_job(struct attempt_run *run)
 }
 
 void
-deliver(struct client *client, struct request *r)
+deliver(struct client *client, struct request *r, struct config_set *set)
 {
-    struct job *job = job_new(r);
+    struct job *job = job_new(r, set);
     struct attempt_run run = { .client = client, .job = job };
 
     if (job == NULL)
@@ -297,5 +296,4 @@ deliver(struct client *client, struct request *r)
         job_end(job,
             idle_count(client->idle, job->profile.service,
                 job->delivery.nexthop));
-    session_quit(run.leaving);
 }

@@ -17,5 +17,6 @@ struct client {
     bool draining; /* keep no session */
 };
 
-/* Serve one DELIVER request. Waits. */
-void deliver(struct client *client, struct request *r) ATTR_NONNULL;
+/* Serve one DELIVER request under set, which it holds. Waits. */
+void deliver(struct client *client, struct request *r, struct config_set *set)
+    ATTR_NONNULL;

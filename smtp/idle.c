@@ -106,6 +106,16 @@ idle_new(idle_closed_fn closed)
     return idle;
 }
 
+void
+idle_free(struct idle *idle)
+{
+    if (idle == NULL)
+        return;
+    map_fini(&idle->by_destination);
+    map_fini(&idle->by_address);
+    mem_free(idle);
+}
+
 bool
 idle_note_demand(struct idle *idle, const char *service,
     struct slice destination, int64_t limit_ms, uint32_t *mark)
@@ -163,18 +173,25 @@ leave(void *arg)
     idle->leaving--;
 }
 
-/* Not on a fiber here, and QUIT may wait: it gets one of its own. */
+/* QUIT may wait, and not all who call are fibers: it gets one of its own. */
+void
+idle_dismiss(struct idle *idle, struct session *s)
+{
+    s->idle = idle;
+    idle->leaving++;
+    if (s->dead || fiber_spawn("quit", leave, s) == NULL) {
+        idle->leaving--;
+        session_free(s);
+    }
+}
+
 static void
-dismiss(struct idle *idle, struct session *s)
+expel(struct idle *idle, struct session *s)
 {
     remove_session(idle, s);
     idle->closed(s->profile.service, s->destination,
         idle_count(idle, s->profile.service, s->destination));
-    idle->leaving++;
-    if (fiber_spawn("quit", leave, s) == NULL) {
-        idle->leaving--;
-        session_free(s);
-    }
+    idle_dismiss(idle, s);
 }
 
 static void
@@ -182,7 +199,7 @@ expired(void *arg)
 {
     struct session *s = arg;
 
-    dismiss(s->idle, s);
+    expel(s->idle, s);
 }
 
 bool
@@ -244,7 +261,7 @@ void
 idle_close(struct idle *idle)
 {
     list_foreach_safe (it, &idle->sessions)
-        dismiss(idle, LIST_ENTRY(it, struct session, node));
+        expel(idle, LIST_ENTRY(it, struct session, node));
 }
 
 unsigned

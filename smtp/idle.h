@@ -26,6 +26,9 @@ typedef void (*idle_closed_fn)(const char *service, struct slice destination,
     unsigned left);
 struct idle *idle_new(idle_closed_fn closed) ATTR_MUST_USE;
 
+/* None is left: idle_close(), and nobody is leaving. NULL is welcome. */
+void idle_free(struct idle *idle);
+
 /*
  * A delivery to destination begins. True: there is demand, because another one
  * began within the last limit_ms; *mark is for idle_demand_since().
@@ -53,6 +56,9 @@ struct session *idle_take_address(struct idle *idle, const char *service,
 /* How many wait for mail to destination. */
 unsigned idle_count(const struct idle *idle, const char *service,
     struct slice destination) ATTR_NONNULL;
+
+/* Have a session that is not kept say QUIT, without waiting for it. */
+void idle_dismiss(struct idle *idle, struct session *s) ATTR_NONNULL;
 
 /* Close them all: the configuration changed, or the process ends. */
 void idle_close(struct idle *idle) ATTR_NONNULL;

@@ -3,7 +3,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/daemon/daemon.h"
 #include "lib/mail/queue_id.h"
 
 #include <stdio.h>
@@ -17,15 +16,15 @@ job_id(const struct job *job, char text[32])
         job->profile.config->enable_long_queue_ids, text);
 }
 
-/* The service that the request names; NULL config: there is none. */
+/* The service that the request names; main.cf where there is none. */
 static void
-find_profile(struct job *job)
+find_profile(struct job *job, struct config_set *set)
 {
     struct profile *p = &job->profile;
     const struct service *service;
     char name[256];
 
-    p->set = config_hold(daemon_config());
+    p->set = config_hold(set);
     p->config = config_main(p->set);
     p->tag = log_tag();
     p->service = "smtp";
@@ -51,7 +50,7 @@ job_free(struct job *job)
 }
 
 struct job *
-job_new(struct request *r)
+job_new(struct request *r, struct config_set *set)
 {
     struct job *job = mem_alloc(sizeof(*job));
     struct why why;
@@ -75,7 +74,7 @@ job_new(struct request *r)
         goto drop;
     }
     job->unsettled = n;
-    find_profile(job);
+    find_profile(job, set);
     return job;
 drop:
     request_drop(r);

@@ -53,7 +53,7 @@ struct job {
  * Decode the request, which the job owns from now on. NULL: it made no sense
  * and was dropped.
  */
-struct job *job_new(struct request *r) ATTR_NONNULL;
+struct job *job_new(struct request *r, struct config_set *set) ATTR_NONNULL;
 
 /* Answer with what is settled, and free. Everything must be settled. */
 void job_end(struct job *job, uint32_t idle_sessions) ATTR_NONNULL;

@@ -36,7 +36,7 @@ configure(struct config_set *set, struct why *why)
 static void
 serve_deliver(struct request *r)
 {
-    deliver(&client, r);
+    deliver(&client, r, daemon_config());
 }
 
 /* Tell every qmgr (there is one) that its destination has fewer sessions. */

@@ -474,7 +474,7 @@ send_content(struct exchange *x)
         .length = d->body_length,
         .crc = d->body_crc,
     };
-    char *scratch = NULL;
+    char unused[1], *scratch = unused;
     enum sent sent;
 
     content_rewind(&content);
@@ -488,7 +488,8 @@ send_content(struct exchange *x)
         }
     }
     sent = send_pieces(x, &content, scratch);
-    mem_free(scratch);
+    if (scratch != unused)
+        mem_free(scratch);
     return sent;
 }
 
