@@ -6,10 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum file_need { FILE_REQUIRED, FILE_OPTIONAL };
 
 static enum result
 read_all(int fd, const char *path, struct buf *text, struct why *why)
@@ -38,8 +37,8 @@ read_all(int fd, const char *path, struct buf *text, struct why *why)
     return RESULT_OK;
 }
 
-static enum result
-read_file(const char *path, enum file_need need, struct buf *text,
+enum result
+set_read_file(const char *path, enum file_need need, struct buf *text,
     struct why *why)
 {
     /* O_NONBLOCK: a FIFO in its place must not hold us. */
@@ -94,10 +93,10 @@ load(const char *dir, bool services, config_report_fn tell, void *context,
 
     buf_init(&main, FILE_OCTETS_MAX);
     buf_init(&master, FILE_OCTETS_MAX);
-    res = read_file(new->main_file, services ? FILE_REQUIRED : FILE_OPTIONAL,
-        &main, why);
+    res = set_read_file(new->main_file,
+        services ? FILE_REQUIRED : FILE_OPTIONAL, &main, why);
     if (res == RESULT_OK && services) {
-        res = read_file(new->master_file, FILE_REQUIRED, &master, why);
+        res = set_read_file(new->master_file, FILE_REQUIRED, &master, why);
         master_cf = slice_of(buf_text(&master));
     }
     if (res != RESULT_OK && tell != NULL)
@@ -111,6 +110,14 @@ load(const char *dir, bool services, config_report_fn tell, void *context,
     else
         set_free(new);
     return res;
+}
+
+const char *
+config_default_directory(void)
+{
+    const char *dir = secure_getenv("MAIL_CONFIG");
+
+    return dir != NULL && *dir != '\0' ? dir : "/etc/postern";
 }
 
 enum result

@@ -62,6 +62,12 @@ typedef void (*config_report_fn)(void *context, enum config_severity severity,
     const char *text);
 
 /*
+ * $MAIL_CONFIG, else /etc/postern: for commands without -c. In a set-gid
+ * command the environment does not count.
+ */
+const char *config_default_directory(void);
+
+/*
  * Read main.cf and master.cf in dir. Every complaint is reported; RESULT_OK when
  * none was an error: then *set has one reference. report may be NULL.
  */

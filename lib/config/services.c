@@ -85,7 +85,7 @@ take_lmtp_names(struct config_scope *scope)
 }
 
 static void
-build_one(struct config_set *set, size_t i, struct report *report)
+prepare_one(struct config_set *set, size_t i, struct report *report)
 {
     struct service *s = &set->services[i];
     struct config_scope *scope = &set->scopes[i];
@@ -96,23 +96,33 @@ build_one(struct config_set *set, size_t i, struct report *report)
     scope->service_name = s->name;
     scope->program = s->program;
     fill_arguments(set, &set->entries.entry[i], s, scope, report);
-    scope_evaluate(scope, report);
-    if (strcmp(s->program, "lmtp") == 0)
-        take_lmtp_names(scope);
     s->config = &scope->config;
-    s->log_tag = set_format(set, "%s/%s", scope->config.syslog_name,
-        s->program);
 }
 
 void
-services_build(struct config_set *set, struct report *report)
+services_prepare(struct config_set *set, struct report *report)
 {
     size_t count = set->entries.count;
 
     set->services = set_alloc(set, (count + 1) * sizeof(set->services[0]));
     set->scopes = set_alloc(set, (count + 1) * sizeof(set->scopes[0]));
     for (; set->count < count; set->count++)
-        build_one(set, set->count, report);
+        prepare_one(set, set->count, report);
+}
+
+void
+services_build(struct config_set *set, struct report *report)
+{
+    services_prepare(set, report);
+    for (size_t i = 0; i < set->count; i++) {
+        struct config_scope *scope = &set->scopes[i];
+
+        scope_evaluate(scope, report);
+        if (strcmp(scope->program, "lmtp") == 0)
+            take_lmtp_names(scope);
+        set->services[i].log_tag = set_format(set, "%s/%s",
+            scope->config.syslog_name, scope->program);
+    }
 }
 
 static const char *const tagged[] = { "anvil", "bounce", "cleanup", "defer",

@@ -1,5 +1,5 @@
 /*
- * set - the inside of a snapshot, for lib/config alone.
+ * set - the inside of a snapshot, for lib/config and postconf alone.
  *
  * A scope is main.cf, or one service's view of it: its own "-o" assignments in
  * front of main.cf's. Each scope holds the expanded text of every parameter
@@ -90,6 +90,11 @@ struct assignment *assignments_put(struct config_set *set,
     struct assignments *a, const char *name, const char *text, unsigned line,
     const char **old) ATTR_NONNULL;
 
+/* config.c: an optional file that is not there is empty. */
+enum file_need { FILE_REQUIRED, FILE_OPTIONAL };
+enum result set_read_file(const char *path, enum file_need need,
+    struct buf *text, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
 /* maincf.c */
 void main_parse(struct config_set *set, struct slice text,
     struct report *report) ATTR_NONNULL;
@@ -130,7 +135,9 @@ bool scope_parse_value(const struct parameter *p, const char *value, int64_t *n,
 bool choice_check(const struct parameter *p, const char *value, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* services.c: from set->entries. */
+/* services.c: from set->entries. prepare: all but the values. */
+void services_prepare(struct config_set *set, struct report *report)
+    ATTR_NONNULL;
 void services_build(struct config_set *set, struct report *report) ATTR_NONNULL;
 /* The tags of programs that no line of master.cf names. */
 void services_make_tags(struct config_set *set) ATTR_NONNULL;
