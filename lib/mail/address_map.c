@@ -77,6 +77,10 @@ add_result(struct mapping *m, struct slice internal)
 
     res = rewrite_address(m->config, REWRITE_LOCAL, internal, m->arena,
         &standard, m->why);
+    /* What needs no change is still in the caller's buffer. */
+    if (res == RESULT_OK && standard.ptr == internal.ptr &&
+        !arena_slice(m->arena, internal, &standard))
+        res = why_temp(m->why, "4.3.1", "message is too complex");
     if (res == RESULT_OK)
         res = put_on_extension(m, standard, &standard);
     if (res == RESULT_OK)

@@ -18,6 +18,7 @@ struct mapping {
     struct cleanup *c;
     struct envelope env; /* with the new recipients */
     struct map known;    /* struct known, in the arena */
+    struct virtual_alias aliases;
     struct why why;
 };
 
@@ -86,8 +87,7 @@ map_recipient(struct mapping *m, const struct recipient *given)
     results.list = &address;
     if (res == RESULT_OK && is_mapped(c) &&
         !table_list_empty(c->profile->virtual_alias_maps))
-        res = virtual_alias_expand(c->profile, c->id, address, c->arena,
-            &results, &m->why);
+        res = virtual_alias_expand(&m->aliases, address, &results, &m->why);
     for (size_t i = 0; res == RESULT_OK && i < results.count; i++) {
         r.address = results.list[i];
         res = add_recipient(m, &r);
@@ -135,7 +135,9 @@ cleanup_envelope(struct cleanup *c)
     m.env.recipients = NULL;
     m.env.recipient_count = m.env.recipient_room = 0;
     map_init(&m.known);
+    virtual_alias_init(&m.aliases, c->profile, c->id, c->arena);
     res = map_all(&m);
+    virtual_alias_fini(&m.aliases);
     map_fini(&m.known);
     if (res == RESULT_OK)
         c->env = m.env;
