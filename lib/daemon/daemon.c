@@ -8,6 +8,7 @@
 #include "lib/daemon/daemon_private.h"
 #include "lib/io/fiber.h"
 #include "lib/io/logsink.h"
+#include "lib/io/offload.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -204,18 +205,36 @@ daemon_pool(void)
 
 /* CONFIGURE */
 
+struct snapshot {
+    struct slice octets;
+    struct config_set *set;
+    enum result res;
+    struct why *why;
+};
+
+static void
+decode_snapshot(void *arg)
+{
+    struct snapshot *s = arg;
+
+    s->res = config_decode(s->octets, &s->set, s->why);
+}
+
+/* Evaluating parameters digs deeper than a fiber's stack is. */
 static enum result
 read_snapshot(int fd, size_t length, struct config_set **set, struct why *why)
 {
-    void *at = mmap(NULL, length == 0 ? 1 : length, PROT_READ, MAP_PRIVATE, fd,
-        0);
-    enum result res;
+    struct snapshot s = { .why = why };
+    void *at = length == 0 ? MAP_FAILED
+                           : mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
 
     if (at == MAP_FAILED)
         return why_errno(why, "map the configuration");
-    res = config_decode((struct slice){ at, length }, set, why);
-    munmap(at, length == 0 ? 1 : length);
-    return res;
+    s.octets = (struct slice){ at, length };
+    on_thread_stack(decode_snapshot, &s);
+    munmap(at, length);
+    *set = s.set;
+    return s.res;
 }
 
 static enum result

@@ -1,0 +1,134 @@
+#include "lib/daemon/lock.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MASTER_PID    "pid/master.pid"
+#define CHILDREN_LOCK "pid/children.lock"
+
+enum { LOOK_MS = 5 };
+
+static struct flock
+whole_file(void)
+{
+    return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+}
+
+static int
+open_in(const char *directory, const char *name, int flags)
+{
+    char *path = mem_format("%s/%s", directory, name);
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    mem_free(path);
+    return fd;
+}
+
+pid_t
+lock_holder(const char *queue_directory)
+{
+    struct flock lock = whole_file();
+    int fd = open_in(queue_directory, MASTER_PID, O_RDWR);
+    pid_t pid = 0;
+
+    if (fd < 0)
+        return 0;
+    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        pid = lock.l_pid;
+    close(fd);
+    return pid;
+}
+
+static void
+sleep_ms(long ms)
+{
+    struct timespec ts = { ms / 1000, (ms % 1000) * 1000000 };
+
+    (void)nanosleep(&ts, NULL);
+}
+
+/* The process's own lock stays as long as this descriptor is open: for ever. */
+static enum result
+lock_master(struct why *why)
+{
+    struct flock lock = whole_file();
+    int fd = open_in(".", MASTER_PID, O_RDWR | O_CREAT);
+
+    if (fd < 0)
+        return why_errno(why, "open %s", MASTER_PID);
+    if (fcntl(fd, F_SETLK, &lock) == 0) {
+        /* The number is for people; the lock is what counts. */
+        if (ftruncate(fd, 0) < 0 || dprintf(fd, "%10ld\n", (long)getpid()) < 0)
+            return why_errno(why, "write %s", MASTER_PID);
+        return RESULT_OK;
+    }
+    if (errno == EACCES || errno == EAGAIN) {
+        close(fd);
+        return why_perm(why, "5.3.0",
+            "the Postern mail system is already running");
+    }
+    (void)why_errno(why, "lock %s", MASTER_PID);
+    close(fd);
+    return RESULT_TEMPFAIL;
+}
+
+static enum result
+lock_children(int fd, int64_t deadline, struct why *why)
+{
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return why_errno(why, "lock %s", CHILDREN_LOCK);
+        if (clock_now_ms() >= deadline)
+            return why_temp(why, "4.3.0",
+                "processes of the instance are still running");
+        sleep_ms(LOOK_MS);
+    }
+    return RESULT_OK;
+}
+
+enum result
+lock_take(int64_t deadline, int *children, struct why *why)
+{
+    enum result res = lock_master(why);
+    int fd;
+
+    if (res != RESULT_OK)
+        return res;
+    fd = open_in(".", CHILDREN_LOCK, O_RDWR | O_CREAT);
+    if (fd < 0)
+        return why_errno(why, "open %s", CHILDREN_LOCK);
+    res = lock_children(fd, deadline, why);
+    if (res != RESULT_OK) {
+        close(fd);
+        return res;
+    }
+    *children = fd;
+    return RESULT_OK;
+}
+
+enum result
+lock_wait_gone(const char *queue_directory, int64_t deadline, struct why *why)
+{
+    int fd;
+    enum result res;
+
+    while (lock_holder(queue_directory) != 0) {
+        if (clock_now_ms() >= deadline)
+            return why_temp(why, "4.3.0", "the master is still running");
+        sleep_ms(LOOK_MS);
+    }
+    fd = open_in(queue_directory, CHILDREN_LOCK, O_RDWR);
+    if (fd < 0)
+        return errno == ENOENT ? RESULT_OK
+                               : why_errno(why, "open %s", CHILDREN_LOCK);
+    res = lock_children(fd, deadline, why);
+    close(fd);
+    return res;
+}
