@@ -1,0 +1,122 @@
+/*
+ * pool - the processes of each daemon: spawned, linked with each other, watched
+ * and replaced.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/list.h"
+#include "lib/config/config.h"
+#include "lib/daemon/slots.h"
+#include "lib/io/fiber.h"
+#include "lib/ipc/link.h"
+#include "master/logfile.h"
+#include "master/rights.h"
+#include "master/sockets.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum process_state {
+    PROCESS_NEW,         /* the others do not know it yet */
+    PROCESS_CONFIGURING, /* it has to answer in time */
+    PROCESS_BEGINNING,   /* qmgr reads its spool, ... */
+    PROCESS_READY,
+    PROCESS_LEAVING, /* told to drain */
+};
+
+struct process {
+    struct list node; /* in pools.processes */
+    enum role role;
+    unsigned index;
+    pid_t pid;
+    char *path;
+    struct link *link; /* NULL: lost, and the process is killed */
+    enum process_state state;
+    int64_t started_ms;
+    unsigned column; /* of the table of slots */
+    bool has_column;
+    bool awaited; /* an answer to CONFIGURE is under way */
+    struct fiber_timer late;
+    struct pools *pools;
+};
+
+/* Where a process of a pool belongs, and how its predecessors fared. */
+struct place {
+    struct process *process; /* NULL: dead, or waits to be restarted */
+    unsigned quick_deaths;   /* in a row */
+    struct fiber_timer restart;
+    struct pools *pools;
+    enum role role;
+    unsigned index;
+};
+
+struct pool {
+    struct place *places;
+    unsigned wanted; /* that many of them are in use */
+};
+
+struct pools {
+    struct list processes;
+    struct pool by_role[ROLE_COUNT];
+    bool columns[SLOTS_COLUMNS]; /* in use */
+    struct fiber_cond changed;   /* somebody got ready, failed or died */
+    unsigned failures; /* refused configurations and deaths before READY */
+    char failure[600]; /* the last one */
+    bool stopping;     /* nobody is replaced */
+
+    /* Of the instance; set before pools_start(). */
+    struct config_set *set;
+    int snapshot;
+    uint32_t snapshot_length;
+    const struct rights *rights;
+    const struct logfile *log;
+    struct sockets *sockets;
+    struct slots *slots;
+    int slots_fd, children_lock;
+    bool foreground;
+};
+
+void pools_init(struct pools *p) ATTR_NONNULL;
+
+/*
+ * As many processes as the configuration asks for; the others are drained. All
+ * sockets are known to all after this, when pools_configure() came before.
+ */
+void pools_adjust(struct pools *p) ATTR_NONNULL;
+
+/* Tell all of a new snapshot, new sockets and those that are gone. */
+void pools_configure(struct pools *p, struct list *gone) ATTR_NONNULL;
+
+/* The log was renewed: log->fd is passed on. */
+void pools_reopen_log(struct pools *p) ATTR_NONNULL;
+
+/*
+ * Every process is ready. Waits until the deadline, or until more than
+ * failures_max of them failed: false, and p->failure says how.
+ */
+bool pools_wait_ready(struct pools *p, unsigned failures_max, int64_t deadline)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* No answer to CONFIGURE is under way any more. Waits. */
+bool pools_wait_configured(struct pools *p, int64_t deadline)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* SIGCHLD: find out who died. */
+void pools_reap(struct pools *p) ATTR_NONNULL;
+
+/* The first process of that role is to look after a service. */
+void pools_wake(struct pools *p, enum role role, const struct service *service)
+    ATTR_NONNULL;
+
+/* Have the processes of these roles (a set of ROLE_BIT()) end within ms. */
+void pools_drain(struct pools *p, unsigned roles, uint32_t ms) ATTR_NONNULL;
+
+/* Until none of these roles is left; at the deadline they are killed. Waits. */
+void pools_wait_end(struct pools *p, unsigned roles, int64_t deadline)
+    ATTR_NONNULL;
+
+void pools_kill(struct pools *p, unsigned roles) ATTR_NONNULL;
+
+unsigned pools_count(const struct pools *p) ATTR_NONNULL;

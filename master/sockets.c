@@ -1,0 +1,313 @@
+#include "master/sockets.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/io/sock.h"
+#include "master/addresses.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096, /* the kernel cuts it to its somaxconn */
+    PUBLIC_MODE = 0666,
+    RETRY_MS = 10,
+};
+
+/* Sockets that every instance has, and whose maxproc they obey. */
+static const struct {
+    const char *name;
+    enum role role;
+} public_sockets[] = {
+    { "public/qmgr", ROLE_QMGR },
+    { "public/pickup", ROLE_SMTPD },
+    { "public/smtp", ROLE_SMTPD },
+};
+
+void
+sockets_init(struct sockets *s, struct slots *slots)
+{
+    memset(s, 0, sizeof(*s));
+    list_init(&s->all);
+    s->slots = slots;
+}
+
+static void
+entry_free(struct sock_entry *e)
+{
+    list_remove(&e->node);
+    if (e->fd >= 0)
+        close(e->fd);
+    mem_free(e->name);
+    mem_free(e->service);
+    mem_free(e);
+}
+
+void
+sockets_free(struct list *entries)
+{
+    while (!list_empty(entries))
+        entry_free(LIST_ENTRY(entries->next, struct sock_entry, node));
+}
+
+static struct sock_entry *
+find(const struct list *entries, const char *name, const char *service)
+{
+    list_foreach (it, entries) {
+        struct sock_entry *e = LIST_ENTRY(it, struct sock_entry, node);
+
+        if (strcmp(e->name, name) == 0 && strcmp(e->service, service) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+static bool
+name_taken(const struct list *entries, const char *name)
+{
+    list_foreach (it, entries)
+        if (strcmp(LIST_ENTRY(it, struct sock_entry, node)->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The row of a service, the same one for as long as master runs. */
+static enum result
+find_row(struct sockets *s, const char *service, unsigned *row, struct why *why)
+{
+    unsigned i = 0;
+
+    while (i < SLOTS_ROWS && s->rows[i] != NULL &&
+        strcmp(s->rows[i], service) != 0)
+        i++;
+    if (i == SLOTS_ROWS)
+        return why_perm(why, "5.3.5", "more than %d services were listened on",
+            SLOTS_ROWS);
+    if (s->rows[i] == NULL)
+        s->rows[i] = mem_text(service);
+    *row = i;
+    return RESULT_OK;
+}
+
+static void
+pause_ms(int ms)
+{
+    struct timespec ts = { ms / 1000, (ms % 1000) * 1000000L };
+
+    (void)nanosleep(&ts, NULL);
+}
+
+/*
+ * The children of a killed master let go of its ports when they notice; what
+ * then still has the port is another program.
+ */
+static enum result
+listen_patiently(const struct sock_addr *addr, int patience_ms, int *fd,
+    struct why *why)
+{
+    int64_t deadline = clock_now_ms() + patience_ms;
+    enum result res;
+
+    while ((res = sock_listen(addr, BACKLOG, fd, why)) != RESULT_OK &&
+        why->sys == EADDRINUSE && clock_now_ms() < deadline)
+        pause_ms(RETRY_MS);
+    return res;
+}
+
+/* What sockets_update() is about to make of the table. */
+struct update {
+    struct sockets *sockets;
+    struct list old; /* not asked for again so far */
+    struct list kept, opened;
+    int patience_ms;
+    struct why *why;
+};
+
+/* The entry is kept, or made with fd -1 for the caller to open; NULL: error. */
+static struct sock_entry *
+want(struct update *u, const char *name, const char *service, enum role role)
+{
+    struct sock_entry *e = find(&u->old, name, service);
+    unsigned row = 0;
+
+    if (name_taken(&u->kept, name) || name_taken(&u->opened, name)) {
+        (void)why_perm(u->why, "5.3.5",
+            "service %s: another service listens on %s", service, name);
+        return NULL;
+    }
+    if (e != NULL) {
+        list_remove(&e->node);
+        list_append(&u->kept, &e->node);
+        return e;
+    }
+    if (find_row(u->sockets, service, &row, u->why) != RESULT_OK)
+        return NULL;
+    e = mem_alloc(sizeof(*e));
+    *e = (struct sock_entry){
+        .name = mem_text(name),
+        .service = mem_text(service),
+        .role = role,
+        .row = row,
+        .fd = -1,
+    };
+    list_append(&u->opened, &e->node);
+    return e;
+}
+
+/* Another service has it so far and is about to lose it. */
+static int
+take_over(struct update *u, const char *name)
+{
+    list_foreach (it, &u->old) {
+        struct sock_entry *e = LIST_ENTRY(it, struct sock_entry, node);
+
+        if (strcmp(e->name, name) == 0)
+            return dup(e->fd);
+    }
+    return -1;
+}
+
+static enum result
+want_address(struct update *u, const char *service,
+    const struct sock_addr *addr, bool wildcard)
+{
+    char text[SOCK_TEXT_MAX], name[SOCK_TEXT_MAX + 10];
+    struct sock_entry *e;
+    enum result res;
+
+    snprintf(name, sizeof(name),
+        addr->u.any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+        sock_addr_text(addr, text), (unsigned)sock_addr_port(addr));
+    e = want(u, name, service, ROLE_SMTPD);
+    if (e == NULL)
+        return RESULT_PERMFAIL;
+    if (e->fd < 0)
+        e->fd = take_over(u, name);
+    if (e->fd >= 0)
+        return RESULT_OK;
+    res = listen_patiently(addr, u->patience_ms, &e->fd, u->why);
+    if (res != RESULT_OK && wildcard && addr->u.any.sa_family == AF_INET6 &&
+        (u->why->sys == EAFNOSUPPORT || u->why->sys == EADDRNOTAVAIL)) {
+        log_warning("inet_protocols: no IPv6 on this machine: %s",
+            u->why->text);
+        entry_free(e);
+        return RESULT_OK;
+    }
+    return res;
+}
+
+static enum result
+want_inet(struct update *u, const struct service *service)
+{
+    struct addresses *found = mem_alloc(sizeof(*found));
+    char *name = mem_format("%s/%s", service->name, service->type);
+    enum result res = addresses_find(service, found, u->why);
+
+    for (size_t i = 0; i < found->count && res == RESULT_OK; i++)
+        res = want_address(u, name, &found->list[i], found->wildcard);
+    mem_free(name);
+    mem_free(found);
+    return res;
+}
+
+static enum result
+want_public(struct update *u, size_t i)
+{
+    struct sock_entry *e = want(u, public_sockets[i].name,
+        public_sockets[i].name, public_sockets[i].role);
+
+    if (e == NULL)
+        return RESULT_PERMFAIL;
+    return e->fd >= 0
+        ? RESULT_OK
+        : sock_listen_unix(e->name, PUBLIC_MODE, BACKLOG, &e->fd, u->why);
+}
+
+static enum result
+want_all(struct update *u, const struct config_set *set)
+{
+    enum result res = RESULT_OK;
+
+    for (size_t i = 0; i < config_service_count(set) && res == RESULT_OK; i++) {
+        const struct service *service = config_service(set, i);
+
+        if (strcmp(service->type, "inet") != 0)
+            continue;
+        if (strcmp(service->program, "smtpd") == 0)
+            res = want_inet(u, service);
+        else
+            log_warning("service %s/inet: %s is not built, nothing listens",
+                service->name, service->program);
+    }
+    for (size_t i = 0; i < sizeof(public_sockets) / sizeof(public_sockets[0]) &&
+         res == RESULT_OK;
+         i++)
+        res = want_public(u, i);
+    return res;
+}
+
+static void
+move_all(struct list *from, struct list *to)
+{
+    struct list *item;
+
+    while ((item = list_take(from)) != NULL)
+        list_append(to, item);
+}
+
+static void
+set_limits(struct sockets *s, const struct config_set *set)
+{
+    int64_t most = config_main(set)->default_process_limit;
+
+    list_foreach (it, &s->all) {
+        struct sock_entry *e = LIST_ENTRY(it, struct sock_entry, node);
+        int64_t limit = most;
+
+        for (size_t i = 0; i < config_service_count(set); i++) {
+            const struct service *service = config_service(set, i);
+            size_t n = strlen(service->name);
+
+            if (strncmp(e->service, service->name, n) == 0 &&
+                e->service[n] == '/' &&
+                strcmp(e->service + n + 1, service->type) == 0)
+                limit = service->maxproc;
+        }
+        slots_set_limit(s->slots, e->row,
+            limit < 0 || limit > INT32_MAX ? 0 : (uint32_t)limit);
+    }
+}
+
+enum result
+sockets_update(struct sockets *s, const struct config_set *set, int patience_ms,
+    struct list *gone, struct why *why)
+{
+    struct update u = {
+        .sockets = s,
+        .patience_ms = patience_ms,
+        .why = why,
+    };
+    enum result res;
+
+    list_init(&u.old);
+    list_init(&u.kept);
+    list_init(&u.opened);
+    move_all(&s->all, &u.old);
+    res = want_all(&u, set);
+    if (res != RESULT_OK) {
+        sockets_free(&u.opened);
+        move_all(&u.kept, &s->all);
+        move_all(&u.old, &s->all);
+        return res;
+    }
+    move_all(&u.kept, &s->all);
+    move_all(&u.opened, &s->all);
+    move_all(&u.old, gone);
+    set_limits(s, set);
+    return RESULT_OK;
+}
