@@ -1,0 +1,277 @@
+#include "cmd/postern/control.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/tlv.h"
+#include "lib/daemon/install.h"
+#include "lib/daemon/lock.h"
+#include "lib/io/logsink.h"
+#include "lib/io/sock.h"
+#include "lib/ipc/link.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_MS = 5 * 1000,
+    STATUS_MS = 10 * 1000,
+    RELOAD_MS = 60 * 1000,
+    STOP_MS = 60 * 1000, /* a drain takes less; after it SIGKILL */
+    KILL_MS = 10 * 1000,
+    ALREADY = 1, /* exit status, as postfix(1)'s */
+};
+
+/* What we do is in the log under the tag that log readers know. */
+static void
+open_log(const struct control *c)
+{
+    const char *file = c->config->maillog_file;
+    static bool opened;
+    struct why why;
+
+    if (opened)
+        return;
+    opened = true;
+    log_set_tag(mem_format("%s/postfix-script", c->config->syslog_name));
+    if (strcmp(file, "/dev/stdout") == 0)
+        return;
+    if (logsink_open(file[0] == '\0' ? LOGSINK_SYSLOG : LOGSINK_FILE, file,
+            c->config->syslog_facility, &why) != RESULT_OK)
+        fprintf(stderr, "postern: warning: %s\n", why.text);
+}
+
+static void
+say(const struct control *c, enum log_level level, const char *fmt, va_list ap)
+{
+    char text[600];
+
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    open_log(c);
+    log_write(level, NULL, "%s", text);
+    log_flush();
+    if (level == LOG_LEVEL_FATAL)
+        fprintf(stderr, "postern: fatal: %s\n", text);
+    else if (isatty(STDERR_FILENO))
+        fprintf(stderr, "postern: %s\n", text);
+}
+
+void
+control_say(const struct control *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(c, LOG_LEVEL_INFO, fmt, ap);
+    va_end(ap);
+}
+
+int
+control_fail(const struct control *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(c, LOG_LEVEL_FATAL, fmt, ap);
+    va_end(ap);
+    return ALREADY;
+}
+
+/* The master in our place: it says when the start is done. */
+static int
+become_master(const struct control *c, const char *option)
+{
+    char *path = install_daemon(c->config, "master");
+    char *argv[] = { mem_text("master"), mem_text("-c"), mem_text(c->directory),
+        option == NULL ? NULL : mem_text(option), NULL };
+
+    execv(path, argv);
+    return control_fail(c, "cannot run %s: %s", path, strerror(errno));
+}
+
+static pid_t
+running(const struct control *c)
+{
+    return lock_holder(c->config->queue_directory);
+}
+
+static int
+start(const struct control *c, const char *option)
+{
+    if (running(c) != 0)
+        return control_fail(c, "the Postern mail system is already running");
+    control_say(c, "starting the Postern mail system");
+    return become_master(c, option);
+}
+
+int
+control_start(const struct control *c)
+{
+    return start(c, NULL);
+}
+
+int
+control_start_fg(const struct control *c)
+{
+    return start(c, "-d");
+}
+
+int
+control_check(const struct control *c)
+{
+    return become_master(c, "-t");
+}
+
+int
+control_status(const struct control *c)
+{
+    pid_t pid = running(c);
+
+    if (pid == 0) {
+        fprintf(stderr, "postern: the Postern mail system is not running\n");
+        return 1;
+    }
+    fprintf(stderr, "postern: the Postern mail system is running: PID: %ld\n",
+        (long)pid);
+    return EX_OK;
+}
+
+/*
+ * Ask at a socket below queue_directory, whose own path may be longer than a
+ * socket's name can be.
+ */
+static enum result
+ask(const struct control *c, const char *socket, struct msg *m, int64_t ms,
+    struct why *why)
+{
+    int64_t now = clock_now_ms();
+    struct sock_addr addr;
+    struct msg_in *in = NULL;
+    struct slice rest;
+    struct tlv t;
+    uint64_t result = RESULT_OK;
+    enum result res;
+    int fd;
+
+    if (chdir(c->config->queue_directory) < 0 ||
+        !sock_addr_unix(socket, &addr)) {
+        msg_fini(m);
+        return why_errno(why, "%s/%s", c->config->queue_directory, socket);
+    }
+    res = sock_connect(&addr, NULL, now + CONNECT_MS, &fd, why);
+    if (res != RESULT_OK) {
+        msg_fini(m);
+        return res;
+    }
+    res = wire_send(fd, m, 1, now + ms, why);
+    if (res == RESULT_OK)
+        res = wire_recv(fd, now + ms, &in, why);
+    close(fd);
+    if (res != RESULT_OK)
+        return res;
+    rest = in->body;
+    while (tlv_next(&rest, &t)) {
+        if (t.tag == ATTR_RESULT && !tlv_u64(t.value, RESULT_PERMFAIL, &result))
+            result = RESULT_PERMFAIL;
+        else if (t.tag == ATTR_TEXT)
+            (void)why_temp(why, "4.3.0", SLICE_FMT, SLICE_ARG(t.value));
+    }
+    msg_in_free(in);
+    return (enum result)result;
+}
+
+static enum result
+ask_master(const struct control *c, enum message type, int64_t ms,
+    struct why *why)
+{
+    struct msg m;
+
+    msg_init(&m, type);
+    return ask(c, "private/master", &m, ms, why);
+}
+
+static int
+not_running(const struct control *c)
+{
+    return control_fail(c, "the Postern mail system is not running");
+}
+
+/* Told by socket, else by signal; at the end by force. */
+static int
+end_instance(const struct control *c, enum message type, const char *doing)
+{
+    pid_t pid = running(c);
+    struct why why;
+
+    if (pid == 0)
+        return not_running(c);
+    control_say(c, "%s the Postern mail system", doing);
+    if (ask_master(c, type, STATUS_MS, &why) != RESULT_OK)
+        (void)kill(pid, type == MESSAGE_INSTANCE_ABORT ? SIGKILL : SIGTERM);
+    if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + STOP_MS,
+            &why) == RESULT_OK)
+        return EX_OK;
+    pid = running(c);
+    if (pid != 0)
+        (void)kill(pid, SIGKILL); /* its children end with it */
+    if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + KILL_MS,
+            &why) != RESULT_OK)
+        return control_fail(c, "%s", why.text);
+    return EX_OK;
+}
+
+int
+control_stop(const struct control *c)
+{
+    return end_instance(c, MESSAGE_INSTANCE_STOP, "stopping");
+}
+
+int
+control_abort(const struct control *c)
+{
+    return end_instance(c, MESSAGE_INSTANCE_ABORT, "aborting");
+}
+
+int
+control_reload(const struct control *c)
+{
+    struct why why;
+
+    if (running(c) == 0)
+        return not_running(c);
+    control_say(c, "refreshing the Postern mail system");
+    if (ask_master(c, MESSAGE_INSTANCE_RELOAD, RELOAD_MS, &why) != RESULT_OK)
+        return control_fail(c, "reload: %s", why.text);
+    return EX_OK;
+}
+
+int
+control_reopen_log(const struct control *c)
+{
+    struct why why;
+
+    if (running(c) != 0 &&
+        ask_master(c, MESSAGE_INSTANCE_REOPEN, STATUS_MS, &why) != RESULT_OK)
+        return control_fail(c, "logrotate: %s", why.text);
+    return EX_OK;
+}
+
+int
+control_flush(const struct control *c)
+{
+    struct msg m;
+    struct why why;
+
+    if (running(c) == 0)
+        return not_running(c);
+    msg_init(&m, MESSAGE_QUEUE_FLUSH);
+    if (ask(c, "public/qmgr", &m, STATUS_MS, &why) != RESULT_OK)
+        return control_fail(c, "flush: %s", why.text);
+    return EX_OK;
+}

@@ -1,0 +1,31 @@
+/*
+ * control - what each command of postern does. Each returns the exit status.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/config/config.h"
+
+struct control {
+    const char *directory; /* of the configuration */
+    const struct config *config;
+};
+
+int control_start(const struct control *c) ATTR_NONNULL;
+int control_start_fg(const struct control *c) ATTR_NONNULL;
+int control_stop(const struct control *c) ATTR_NONNULL;
+int control_abort(const struct control *c) ATTR_NONNULL;
+int control_reload(const struct control *c) ATTR_NONNULL;
+int control_status(const struct control *c) ATTR_NONNULL;
+int control_check(const struct control *c) ATTR_NONNULL;
+int control_flush(const struct control *c) ATTR_NONNULL;
+int control_logrotate(const struct control *c) ATTR_NONNULL;
+
+/* Have the running processes open the log again; nothing where none run. */
+int control_reopen_log(const struct control *c) ATTR_NONNULL;
+
+/* For these: a line in the log and on standard error. */
+void control_say(const struct control *c, const char *fmt, ...)
+    ATTR_PRINTF(2, 3);
+int control_fail(const struct control *c, const char *fmt, ...)
+    ATTR_PRINTF(2, 3);
