@@ -65,3 +65,7 @@ fuzz: $(fuzz.bin)
 	@for t in $(fuzz.bin); do n=$$(basename $$t); echo "== $$n"; \
 	    $$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
 	        tests/fuzz/corpus/$$n || exit 1; done
+
+# The stand-in for all daemons in the tests of master.
+$(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
