@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -138,10 +139,12 @@ run(int socket)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     for (;;) {
-        ssize_t n = sock_recv_fds(socket, &r, sizeof(r), fds, &count);
+        struct pollfd pfd = { .fd = socket, .events = POLLIN };
+        ssize_t n;
 
-        if (n < 0 && errno == EINTR)
+        if (poll(&pfd, 1, -1) < 0) /* a signal */
             continue;
+        n = sock_recv_fds(socket, &r, sizeof(r), fds, &count);
         if (n != (ssize_t)sizeof(r))
             _exit(EX_OK);
         serve(&k, &r, count == 1 ? fds[0] : -1);
