@@ -8,6 +8,11 @@
  * process, LISTEN for each socket to serve, and DRAIN at the end. When the link
  * to master closes the daemon ends at once: it is the lifeline.
  *
+ * The working directory is queue_directory: what lies there is best named
+ * relative to it ("spool", "private/x"), since the directories above need not
+ * be open to the daemon's user, and a socket's name has to be short. What a
+ * peer asks before begin() has returned waits until then.
+ *
  * A daemon's main() reads:
  *     daemon_init(&options)  - log, signals, dumpable off, scheduler
  *     daemon_run()           - until drained; returns the exit status
@@ -53,8 +58,15 @@ struct daemon_options {
         const struct service *service, struct config_set *set,
         const char *public);
     /*
-     * Drain: no new work comes, finish what is under way until the deadline.
-     * Waits. May be NULL.
+     * Drain: no more connections come; finish what is under way until the
+     * deadline. When this returns and the sessions have ended, the requests of
+     * peers that are under way are waited for, until the deadline; then the
+     * process ends. Waits. May be NULL.
+     *
+     * A stop drains smtpd; then qmgr, which dispatches nothing more and waits
+     * for its agents' answers, and a moment later smtp, local and bounce, which
+     * still serve what qmgr had asked of them and may still submit; then
+     * lookup. A reload that makes a pool smaller drains single processes.
      */
     void (*drain)(int64_t deadline_ms);
     /* All links are there and the configuration is set: begin. May be NULL. */

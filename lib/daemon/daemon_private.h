@@ -19,7 +19,7 @@ void peers_init(const struct daemon_options *options) ATTR_NONNULL;
 void peers_add(const struct control *c, int fd) ATTR_NONNULL;
 void peers_release(void);
 
-/* Wait until the peers have taken what we sent, then close the links. Waits. */
+/* Wait until all that peers asked is answered and sent, then hang up. Waits. */
 void peers_close(int64_t deadline);
 
 void listeners_init(const struct daemon_options *options) ATTR_NONNULL;

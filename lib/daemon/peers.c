@@ -81,22 +81,26 @@ peers_release(void)
             link_release(LIST_ENTRY(it, struct peer, node)->link);
 }
 
+/* Nothing is asked of us that we owe an answer, and no answer lies here. */
 static bool
-all_sent(void)
+all_answered(void)
 {
     for (unsigned i = 0; i < ROLE_COUNT; i++)
-        list_foreach (it, &peers.by_role[i])
-            if (link_backlog(LIST_ENTRY(it, struct peer, node)->link) > 0)
+        list_foreach (it, &peers.by_role[i]) {
+            const struct link *l = LIST_ENTRY(it, struct peer, node)->link;
+
+            if (link_requests(l) > 0 || link_backlog(l) > 0)
                 return false;
+        }
     return true;
 }
 
 void
 peers_close(int64_t deadline)
 {
-    enum { LOOK_MS = 10 };
+    enum { LOOK_MS = 5 };
 
-    while (!all_sent() && clock_now_ms() < deadline)
+    while (!all_answered() && clock_now_ms() < deadline)
         (void)fiber_sleep_until(clock_now_ms() + LOOK_MS);
     for (unsigned i = 0; i < ROLE_COUNT; i++)
         list_foreach (it, &peers.by_role[i])

@@ -347,6 +347,12 @@ link_context(const struct link *l)
 }
 
 size_t
+link_requests(const struct link *l)
+{
+    return l->served_count;
+}
+
+size_t
 link_backlog(const struct link *l)
 {
     return l->out.octets;

@@ -124,6 +124,9 @@ enum role link_peer(const struct link *l) ATTR_NONNULL;
 const char *link_peer_name(const struct link *l) ATTR_NONNULL;
 void *link_context(const struct link *l) ATTR_NONNULL;
 
+/* Requests of the peer that are not yet ended. */
+size_t link_requests(const struct link *l) ATTR_NONNULL;
+
 /* Octets not yet taken by the socket. */
 size_t link_backlog(const struct link *l) ATTR_NONNULL;
 
