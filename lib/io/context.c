@@ -23,8 +23,8 @@ void
 context_make(struct context *c, void *stack, size_t size, void (*fn)(void *arg),
     void *arg)
 {
-    uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
-    struct frame *f = (struct frame *)(top - 8 - sizeof(*f));
+    char *top = (char *)stack + size - ((uintptr_t)stack + size) % 16;
+    struct frame *f = (struct frame *)(void *)(top - 8 - sizeof(*f));
 
     *f = (struct frame){ .r13 = fn, .r12 = arg, .resume = context_start };
     __asm__("stmxcsr %0" : "=m"(f->mxcsr));

@@ -40,6 +40,10 @@ typedef void (*fiber_fn)(void *arg);
 /*
  * The scheduler of the calling thread. sched_run() runs fibers until
  * sched_stop() or until none is left; it must be called outside any fiber.
+ * sched_close() drops what fibers there still are, without running them on.
+ *
+ * A child of fork() has no scheduler: what waits blocks there, and it must not
+ * return from the fiber in which it was born. It may open one of its own.
  */
 void sched_open(void);
 void sched_close(void);

@@ -1,15 +1,14 @@
 #include "lib/io/logout.h"
 
 #include "lib/base/mem.h"
+#include "lib/io/iov.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -186,8 +185,7 @@ send_some(struct logout *out, struct slice *lines)
 
     memset(messages, 0, sizeof(messages));
     while (count < DATAGRAMS && slice_line(&rest, &line)) {
-        iov[count].iov_base = (void *)(uintptr_t)line.ptr;
-        iov[count].iov_len = line.len;
+        iov[count] = iov_of(line);
         messages[count].msg_hdr.msg_iov = &iov[count];
         messages[count].msg_hdr.msg_iovlen = 1;
         count++;

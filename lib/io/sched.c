@@ -45,12 +45,30 @@ open_fds(struct sched *s)
     return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &event);
 }
 
+/*
+ * A child of fork() has its parent's epoll: taking a descriptor out of it there
+ * would make the parent deaf. The child has no scheduler until it opens one.
+ */
+static void
+forget_in_child(void)
+{
+    here = NULL;
+}
+
+static void
+watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, forget_in_child);
+}
+
 void
 sched_open(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sched *s = mem_alloc(sizeof(*s));
 
     assert(here == NULL);
+    (void)pthread_once(&once, watch_forks);
     if (open_fds(s) < 0)
         abort();
     list_init(&s->ready);
@@ -84,6 +102,8 @@ sched_close(void)
     run_hooks(s);
     while (list_take(&s->hooks) != NULL)
         continue;
+    list_foreach (item, &s->fibers)
+        sanitize_end(&LIST_ENTRY(item, struct fiber, all)->sanitize);
     (void)close(s->epoll_fd);
     (void)close(s->wake_fd);
     (void)pthread_mutex_destroy(&s->post_lock);

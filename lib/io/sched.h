@@ -58,23 +58,23 @@ enum fiber_state {
     FIBER_ENDED,
 };
 
-/* Lies at the top of its own stack. */
+/* Lies at the top of its own stack; what a switch touches comes first. */
 struct fiber {
-    struct list all;
     struct list link; /* ready, yielded, or waiters of a condition */
     struct sched *sched;
-    const char *name;
-    fiber_fn fn;
-    void *arg;
-    char *stack;
     struct context context;
-    struct sanitize sanitize;
-    struct fiber_timer timer; /* may stay armed, too early, between waits */
     int64_t deadline_ms;
     enum fiber_state state;
     enum wait_result result;
     bool cancelled, shielded;
-    bool deaf; /* its present wait is not cut short */
+    bool deaf;                /* its present wait is not cut short */
+    struct fiber_timer timer; /* may stay armed, too early, between waits */
+    struct sanitize sanitize;
+    struct list all;
+    const char *name;
+    fiber_fn fn;
+    void *arg;
+    char *stack;
 };
 
 /* NULL when there is none on this thread. */

@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/num.h"
 #include "lib/io/fiber.h"
+#include "lib/io/iov.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -237,7 +238,33 @@ sock_listen_unix(const char *path, mode_t mode, int backlog, int *fd,
     return RESULT_OK;
 }
 
-/* Wait for the end of a connect: 0, or -1 with errno. */
+/* The end of a connect: as a fiber. */
+static enum wait_result
+wait_in_fiber(struct pollfd *pfd, int64_t deadline_ms)
+{
+    enum wait_result result = WAIT_OK;
+    struct io_wait w;
+
+    if (io_wait_init(&w, pfd->fd) < 0)
+        return WAIT_TIMEOUT;
+    while (result == WAIT_OK && poll(pfd, 1, 0) <= 0)
+        result = io_wait_writable(&w, deadline_ms);
+    io_wait_fini(&w);
+    return result;
+}
+
+static enum wait_result
+wait_blocking(struct pollfd *pfd, int64_t deadline_ms)
+{
+    int64_t left;
+
+    while ((left = deadline_ms - clock_now_ms()) > 0)
+        if (poll(pfd, 1, left > 60000 ? 60000 : (int)left) > 0)
+            return WAIT_OK;
+    return WAIT_TIMEOUT;
+}
+
+/* 0, or -1 with errno. */
 static int
 wait_connected(int fd, int64_t deadline_ms)
 {
@@ -245,32 +272,19 @@ wait_connected(int fd, int64_t deadline_ms)
     socklen_t len = sizeof(int);
     int error = 0;
 
-    if (fiber_inside()) {
-        enum wait_result result;
-        struct io_wait w;
-
-        if (io_wait_init(&w, fd) < 0)
+    switch (fiber_inside() ? wait_in_fiber(&pfd, deadline_ms)
+                           : wait_blocking(&pfd, deadline_ms)) {
+    case WAIT_OK:
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
             return -1;
-        result = io_wait_writable(&w, deadline_ms);
-        io_wait_fini(&w);
-        if (result == WAIT_CANCELLED) {
-            errno = ECANCELED;
-            return -1;
-        }
-    } else {
-        int64_t left;
-
-        while ((left = deadline_ms - clock_now_ms()) > 0 &&
-            poll(&pfd, 1, left > 60000 ? 60000 : (int)left) <= 0)
-            continue;
+        break;
+    case WAIT_TIMEOUT:
+        error = ETIMEDOUT;
+        break;
+    case WAIT_CANCELLED:
+        error = ECANCELED;
+        break;
     }
-    /* After a timeout too: the connect may have ended just now. */
-    if (poll(&pfd, 1, 0) == 0) {
-        errno = ETIMEDOUT;
-        return -1;
-    }
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        return -1;
     errno = error;
     return error == 0 ? 0 : -1;
 }
@@ -367,11 +381,7 @@ union control {
 ssize_t
 sock_send_fds(int sock, struct slice octets, const int *fds, unsigned count)
 {
-    /* sendmsg() only reads what iov_base points to. */
-    struct iovec iov = {
-        .iov_base = (void *)(uintptr_t)octets.ptr,
-        .iov_len = octets.len,
-    };
+    struct iovec iov = iov_of(octets);
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     union control control;
     ssize_t n;

@@ -68,7 +68,7 @@ enum result sock_listen_unix(const char *path, mode_t mode, int backlog,
 
 /*
  * Connect, from a local address when from is not NULL. Waits inside a fiber,
- * blocks outside. why->sys tells ECONNREFUSED, ETIMEDOUT, ...
+ * blocks outside. why->sys tells ECONNREFUSED, ETIMEDOUT, ECANCELED, ...
  */
 enum result sock_connect(const struct sock_addr *to,
     const struct sock_addr *from, int64_t deadline_ms, int *fd, struct why *why)

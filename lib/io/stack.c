@@ -24,8 +24,12 @@ stack_pool_init(struct stack_pool *p)
 void
 stack_pool_fini(struct stack_pool *p)
 {
-    for (size_t i = 0; i < p->arena_count; i++)
-        (void)munmap(p->arenas[i], (size_t)STRIDE * ARENA_STACKS);
+    const size_t size = (size_t)STRIDE * ARENA_STACKS;
+
+    for (size_t i = 0; i < p->arena_count; i++) {
+        sanitize_fresh(p->arenas[i], size); /* others may get the addresses */
+        (void)munmap(p->arenas[i], size);
+    }
     mem_free(p->arenas);
     mem_free(p->free);
     stack_pool_init(p);

@@ -4,13 +4,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/io/fiber.h"
+#include "lib/io/iov.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
@@ -339,26 +339,22 @@ is_readable_now(struct stream *st)
     return !st->drained && poll(&pfd, 1, 0) > 0;
 }
 
+/* An edge from before may stand for what has been read since. */
 enum stream_status
 stream_wait(struct stream *st, int64_t deadline)
 {
-    enum stream_status status;
+    enum stream_status status = STREAM_OK;
+    bool stale = true;
 
     if (unread(st) > 0)
         return STREAM_OK;
     release_if_empty(st);
-    do {
-        bool stale = st->registered && st->wait.readable;
-
-        if (is_readable_now(st))
-            return STREAM_OK;
+    while (stale && status == STREAM_OK && !is_readable_now(st)) {
+        stale = st->registered && st->wait.readable;
         status = stream_wait_fd(st, STREAM_WANT_READ, deadline);
-        if (status != STREAM_OK)
-            return status;
-        st->drained = false;
-        if (!stale)
-            return STREAM_OK;
-    } while (status == STREAM_OK);
+        if (status == STREAM_OK)
+            st->drained = false;
+    }
     return status;
 }
 
@@ -369,11 +365,7 @@ static ssize_t
 write_some(struct stream *st, struct slice a, struct slice b,
     enum stream_want *want)
 {
-    /* sendmsg() and writev() only read what iov_base points to. */
-    struct iovec iov[2] = {
-        { .iov_base = (void *)(uintptr_t)a.ptr, .iov_len = a.len },
-        { .iov_base = (void *)(uintptr_t)b.ptr, .iov_len = b.len },
-    };
+    struct iovec iov[2] = { iov_of(a), iov_of(b) };
     struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
     ssize_t n;
 

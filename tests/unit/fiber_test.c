@@ -381,6 +381,7 @@ dies_of(fiber_fn fn)
         (void)signal(SIGSEGV, SIG_DFL);
         (void)signal(SIGABRT, SIG_DFL);
         (void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+        sched_open(); /* the parent's is not ours */
         if (fiber_spawn("doomed", fn, &sum) != NULL)
             sched_run();
         _exit(0);
@@ -397,6 +398,31 @@ test_deaths(void **state)
     assert_int_equal(dies_of(dig_too_deep), SIGSEGV);
     assert_int_equal(dies_of(wait_where_forbidden), SIGABRT);
     assert_int_equal(dies_of(wait_on_thread_stack), SIGABRT);
+}
+
+static void
+fork_inside(void *arg)
+{
+    int *status = arg;
+    pid_t pid = fork();
+
+    if (pid == 0) /* blocks, and does not go on with the parent's fibers */
+        _exit(fiber_inside() || sched_is_open() ||
+                    fiber_sleep_until(NOW) != WAIT_TIMEOUT
+                ? 1
+                : 0);
+    (void)waitpid(pid, status, 0);
+}
+
+static void
+test_fork(void **state)
+{
+    int status = 1;
+
+    (void)state;
+    spawn(fork_inside, &status);
+    sched_run();
+    assert_int_equal(status, 0);
 }
 
 /* Outside of fibers what can block does. */
@@ -427,6 +453,7 @@ main(void)
         FIBER_TEST(test_floating_point_modes),
         FIBER_TEST(test_trim),
         FIBER_TEST(test_deaths),
+        FIBER_TEST(test_fork),
         FIBER_TEST(test_outside),
     };
 
