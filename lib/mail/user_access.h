@@ -1,0 +1,21 @@
+/*
+ * user_access - may a local user do this? authorized_submit_users,
+ * authorized_flush_users, authorized_mailq_users.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/why.h"
+
+#include <sys/types.h>
+
+struct config;
+
+/*
+ * list is a parameter's value: names of users, "!name", "/file", "type:table",
+ * "static:anyone"; a uid without a name is "unknown". RESULT_PERMFAIL 5.7.1:
+ * "User name(uid) is not allowed to submit mail", with what for the last words.
+ * root and mail_owner always may. Waits.
+ */
+enum result user_access_check(const struct config *config, const char *list,
+    uid_t uid, const char *what, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
