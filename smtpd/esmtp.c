@@ -1,0 +1,258 @@
+#include "smtpd/esmtp.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/num.h"
+#include "lib/mail/xtext.h"
+
+enum {
+    PARAMETERS_MAX = 20, /* in one command */
+    VALUE_MAX = 1024,    /* octets decoded; RFC 3461 asks for 500 of ORCPT */
+};
+
+struct parse {
+    struct arena *arena;
+    struct refusal *no;
+    void *to;
+};
+
+/* A parameter: value_of is false when its value is not well formed. */
+struct parameter {
+    const char *name;
+    bool (*value_of)(struct parse *p, struct slice value);
+};
+
+static bool
+decode(struct parse *p, struct slice in, struct slice *out)
+{
+    struct buf b;
+    bool ok;
+
+    buf_init(&b, VALUE_MAX);
+    ok = xtext_decode(in, &b) && arena_slice(p->arena, buf_slice(&b), out);
+    buf_fini(&b);
+    return ok;
+}
+
+static bool
+unsupported(struct parse *p, struct slice word)
+{
+    return refusal_set(p->no, 555, "5.5.4", "Unsupported option: " SLICE_FMT,
+        SLICE_ARG(word));
+}
+
+/* MAIL FROM */
+
+static bool
+is_digits(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+    return s.len > 0;
+}
+
+static bool
+size_value(struct parse *p, struct slice value)
+{
+    struct mail_parameters *mail = p->to;
+
+    if (!is_digits(value))
+        return refusal_set(p->no, 501, "5.5.4", "Bad message size syntax");
+    if (!num_parse_u64(value, INT64_MAX, &mail->size))
+        return refusal_set(p->no, 552, "5.3.4",
+            "Message size exceeds file system imposed limit");
+    return true;
+}
+
+static bool
+body_value(struct parse *p, struct slice value)
+{
+    struct mail_parameters *mail = p->to;
+
+    mail->eight_bit = slice_eq_nocase(value, SLICE_LIT("8BITMIME"));
+    if (!mail->eight_bit && !slice_eq_nocase(value, SLICE_LIT("7BIT"))) {
+        (void)refusal_set(p->no, 555, "5.5.4",
+            "Unsupported option: BODY=" SLICE_FMT, SLICE_ARG(value));
+        return false;
+    }
+    return true;
+}
+
+static bool
+ret_value(struct parse *p, struct slice value)
+{
+    struct mail_parameters *mail = p->to;
+    enum dsn_ret ret = RET_UNSET;
+
+    if (slice_eq_nocase(value, SLICE_LIT("FULL")))
+        ret = RET_FULL;
+    else if (slice_eq_nocase(value, SLICE_LIT("HDRS")))
+        ret = RET_HDRS;
+    if (ret == RET_UNSET || mail->ret != RET_UNSET)
+        return refusal_set(p->no, 501, "5.5.4", "Bad RET parameter syntax");
+    mail->ret = ret;
+    return true;
+}
+
+static bool
+envid_value(struct parse *p, struct slice value)
+{
+    struct mail_parameters *mail = p->to;
+
+    if (value.len == 0 || mail->envid.len > 0 ||
+        !decode(p, value, &mail->envid))
+        return refusal_set(p->no, 501, "5.5.4", "Bad ENVID parameter syntax");
+    return true;
+}
+
+/*
+ * RFC 4954 section 5: a server without AUTH ignores it rather than refuse the
+ * mail of a relay that passes it on.
+ */
+static bool
+auth_value(struct parse *p, struct slice value)
+{
+    (void)p;
+    (void)value;
+    return true;
+}
+
+static const struct parameter mail_table[] = {
+    { "SIZE", size_value },
+    { "BODY", body_value },
+    { "RET", ret_value },
+    { "ENVID", envid_value },
+    { "AUTH", auth_value },
+    { NULL, NULL },
+};
+
+/* RCPT TO */
+
+static const struct {
+    const char *name;
+    uint32_t flag;
+} notify_words[] = {
+    { "NEVER", NOTIFY_NEVER },
+    { "SUCCESS", NOTIFY_SUCCESS },
+    { "FAILURE", NOTIFY_FAILURE },
+    { "DELAY", NOTIFY_DELAY },
+};
+
+static uint32_t
+notify_flag(struct slice word)
+{
+    for (size_t i = 0; i < sizeof(notify_words) / sizeof(notify_words[0]); i++)
+        if (slice_eq_nocase(word, slice_of(notify_words[i].name)))
+            return notify_words[i].flag;
+    return 0;
+}
+
+/* Words parted by commas; 0 when one is unknown or NEVER is not alone. */
+static uint32_t
+notify_flags(struct slice value)
+{
+    uint32_t flags = 0;
+
+    for (;;) {
+        struct slice word = slice_head(value, slice_find(value, ','));
+        uint32_t flag = notify_flag(word);
+
+        if (flag == 0)
+            return 0;
+        flags |= flag;
+        if (word.len == value.len)
+            break;
+        value = slice_skip(value, word.len + 1);
+    }
+    return (flags & NOTIFY_NEVER) != 0 && flags != NOTIFY_NEVER ? 0 : flags;
+}
+
+static bool
+notify_value(struct parse *p, struct slice value)
+{
+    struct rcpt_parameters *rcpt = p->to;
+    uint32_t flags = notify_flags(value);
+
+    if (flags == 0 || rcpt->notify != 0)
+        return refusal_set(p->no, 501, "5.5.4",
+            "Error: Bad NOTIFY parameter syntax");
+    rcpt->notify = flags;
+    return true;
+}
+
+/* An RFC 5321 atom: the type of address in front of ';'. */
+static bool
+is_atom(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' ||
+            strchr("()<>@,;:\\\".[]", s.ptr[i]) != NULL)
+            return false;
+    return s.len > 0;
+}
+
+static bool
+orcpt_value(struct parse *p, struct slice value)
+{
+    struct rcpt_parameters *rcpt = p->to;
+    size_t semicolon = slice_find(value, ';');
+
+    if (semicolon == value.len || rcpt->orcpt.len > 0 ||
+        !is_atom(slice_head(value, semicolon)) ||
+        !decode(p, value, &rcpt->orcpt))
+        return refusal_set(p->no, 501, "5.5.4",
+            "Error: Bad ORCPT parameter syntax");
+    return true;
+}
+
+static const struct parameter rcpt_table[] = {
+    { "NOTIFY", notify_value },
+    { "ORCPT", orcpt_value },
+    { NULL, NULL },
+};
+
+static bool
+parse_word(struct parse *p, const struct parameter *table, struct slice word)
+{
+    size_t equals = slice_find(word, '=');
+
+    for (; equals < word.len && table->name != NULL; table++)
+        if (slice_eq_nocase(slice_head(word, equals), slice_of(table->name)))
+            return table->value_of(p, slice_skip(word, equals + 1));
+    return unsupported(p, word);
+}
+
+static bool
+parse_words(struct parse *p, const struct parameter *table, struct slice words)
+{
+    struct slice word;
+
+    for (unsigned n = 0; slice_word(&words, " \t", &word); n++) {
+        if (n == PARAMETERS_MAX)
+            return refusal_set(p->no, 501, "5.5.4",
+                "Error: too many parameters");
+        if (!parse_word(p, table, word))
+            return false;
+    }
+    return true;
+}
+
+bool
+mail_parameters_parse(struct slice words, struct arena *arena,
+    struct mail_parameters *p, struct refusal *no)
+{
+    struct parse parse = { .arena = arena, .no = no, .to = p };
+
+    *p = (struct mail_parameters){ .size = 0 };
+    return parse_words(&parse, mail_table, words);
+}
+
+bool
+rcpt_parameters_parse(struct slice words, struct arena *arena,
+    struct rcpt_parameters *p, struct refusal *no)
+{
+    struct parse parse = { .arena = arena, .no = no, .to = p };
+
+    *p = (struct rcpt_parameters){ .notify = 0 };
+    return parse_words(&parse, rcpt_table, words);
+}

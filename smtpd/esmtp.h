@@ -1,0 +1,37 @@
+/*
+ * esmtp - the parameters behind the address of MAIL FROM and RCPT TO.
+ *
+ * What is not announced is refused. Values are checked here and nowhere else.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/attr.h"
+#include "lib/base/slice.h"
+#include "lib/base/why.h"
+#include "lib/mail/envelope.h"
+#include "smtpd/refusal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mail_parameters {
+    uint64_t size;  /* SIZE= (RFC 1870); 0: not given */
+    bool eight_bit; /* BODY=8BITMIME */
+    enum dsn_ret ret;
+    struct slice envid; /* decoded, in the arena */
+};
+
+struct rcpt_parameters {
+    uint32_t notify;    /* set of enum dsn_notify; 0: not given */
+    struct slice orcpt; /* "type;address" decoded, in the arena */
+};
+
+/*
+ * words is what follows the address. True: all is known and well formed. False:
+ * *no is the reply.
+ */
+bool mail_parameters_parse(struct slice words, struct arena *arena,
+    struct mail_parameters *p, struct refusal *no) ATTR_NONNULL ATTR_MUST_USE;
+bool rcpt_parameters_parse(struct slice words, struct arena *arena,
+    struct rcpt_parameters *p, struct refusal *no) ATTR_NONNULL ATTR_MUST_USE;

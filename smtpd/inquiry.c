@@ -1,0 +1,117 @@
+/*
+ * inquiry - the verbs that move no mail: RSET, NOOP, VRFY, ETRN, HELP, QUIT.
+ */
+#include "lib/base/log.h"
+#include "lib/mail/rewrite.h"
+#include "smtpd/access.h"
+#include "smtpd/path_argument.h"
+#include "smtpd/reply.h"
+#include "smtpd/session.h"
+
+enum command_result
+command_rset(struct session *s, struct slice args)
+{
+    if (args.len > 0) {
+        reply(s, 501, "5.5.4 Syntax: RSET");
+        return COMMAND_BAD;
+    }
+    session_reset(s);
+    reply(s, 250, "2.0.0 Ok");
+    return COMMAND_GOOD;
+}
+
+enum command_result
+command_noop(struct session *s, struct slice args)
+{
+    (void)args;
+    reply(s, 250, "2.0.0 Ok");
+    return COMMAND_GOOD;
+}
+
+/*
+ * The restrictions of a recipient decide; a transaction that is under way is
+ * not touched, but its arena holds what the checks need.
+ */
+static enum command_result
+verify(struct session *s, struct slice args)
+{
+    struct refusal no;
+    struct why why;
+    bool ok;
+
+    if (path_address_parse(args, false, &s->mail.arena, &s->recipient) !=
+            PATH_FOUND ||
+        s->recipient.len == 0) {
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "Illegal address syntax from %s in VRFY command: " SLICE_FMT,
+            s->peer.text, SLICE_ARG(args));
+        reply(s, 501, "5.1.3 Bad recipient address syntax");
+        return COMMAND_BAD;
+    }
+    ok = rewrite_address(s->profile->rewrite, REWRITE_LOCAL, s->recipient,
+             &s->mail.arena, &s->recipient_rewritten, &why) == RESULT_OK;
+    if (!ok)
+        (void)refusal_set(&no, 451, why.status, "%s", why.text);
+    if (!ok || !access_verify(s, &no)) {
+        reply_refusal(s, &no);
+        return COMMAND_BAD;
+    }
+    reply(s, 252, "2.0.0 " SLICE_FMT, SLICE_ARG(args));
+    return COMMAND_GOOD;
+}
+
+enum command_result
+command_vrfy(struct session *s, struct slice args)
+{
+    enum command_result result;
+
+    if (s->config->disable_vrfy_command) {
+        reply(s, 502, "5.5.1 VRFY command is disabled");
+        return COMMAND_BAD;
+    }
+    if (args.len == 0) {
+        reply(s, 501, "5.5.4 Syntax: VRFY address");
+        return COMMAND_BAD;
+    }
+    if (!s->mail.open)
+        arena_init(&s->mail.arena, TRANSACTION_MAX);
+    result = verify(s, args);
+    s->recipient.len = 0;
+    if (!s->mail.open)
+        arena_clear(&s->mail.arena);
+    return result;
+}
+
+/* Not announced: what it asks for is not offered to anybody. */
+enum command_result
+command_etrn(struct session *s, struct slice args)
+{
+    struct slice word;
+
+    if (!slice_word(&args, " \t", &word) || args.len > 0) {
+        reply(s, 500, "Syntax: ETRN domain");
+        return COMMAND_BAD;
+    }
+    log_write(LOG_LEVEL_WARNING, s->profile->tag,
+        "reject: ETRN " SLICE_FMT "... from %s",
+        SLICE_ARG(slice_head(word, 100)), s->peer.text);
+    reply(s, 459, "<" SLICE_FMT ">: service unavailable", SLICE_ARG(word));
+    return COMMAND_BAD;
+}
+
+enum command_result
+command_help(struct session *s, struct slice args)
+{
+    (void)args;
+    reply(s, 214,
+        "2.0.0 Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+    return COMMAND_GOOD;
+}
+
+enum command_result
+command_quit(struct session *s, struct slice args)
+{
+    (void)args;
+    reply(s, 221, "2.0.0 Bye");
+    return COMMAND_GOOD;
+}

@@ -1,0 +1,102 @@
+/*
+ * mail - MAIL FROM: a transaction begins.
+ */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/rewrite.h"
+#include "smtpd/access.h"
+#include "smtpd/esmtp.h"
+#include "smtpd/path_argument.h"
+#include "smtpd/reply.h"
+#include "smtpd/room.h"
+#include "smtpd/session.h"
+
+static bool
+parse(struct session *s, struct slice args, struct mail_parameters *parameters,
+    struct refusal *no)
+{
+    struct transaction *t = &s->mail;
+    struct path_argument path;
+
+    switch (path_argument_parse(args, "FROM",
+        s->config->strict_rfc821_envelopes, &t->arena, &path)) {
+    case PATH_FOUND:
+        break;
+    case PATH_MISSING:
+        return refusal_set(no, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+    case PATH_MALFORMED:
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "Illegal address syntax from %s in MAIL command: " SLICE_FMT,
+            s->peer.text, SLICE_ARG(path.text));
+        return refusal_set(no, 501, "5.1.7", "Bad sender address syntax");
+    case PATH_NO_MEMORY:
+        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+    }
+    t->envelope.sender = path.address;
+    return mail_parameters_parse(path.parameters, &t->arena, parameters, no);
+}
+
+/* SIZE= (RFC 1870 section 6.1), and room for any message at all. */
+static bool
+check_size(struct session *s, uint64_t size, struct refusal *no)
+{
+    int64_t limit = s->config->message_size_limit;
+    bool ok = true;
+
+    if (limit > 0 && size > (uint64_t)limit)
+        ok = refusal_set(no, 552, "5.3.4", "Message size exceeds fixed limit");
+    else if (!room_for_message(s->config, size))
+        ok = refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+    if (!ok)
+        session_log_refusal(s, "reject", no);
+    return ok;
+}
+
+static bool
+rewrite_sender(struct session *s, struct refusal *no)
+{
+    struct why why;
+
+    if (rewrite_address(s->profile->rewrite, REWRITE_LOCAL,
+            s->mail.envelope.sender, &s->mail.arena, &s->mail.sender_rewritten,
+            &why) == RESULT_OK)
+        return true;
+    return refusal_set(no, 451, why.status, "%s", why.text);
+}
+
+static void
+fill_envelope(struct session *s, const struct mail_parameters *parameters)
+{
+    struct envelope *env = &s->mail.envelope;
+
+    env->arrival_us = clock_wall_us();
+    env->flags = s->profile->overrides |
+        (parameters->eight_bit ? ENVELOPE_8BIT : 0U) |
+        (s->profile->stand_alone ? ENVELOPE_LOCAL : 0U);
+    env->ret = parameters->ret;
+    env->envid = parameters->envid;
+}
+
+enum command_result
+command_mail(struct session *s, struct slice args)
+{
+    struct mail_parameters parameters;
+    struct refusal no;
+
+    if (s->mail.open) {
+        reply(s, 503, "5.5.1 Error: nested MAIL command");
+        return COMMAND_BAD;
+    }
+    arena_init(&s->mail.arena, TRANSACTION_MAX);
+    s->mail.open = true; /* the log of a refusal names the sender */
+    if (!parse(s, args, &parameters, &no) ||
+        !check_size(s, parameters.size, &no) || !rewrite_sender(s, &no) ||
+        !access_sender(s, &no)) {
+        session_reset(s);
+        reply_refusal(s, &no);
+        return COMMAND_BAD;
+    }
+    fill_envelope(s, &parameters);
+    reply(s, 250, "2.1.0 Ok");
+    return COMMAND_GOOD;
+}

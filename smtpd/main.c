@@ -1,0 +1,64 @@
+/*
+ * smtpd - the SMTP server: sessions, access control, clean-up of what they
+ * bring; and the way into the queue for sendmail(1).
+ */
+#include "lib/daemon/daemon.h"
+#include "smtpd/pickup.h"
+#include "smtpd/profile.h"
+#include "smtpd/sessions.h"
+
+static enum result
+configure(struct config_set *set, struct why *why)
+{
+    return profiles_compile(set, why);
+}
+
+static void
+serve(int fd, const struct sock_addr *client, const struct service *service,
+    struct config_set *set, const char *public)
+{
+    if (public != NULL && slice_eq_text(slice_of(public), "public/pickup"))
+        pickup_serve(fd, set);
+    else
+        sessions_serve(fd, client, service, set, public != NULL);
+}
+
+static enum result
+begin(struct why *why)
+{
+    return pickup_begin(why);
+}
+
+static void
+wake(const struct service *service)
+{
+    if (slice_eq_text(slice_of(service->program), "pickup"))
+        pickup_wake();
+}
+
+static void
+drain(int64_t deadline_ms)
+{
+    pickup_end();
+    sessions_drain(deadline_ms);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct link_handler handlers[] = {
+        { MESSAGE_NONE, NULL, SERVE_INLINE },
+    };
+    static const struct daemon_options options = {
+        .role = ROLE_SMTPD,
+        .configure = configure,
+        .handlers = handlers,
+        .serve = serve,
+        .begin = begin,
+        .wake = wake,
+        .drain = drain,
+    };
+
+    daemon_init(argc, argv, &options);
+    return daemon_run();
+}

@@ -1,0 +1,136 @@
+#include "smtpd/path_argument.h"
+
+#include "lib/base/buf.h"
+#include "lib/mail/address.h"
+
+enum { ADDRESS_MAX = 2048 };
+
+/*
+ * The first word: blanks inside "..." or <...> do not end it, so that what is
+ * malformed is shown whole.
+ */
+static struct slice
+first_word(struct slice in)
+{
+    bool quoted = false, bracketed = false;
+    size_t i;
+
+    for (i = 0; i < in.len; i++) {
+        char c = in.ptr[i];
+
+        if (c == '\\' && i + 1 < in.len)
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && c == '<')
+            bracketed = true;
+        else if (!quoted && c == '>')
+            bracketed = false;
+        else if (!quoted && !bracketed && (c == ' ' || c == '\t'))
+            break;
+    }
+    return slice_head(in, i);
+}
+
+/*
+ * The length of a local part: up to the last '@' outside quotes, or all. False
+ * when there is what may stand in quotes only.
+ */
+static bool
+scan_local_part(struct slice in, size_t *length)
+{
+    bool quoted = false;
+
+    *length = in.len;
+    for (size_t i = 0; i < in.len; i++) {
+        unsigned char c = (unsigned char)in.ptr[i];
+
+        if (c < ' ' || c == 127)
+            return false;
+        if (c == '\\') {
+            if (++i == in.len)
+                return false;
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (!quoted && c == '@') {
+            *length = i;
+        } else if (!quoted && strchr(" <>(),;", c) != NULL) {
+            return false;
+        }
+    }
+    return !quoted;
+}
+
+/* "@one,@two:user@domain": RFC 5321 section 4.1.1.3 has it ignored. */
+static struct slice
+skip_source_route(struct slice in)
+{
+    size_t colon = slice_find(in, ':');
+
+    return in.len > 0 && in.ptr[0] == '@' && colon < in.len
+        ? slice_skip(in, colon + 1)
+        : in;
+}
+
+static enum path_status
+to_internal(struct slice external, struct arena *arena, struct slice *address)
+{
+    struct buf b;
+    enum path_status status = PATH_FOUND;
+
+    buf_init(&b, ADDRESS_MAX);
+    address_unquote(external, &b);
+    if (buf_failed(&b))
+        status = PATH_MALFORMED;
+    else if (!arena_slice(arena, buf_slice(&b), address))
+        status = PATH_NO_MEMORY;
+    buf_fini(&b);
+    return status;
+}
+
+enum path_status
+path_address_parse(struct slice text, bool strict, struct arena *arena,
+    struct slice *address)
+{
+    struct slice in = slice_trim(text), domain;
+    size_t local;
+
+    if (in.len > 0 && in.ptr[0] == '<') {
+        if (in.len < 2 || in.ptr[in.len - 1] != '>')
+            return PATH_MALFORMED;
+        in = slice_trim((struct slice){ in.ptr + 1, in.len - 2 });
+    } else if (strict) {
+        return PATH_MALFORMED;
+    }
+    *address = (struct slice){ "", 0 };
+    if (in.len == 0)
+        return PATH_FOUND;
+    in = skip_source_route(in);
+    if (in.len == 0 || in.len > ADDRESS_MAX || !scan_local_part(in, &local))
+        return PATH_MALFORMED;
+    domain = slice_skip(in, local + 1);
+    if (local < in.len && !domain_is_valid(domain) &&
+        !domain_is_literal(domain))
+        return PATH_MALFORMED;
+    return to_internal(in, arena, address);
+}
+
+enum path_status
+path_argument_parse(struct slice args, const char *keyword, bool strict,
+    struct arena *arena, struct path_argument *out)
+{
+    struct slice key = slice_of(keyword);
+
+    args = slice_trim(args);
+    if (!slice_starts_nocase(args, key))
+        return PATH_MISSING;
+    args = slice_trim(slice_skip(args, key.len));
+    if (args.len == 0 || args.ptr[0] != ':')
+        return PATH_MISSING;
+    args = slice_trim(slice_skip(args, 1));
+    if (args.len == 0)
+        return PATH_MISSING;
+    out->text = first_word(args);
+    out->parameters = slice_skip(args, out->text.len);
+    return path_address_parse(out->text, strict, arena, &out->address);
+}

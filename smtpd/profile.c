@@ -1,0 +1,284 @@
+#include "smtpd/profile.h"
+
+#include "lib/base/list.h"
+#include "lib/base/mem.h"
+#include "lib/mail/envelope.h"
+
+struct profile_set;
+
+struct entry {
+    struct profile profile; /* first: what users hold */
+    struct profile_set *of;
+    const struct service *service; /* NULL: sendmail -bs */
+};
+
+/* All profiles of one snapshot. */
+struct profile_set {
+    struct list node;
+    struct config_set *set;
+    unsigned users; /* sessions, and one while it is the newest */
+    size_t count;
+    struct entry entries[];
+};
+
+/* Newest first. The process's, as the configuration itself is. */
+static struct list all = LIST_INIT(all);
+
+static const struct {
+    enum stage stage;
+    const char *parameter;
+    size_t offset;
+} lists[] = {
+#define LIST(stage, parameter)                                \
+    {                                                         \
+        stage, #parameter, offsetof(struct config, parameter) \
+    }
+    LIST(STAGE_CLIENT, smtpd_client_restrictions),
+    LIST(STAGE_HELO, smtpd_helo_restrictions),
+    LIST(STAGE_SENDER, smtpd_sender_restrictions),
+    LIST(STAGE_RELAY, smtpd_relay_restrictions),
+    LIST(STAGE_RECIPIENT, smtpd_recipient_restrictions),
+    LIST(STAGE_DATA, smtpd_data_restrictions),
+    LIST(STAGE_END_OF_DATA, smtpd_end_of_data_restrictions),
+    LIST(STAGE_REWRITE, local_header_rewrite_clients),
+#undef LIST
+};
+
+static const char *
+text_at(const struct config *config, size_t offset)
+{
+    const char *text;
+
+    memcpy(&text, (const char *)config + offset, sizeof(text));
+    return text;
+}
+
+static enum result
+compile_lists(struct profile *p, struct why *why)
+{
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        enum result res;
+
+        if (p->stand_alone && lists[i].stage != STAGE_REWRITE)
+            continue;
+        res = check_list_parse(lists[i].parameter, lists[i].stage,
+            text_at(p->config, lists[i].offset), &p->lists[lists[i].stage],
+            why);
+        if (res != RESULT_OK)
+            return res;
+    }
+    if (p->stand_alone || check_list_guards_relay(&p->lists[STAGE_RELAY]) ||
+        check_list_guards_relay(&p->lists[STAGE_RECIPIENT]))
+        return RESULT_OK;
+    return why_perm(why, "4.3.5",
+        "in parameter smtpd_relay_restrictions or "
+        "smtpd_recipient_restrictions, specify at least one working instance "
+        "of: reject_unauth_destination, defer_unauth_destination, reject, "
+        "defer, defer_if_permit or check_relay_domains");
+}
+
+static enum result
+parse_bare_newline(struct profile *p, struct why *why)
+{
+    static const struct {
+        const char *word;
+        enum bare_newline value;
+    } words[] = {
+        { "no", BARE_NEWLINE_ALLOW },
+        { "yes", BARE_NEWLINE_NORMALIZE },
+        { "normalize", BARE_NEWLINE_NORMALIZE },
+        { "reject", BARE_NEWLINE_REJECT },
+    };
+    struct slice value = slice_of(p->config->smtpd_forbid_bare_newline);
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (slice_eq_nocase(value, slice_of(words[i].word))) {
+            p->bare_newline = words[i].value;
+            return RESULT_OK;
+        }
+    return why_perm(why, "4.3.5",
+        "bad parameter value: smtpd_forbid_bare_newline = " SLICE_FMT,
+        SLICE_ARG(value));
+}
+
+enum result
+receive_override_parse(const char *text, uint32_t *flags, struct why *why)
+{
+    static const struct {
+        const char *word;
+        uint32_t flags;
+    } words[] = {
+        { "no_address_mappings", ENVELOPE_NO_MAPPING },
+        { "no_header_body_checks", ENVELOPE_NO_CHECKS },
+        { "no_milters", ENVELOPE_NO_MILTERS },
+        /* Who asks for fewer checks later gets them here already. */
+        { "no_unknown_recipient_checks", 0 },
+    };
+    struct slice rest = slice_of(text), word;
+
+    *flags = 0;
+    while (config_list_next(&rest, &word)) {
+        size_t i, n = sizeof(words) / sizeof(words[0]);
+
+        for (i = 0; i < n; i++)
+            if (slice_eq_nocase(word, slice_of(words[i].word)))
+                break;
+        if (i == n)
+            return why_perm(why, "4.3.5",
+                "bad parameter value: receive_override_options = %s", text);
+        *flags |= words[i].flags;
+    }
+    return RESULT_OK;
+}
+
+static enum result
+open_match_lists(struct profile *p, struct why *why)
+{
+    bool parent = address_class_parent_matches(p->config, "mynetworks");
+    enum result res;
+
+    res = match_list_open(p->config->mynetworks, MATCH_HOST, parent, p->config,
+        &p->mynetworks, why);
+    if (res != RESULT_OK)
+        return res;
+    return match_list_open(p->config->smtpd_forbid_bare_newline_exclusions,
+        MATCH_HOST, parent, p->config, &p->bare_newline_exclusions, why);
+}
+
+static enum result
+compile(struct profile *p, struct why *why)
+{
+    enum result res = compile_lists(p, why);
+
+    if (res == RESULT_OK)
+        res = parse_bare_newline(p, why);
+    if (res == RESULT_OK)
+        res = receive_override_parse(p->config->receive_override_options,
+            &p->overrides, why);
+    if (res == RESULT_OK)
+        res = open_match_lists(p, why);
+    if (res == RESULT_OK)
+        res = own_addresses_open(p->config, &p->own, why);
+    if (res == RESULT_OK)
+        res = address_classes_open(p->config, &p->classes, why);
+    if (res == RESULT_OK)
+        res = recipient_tables_open(p->classes, &p->recipients, why);
+    return res;
+}
+
+static void
+profile_fini(struct profile *p)
+{
+    for (size_t i = 0; i < STAGE_COUNT; i++)
+        check_list_free(&p->lists[i]);
+    match_list_close(p->mynetworks);
+    match_list_close(p->bare_newline_exclusions);
+    own_addresses_close(p->own);
+    recipient_tables_close(p->recipients);
+    address_classes_close(p->classes);
+}
+
+static void
+profile_set_free(struct profile_set *ps)
+{
+    list_remove(&ps->node);
+    for (size_t i = 0; i < ps->count; i++)
+        profile_fini(&ps->entries[i].profile);
+    config_drop(ps->set);
+    mem_free(ps);
+}
+
+static void
+profile_set_leave(struct profile_set *ps)
+{
+    if (--ps->users == 0)
+        profile_set_free(ps);
+}
+
+static bool
+is_ours(const struct service *service)
+{
+    return slice_eq_text(slice_of(service->program), "smtpd");
+}
+
+static enum result
+add_entry(struct profile_set *ps, const struct service *service,
+    const struct config *config, struct why *why)
+{
+    struct entry *e = &ps->entries[ps->count++];
+
+    e->of = ps;
+    e->service = service;
+    e->profile.name = service == NULL ? "sendmail -bs" : service->name;
+    e->profile.config = config;
+    e->profile.rewrite = config_of_service(ps->set,
+        config->rewrite_service_name);
+    e->profile.tag = service == NULL
+        ? config_tag_of_service(ps->set, "smtp", "smtpd")
+        : service->log_tag;
+    e->profile.stand_alone = service == NULL;
+    e->profile.long_ids = config_main(ps->set)->enable_long_queue_ids;
+    return compile(&e->profile, why);
+}
+
+/* What sendmail -bs obeys: the first listener's line. */
+static const struct config *
+stand_alone_config(const struct config_set *set)
+{
+    for (size_t i = 0; i < config_service_count(set); i++)
+        if (is_ours(config_service(set, i)))
+            return config_service(set, i)->config;
+    return config_main(set);
+}
+
+enum result
+profiles_compile(struct config_set *set, struct why *why)
+{
+    size_t services = config_service_count(set);
+    struct profile_set *ps = mem_alloc(
+        sizeof(*ps) + (services + 1) * sizeof(ps->entries[0]));
+    enum result res;
+
+    ps->set = config_hold(set);
+    ps->users = 1;
+    list_init(&ps->node);
+    res = add_entry(ps, NULL, stand_alone_config(set), why);
+    for (size_t i = 0; res == RESULT_OK && i < services; i++) {
+        const struct service *service = config_service(set, i);
+
+        if (is_ours(service))
+            res = add_entry(ps, service, service->config, why);
+    }
+    if (res != RESULT_OK) {
+        profile_set_free(ps);
+        return res;
+    }
+    if (!list_empty(&all))
+        profile_set_leave(LIST_ENTRY(all.next, struct profile_set, node));
+    list_prepend(&all, &ps->node);
+    return RESULT_OK;
+}
+
+const struct profile *
+profile_use(struct config_set *set, const struct service *service, bool public)
+{
+    if (public)
+        service = NULL;
+    list_foreach (it, &all) {
+        struct profile_set *ps = LIST_ENTRY(it, struct profile_set, node);
+
+        for (size_t i = 0; ps->set == set && i < ps->count; i++)
+            if (ps->entries[i].service == service) {
+                ps->users++;
+                return &ps->entries[i].profile;
+            }
+    }
+    return NULL;
+}
+
+void
+profile_leave(const struct profile *p)
+{
+    if (p != NULL)
+        profile_set_leave(LIST_ENTRY_CONST(p, struct entry, profile)->of);
+}

@@ -1,0 +1,70 @@
+/*
+ * profile - what one smtpd line of master.cf means, compiled once for each
+ * configuration: restriction lists, match lists, the tables of recipients.
+ *
+ * Sessions hold the profile that they began with, so that a reload changes new
+ * sessions only; the old ones go with their last session.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/why.h"
+#include "lib/config/config.h"
+#include "lib/mail/address_class.h"
+#include "lib/mail/own_addresses.h"
+#include "lib/mail/recipient_check.h"
+#include "lib/table/table.h"
+#include "smtpd/restriction.h"
+#include "smtpd/unstuff.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum bare_newline {
+    BARE_NEWLINE_ALLOW,     /* "no" */
+    BARE_NEWLINE_NORMALIZE, /* "yes", "normalize" */
+    BARE_NEWLINE_REJECT,
+};
+
+struct profile {
+    const char *name;             /* of the service, for messages */
+    const struct config *config;  /* under its overrides */
+    const struct config *rewrite; /* of rewrite_service_name */
+    const char *tag;              /* "postfix/smtpd"; NULL: the process's */
+    /*
+     * sendmail -bs: whoever may use the socket may submit, so there are no
+     * restrictions, and what he sends is local mail.
+     */
+    bool stand_alone;
+    bool long_ids;
+    enum bare_newline bare_newline;
+    uint32_t
+        overrides; /* set of enum envelope_flag: receive_override_options */
+    struct check_list lists[STAGE_COUNT];
+    struct match_list *mynetworks;
+    struct match_list *bare_newline_exclusions;
+    struct own_addresses *own;
+    struct address_classes *classes;
+    struct recipient_tables *recipients;
+};
+
+/*
+ * Compile the profiles of all services in set that smtpd serves. They are kept
+ * beside those of older snapshots. Fails with the first thing that is wrong.
+ * Waits (names in inet_interfaces).
+ */
+enum result profiles_compile(struct config_set *set, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * The profile of service in set, for one more user; NULL service, or public
+ * true: that of sendmail -bs. NULL: there is none.
+ */
+const struct profile *profile_use(struct config_set *set,
+    const struct service *service, bool public) __attribute__((nonnull(1)))
+ATTR_MUST_USE;
+void profile_leave(const struct profile *p); /* NULL is welcome */
+
+/* "no_address_mappings, ...": as flags of an envelope. */
+enum result receive_override_parse(const char *text, uint32_t *flags,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;

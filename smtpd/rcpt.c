@@ -1,0 +1,139 @@
+/*
+ * rcpt - RCPT TO: the recipients of a transaction. The first one that is
+ * accepted gives it its queue id.
+ */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/rewrite.h"
+#include "smtpd/access.h"
+#include "smtpd/esmtp.h"
+#include "smtpd/path_argument.h"
+#include "smtpd/reply.h"
+#include "smtpd/session.h"
+
+static bool
+parse(struct session *s, struct slice args, struct rcpt_parameters *parameters,
+    struct refusal *no)
+{
+    struct path_argument path;
+    enum path_status status;
+
+    status = path_argument_parse(args, "TO", s->config->strict_rfc821_envelopes,
+        &s->mail.arena, &path);
+    if (status == PATH_FOUND && path.address.len == 0)
+        status = PATH_MALFORMED;
+    switch (status) {
+    case PATH_FOUND:
+        break;
+    case PATH_MISSING:
+        return refusal_set(no, 501, "5.5.4", "Syntax: RCPT TO:<address>");
+    case PATH_MALFORMED:
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "Illegal address syntax from %s in RCPT command: " SLICE_FMT,
+            s->peer.text, SLICE_ARG(path.text));
+        return refusal_set(no, 501, "5.1.3", "Bad recipient address syntax");
+    case PATH_NO_MEMORY:
+        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+    }
+    s->recipient = path.address;
+    return rcpt_parameters_parse(path.parameters, &s->mail.arena, parameters,
+        no);
+}
+
+/*
+ * smtpd_recipient_limit. A client that goes on far beyond it does not listen:
+ * from smtpd_recipient_overshoot_limit on that counts as an error.
+ */
+static bool
+is_over_limit(struct session *s, enum command_result *result)
+{
+    if ((int64_t)s->mail.envelope.recipient_count <
+        s->config->smtpd_recipient_limit)
+        return false;
+    *result = ++s->mail.excess > s->config->smtpd_recipient_overshoot_limit
+        ? COMMAND_BAD
+        : COMMAND_REFUSED;
+    return true;
+}
+
+static bool
+rewrite_recipient(struct session *s, struct refusal *no)
+{
+    struct why why;
+
+    if (rewrite_address(s->profile->rewrite, REWRITE_LOCAL, s->recipient,
+            &s->mail.arena, &s->recipient_rewritten, &why) == RESULT_OK)
+        return true;
+    return refusal_set(no, 451, why.status, "%s", why.text);
+}
+
+/* Where the session says who is behind the message, for log and record. */
+static bool
+begin_message(struct session *s, struct refusal *no)
+{
+    struct envelope *env = &s->mail.envelope;
+    char id[QUEUE_ID_SIZE];
+    struct why why;
+
+    if (env->id != 0)
+        return true;
+    if (submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, &why) !=
+        RESULT_OK) {
+        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+        return refusal_set(no, 451, "4.3.0", "Error: queue file write error");
+    }
+    log_write(LOG_LEVEL_INFO, s->profile->tag, "%s: client=%s",
+        session_queue_id(s, id), s->peer.text);
+    return true;
+}
+
+static bool
+add_recipient(struct session *s, const struct rcpt_parameters *parameters,
+    struct refusal *no)
+{
+    struct recipient r = {
+        .address = s->recipient,
+        .orcpt = parameters->orcpt,
+        .notify = parameters->notify,
+    };
+    struct why why;
+
+    if (envelope_add_recipient(&s->mail.envelope, &s->mail.arena, &r, &why) ==
+        RESULT_OK)
+        return true;
+    return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+}
+
+static enum command_result
+refused(struct session *s, const struct refusal *no)
+{
+    reply_refusal(s, no);
+    s->recipient.len = 0;
+    return COMMAND_BAD;
+}
+
+enum command_result
+command_rcpt(struct session *s, struct slice args)
+{
+    struct rcpt_parameters parameters;
+    enum command_result result;
+    struct refusal no;
+
+    if (!s->mail.open) {
+        reply(s, 503, "5.5.1 Error: need MAIL command");
+        return COMMAND_BAD;
+    }
+    if (!parse(s, args, &parameters, &no))
+        return refused(s, &no);
+    if (is_over_limit(s, &result)) {
+        reply(s, 452, "4.5.3 Error: too many recipients");
+        s->recipient.len = 0;
+        return result;
+    }
+    if (!rewrite_recipient(s, &no) || !access_recipient(s, &no) ||
+        !begin_message(s, &no) || !add_recipient(s, &parameters, &no))
+        return refused(s, &no);
+    s->recipient.len = 0;
+    reply(s, 250, "2.1.5 Ok");
+    return COMMAND_GOOD;
+}

@@ -1,0 +1,21 @@
+#include "smtpd/refusal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool
+refusal_set(struct refusal *no, int code, const char *status, const char *fmt,
+    ...)
+{
+    va_list ap;
+
+    no->code = code;
+    (void)snprintf(no->status, sizeof(no->status), "%s", status);
+    va_start(ap, fmt);
+    (void)vsnprintf(no->text, sizeof(no->text), fmt, ap);
+    va_end(ap);
+    for (char *c = no->text; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    return false;
+}

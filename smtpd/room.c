@@ -1,0 +1,42 @@
+#include "smtpd/room.h"
+
+#include "lib/base/clock.h"
+
+#include <sys/statvfs.h>
+
+enum { LOOK_AGAIN_MS = 1000 };
+
+/* What was free in the process's queue when it was looked up last. */
+static struct {
+    int64_t until_ms;
+    uint64_t octets;
+} seen;
+
+static uint64_t
+free_octets(const char *directory)
+{
+    int64_t now = clock_now_ms();
+    struct statvfs st;
+
+    if (now < seen.until_ms)
+        return seen.octets;
+    seen.until_ms = now + LOOK_AGAIN_MS;
+    if (statvfs(directory, &st) < 0)
+        seen.octets = UINT64_MAX;
+    else if (__builtin_mul_overflow((uint64_t)st.f_bavail,
+                 (uint64_t)st.f_frsize, &seen.octets))
+        seen.octets = UINT64_MAX;
+    return seen.octets;
+}
+
+bool
+room_for_message(const struct config *config, uint64_t size)
+{
+    uint64_t there = free_octets(config->queue_directory);
+    uint64_t minimum = (uint64_t)config->queue_minfree;
+    uint64_t largest = (uint64_t)config->message_size_limit;
+
+    if (minimum == 0 && largest / 2 <= UINT64_MAX - largest)
+        minimum = largest + largest / 2;
+    return there >= minimum && there - minimum / 2 >= size;
+}

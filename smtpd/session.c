@@ -1,0 +1,285 @@
+#include "smtpd/session.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/daemon/daemon.h"
+#include "lib/mail/address.h"
+#include "smtpd/access.h"
+#include "smtpd/reply.h"
+
+enum {
+    FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
+    FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
+};
+
+void
+session_reset(struct session *s)
+{
+    cleanup_abort(s->mail.cleanup);
+    arena_clear(&s->mail.arena);
+    s->mail = (struct transaction){ .open = false };
+    s->recipient = s->recipient_rewritten = (struct slice){ NULL, 0 };
+}
+
+const char *
+session_protocol(const struct session *s)
+{
+    return s->esmtp ? "ESMTP" : "SMTP";
+}
+
+const char *
+session_queue_id(const struct session *s, char text[QUEUE_ID_SIZE])
+{
+    return s->mail.envelope.id == 0
+        ? "NOQUEUE"
+        : queue_id_text(s->mail.envelope.id, s->profile->long_ids, text);
+}
+
+static void
+add_address(struct buf *to, const char *name, struct slice address)
+{
+    buf_add_format(to, " %s=<", name);
+    address_quote(address, to);
+    buf_add_text(to, ">");
+}
+
+void
+session_log_refusal(const struct session *s, const char *verb,
+    const struct refusal *no)
+{
+    enum { DETAILS_MAX = 8192 };
+    char id[QUEUE_ID_SIZE], status[sizeof(no->status)];
+    const struct envelope *env = &s->mail.envelope;
+    struct slice to = s->recipient;
+    int code = no->code;
+    struct buf details;
+
+    memcpy(status, no->status, sizeof(status));
+    reply_soften(s, &code, status);
+    buf_init(&details, DETAILS_MAX);
+    if (s->mail.open)
+        add_address(&details, "from", env->sender);
+    if (to.len == 0 && env->recipient_count > 0)
+        to = env->recipients[0].address;
+    if (to.len > 0)
+        add_address(&details, "to", to);
+    buf_add_format(&details, " proto=%s", session_protocol(s));
+    if (s->helo != NULL)
+        buf_add_format(&details, " helo=<%s>", s->helo);
+    log_write(LOG_LEVEL_INFO, s->profile->tag,
+        "%s: %s: %s from %s: %d %s %s;%s", session_queue_id(s, id), verb,
+        s->where, s->peer.text, code, status, no->text, buf_text(&details));
+    buf_fini(&details);
+}
+
+/*
+ * RFC 2920 section 3.2: replies may wait for as long as there are commands that
+ * were sent along with it.
+ */
+static bool
+has_whole_line(struct session *s)
+{
+    struct slice in;
+
+    return stream_buffered(s->client) > 0 &&
+        stream_peek(s->client, 0, &in) == STREAM_OK &&
+        slice_find(in, '\n') < in.len;
+}
+
+static enum stream_status
+read_command(struct session *s, struct slice *line)
+{
+    int64_t deadline = clock_now_ms() + s->config->smtpd_timeout;
+    enum stream_status status = STREAM_OK;
+
+    if (!has_whole_line(s)) {
+        status = stream_flush(s->client, deadline);
+        if (daemon_draining())
+            return STREAM_CANCELLED;
+    }
+    if (status != STREAM_OK)
+        return status;
+    s->idle = true;
+    status = stream_read_line(s->client, (size_t)s->config->line_length_limit,
+        deadline, line);
+    s->idle = false;
+    return status;
+}
+
+/* Those that the restrictions turned away at the connect may only leave. */
+static enum command_result
+deny(struct session *s)
+{
+    reply(s, 503, "5.7.0 Error: access denied for %s", s->peer.text);
+    return COMMAND_BAD;
+}
+
+static enum command_result
+run_command(struct session *s, enum verb verb, struct slice args)
+{
+    const struct command *c = &commands[verb];
+
+    s->where = c->name;
+    s->counts[verb]++;
+    if (s->denied && (c->flags & COMMAND_ALWAYS) == 0)
+        return deny(s);
+    if ((c->flags & COMMAND_NEEDS_HELO) != 0 && s->helo == NULL &&
+        s->config->smtpd_helo_required) {
+        reply(s, 503, "5.5.1 Error: send HELO/EHLO first");
+        return COMMAND_BAD;
+    }
+    if ((c->flags & COMMAND_JUNK) != 0 &&
+        ++s->junk > s->config->smtpd_junk_command_limit)
+        s->errors++;
+    return c->run(s, args);
+}
+
+static enum command_result
+count_result(struct session *s, enum verb verb, enum command_result result)
+{
+    if (result == COMMAND_GOOD)
+        s->goods[verb]++;
+    else if (result == COMMAND_BAD)
+        s->errors++;
+    return result;
+}
+
+/* A bare LF in front of a command is as forbidden as one in a message. */
+static bool
+is_bad_line_end(const struct session *s)
+{
+    return s->profile->bare_newline == BARE_NEWLINE_REJECT &&
+        !s->trusted_lines && stream_line_was_bare_lf(s->client);
+}
+
+static enum command_result
+handle_line(struct session *s, enum verb verb, struct slice args)
+{
+    if (is_bad_line_end(s)) {
+        reply(s, (int)s->config->smtpd_forbid_bare_newline_reject_code,
+            "5.5.2 %s Error: bare <LF> received", s->config->myhostname);
+        return COMMAND_BAD;
+    }
+    if (verb == VERB_COUNT) {
+        reply(s, 500, "5.5.2 Error: bad syntax");
+        return COMMAND_BAD;
+    }
+    return count_result(s, verb, run_command(s, verb, args));
+}
+
+/* The last word of a session, and no more waiting than it is worth. */
+static enum session_end
+close_with(struct session *s, enum session_end end)
+{
+    int64_t deadline = clock_now_ms() + FAREWELL_MS;
+
+    if (stream_flush(s->client, deadline) != STREAM_OK)
+        return end;
+    return end;
+}
+
+static enum session_end
+left(struct session *s, const char *how, enum session_end end)
+{
+    if (s->mail.octets > 0 || s->mail.cleanup != NULL)
+        log_write(LOG_LEVEL_INFO, s->profile->tag,
+            "%s after %s (%ju bytes) from %s", how, s->where,
+            (uintmax_t)s->mail.octets, s->peer.text);
+    else
+        log_write(LOG_LEVEL_INFO, s->profile->tag, "%s after %s from %s", how,
+            s->where, s->peer.text);
+    return close_with(s, end);
+}
+
+static enum session_end
+timed_out(struct session *s)
+{
+    reply(s, 421, "4.4.2 %s Error: timeout exceeded", s->config->myhostname);
+    return left(s, "timeout", SESSION_TIMED_OUT);
+}
+
+static enum session_end
+drained(struct session *s)
+{
+    reply(s, 421, "4.3.2 %s Service not available, closing channel",
+        s->config->myhostname);
+    return close_with(s, SESSION_DRAINED);
+}
+
+static enum session_end
+too_many_errors(struct session *s)
+{
+    reply(s, 421, "4.7.0 %s Error: too many errors", s->config->myhostname);
+    return left(s, "too many errors", SESSION_TOO_MANY_ERRORS);
+}
+
+static enum session_end
+not_smtp(struct session *s, struct slice line)
+{
+    s->counts[VERB_UNKNOWN]++;
+    log_write(LOG_LEVEL_WARNING, s->profile->tag,
+        "non-SMTP command from %s: " SLICE_FMT, s->peer.text,
+        SLICE_ARG(slice_head(line, FORBIDDEN_SHOWN)));
+    reply(s, 221, "2.7.0 Error: I can break rules, too. Goodbye.");
+    return close_with(s, SESSION_NOT_SMTP);
+}
+
+static void
+greet(struct session *s)
+{
+    struct refusal no;
+
+    s->where = "CONNECT";
+    if (access_client(s, &no)) {
+        reply(s, 220, "%s", s->config->smtpd_banner);
+    } else {
+        s->denied = true;
+        reply_refusal(s, &no);
+    }
+}
+
+enum session_end
+session_run(struct session *s)
+{
+    greet(s);
+    while (s->errors < s->config->smtpd_hard_error_limit) {
+        struct slice line, args;
+        enum verb verb;
+
+        switch (read_command(s, &line)) {
+        case STREAM_OK:
+            break;
+        case STREAM_TOO_LONG:
+            reply(s, 500, "5.5.2 Error: line too long");
+            s->errors++;
+            continue;
+        case STREAM_TIMEOUT:
+            return timed_out(s);
+        case STREAM_CANCELLED:
+            return drained(s);
+        case STREAM_EOF:
+        case STREAM_ERROR:
+            return left(s, "lost connection", SESSION_CLIENT_LEFT);
+        }
+
+        verb = command_parse(line, &args);
+        if (command_is_forbidden(s->config->smtpd_forbidden_commands, verb,
+                line))
+            return not_smtp(s, line);
+        switch (handle_line(s, verb, args)) {
+        case COMMAND_GOOD:
+        case COMMAND_BAD:
+        case COMMAND_REFUSED:
+            break;
+        case COMMAND_LEFT:
+            return left(s, "lost connection", SESSION_CLIENT_LEFT);
+        case COMMAND_LATE:
+            return timed_out(s);
+        case COMMAND_CUT:
+            return drained(s);
+        }
+        if (verb == VERB_QUIT)
+            return close_with(s, SESSION_QUIT);
+    }
+    return too_many_errors(s);
+}

@@ -1,0 +1,116 @@
+/*
+ * session - one SMTP client, from connect to disconnect: what is known of it and
+ * the dialogue itself.
+ *
+ * A session belongs to one fiber. Its struct and what an idle client needs is
+ * small: texts of a transaction live in the transaction's arena, which is empty
+ * between transactions.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/list.h"
+#include "lib/base/slice.h"
+#include "lib/dns/dns.h"
+#include "lib/io/fiber.h"
+#include "lib/io/sock.h"
+#include "lib/io/stream.h"
+#include "lib/mail/cleanup.h"
+#include "lib/mail/envelope.h"
+#include "lib/mail/queue_id.h"
+#include "smtpd/command.h"
+#include "smtpd/profile.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    /* Envelope, parameters and what clean-up keeps of one message. */
+    TRANSACTION_MAX = 24 * 1024 * 1024,
+    /* A name of a host; longer ones are cut (RFC 1035 section 2.3.4). */
+    HELO_MAX = 512,
+    /*
+     * How long a client is kept waiting for a queue manager that has to be
+     * started anew. RFC 5321 section 4.5.3.2 has clients wait 5 minutes after
+     * RCPT and 10 after the final dot.
+     */
+    LEASE_WAIT_MS = 30 * 1000,
+    SUBMIT_WAIT_MS = 120 * 1000,
+};
+
+/* Who connected. */
+struct client {
+    char *name;         /* verified, or "unknown" */
+    char *reverse_name; /* unverified, or "unknown"; NULL: the same as name */
+    enum client_name_status name_status, reverse_status;
+    char addr[SOCK_TEXT_MAX];
+    uint16_t port;
+    char *text; /* "name[addr]", with ":port" if smtpd_client_port_logging */
+};
+
+/* From MAIL to the end of data. */
+struct transaction {
+    struct arena arena;
+    bool open;                     /* there was a MAIL */
+    struct envelope envelope;      /* sender empty: "<>" */
+    struct slice sender_rewritten; /* in standard form, for checks */
+    unsigned excess;         /* recipients refused for smtpd_recipient_limit */
+    struct cleanup *cleanup; /* reading the content */
+    uint64_t octets;         /* of content so far */
+};
+
+struct session {
+    struct list node; /* of smtpd/sessions */
+    struct fiber *fiber;
+    struct stream *client;
+    const struct profile *profile;
+    const struct config *config; /* of the profile */
+    struct config_set *set;      /* held by lib/daemon while we serve */
+    struct client peer;
+
+    char *helo;         /* NULL: none yet */
+    bool esmtp;         /* EHLO */
+    bool own_client;    /* local_header_rewrite_clients */
+    bool trusted_lines; /* smtpd_forbid_bare_newline_exclusions */
+    bool denied;        /* smtpd_client_restrictions refused, at connect */
+    bool idle;          /* waiting for a command: may be ended by a drain */
+
+    struct transaction mail;
+    struct slice recipient; /* of the command at hand: for checks and log */
+    struct slice recipient_rewritten;
+
+    const char
+        *where; /* "CONNECT", "RCPT", ...: the last command, for the log */
+    int64_t errors, junk;
+    uint32_t counts[VERB_COUNT], goods[VERB_COUNT];
+};
+
+enum session_end {
+    SESSION_QUIT,
+    SESSION_CLIENT_LEFT,
+    SESSION_TIMED_OUT,
+    SESSION_DRAINED,
+    SESSION_TOO_MANY_ERRORS,
+    SESSION_NOT_SMTP, /* an HTTP request, a spammer's header */
+};
+
+/* The whole conversation. Waits. */
+enum session_end session_run(struct session *s) ATTR_NONNULL;
+
+/* Forget the transaction: RSET, HELO, the end of data, the end. */
+void session_reset(struct session *s) ATTR_NONNULL;
+
+/* "ESMTP" or "SMTP", as Received: and the log name it. */
+const char *session_protocol(const struct session *s) ATTR_NONNULL;
+
+/* The queue id once there is one, else "NOQUEUE". */
+const char *session_queue_id(const struct session *s, char text[QUEUE_ID_SIZE])
+    ATTR_NONNULL;
+
+/*
+ * Log a refusal in Postfix's words: "NOQUEUE: reject: RCPT from c: 554 5.7.1
+ * text; from=<a> to=<b> proto=ESMTP helo=<h>". verb is "reject" or
+ * "reject_warning".
+ */
+void session_log_refusal(const struct session *s, const char *verb,
+    const struct refusal *no) ATTR_NONNULL;

@@ -1,0 +1,194 @@
+#include "smtpd/sessions.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
+#include "smtpd/access.h"
+#include "smtpd/session.h"
+
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    NAME_WAIT_MS = 100 * 1000, /* for the client's name in DNS */
+    LAST_WORD_MS = 1000,       /* a drain's deadline comes this much earlier */
+    COUNTS_MAX = 512,
+};
+
+/* All sessions of the process. */
+static struct list all = LIST_INIT(all);
+static struct fiber_cond ended = { LIST_INIT(ended.waiters) };
+
+/* The client */
+
+static void
+find_name(struct session *s, const struct sock_addr *addr)
+{
+    struct client_name found = {
+        .status = CLIENT_NAME_PERM,
+        .reverse_status = CLIENT_NAME_PERM,
+        .name = "unknown",
+        .reverse_name = "unknown",
+    };
+
+    if (s->profile->stand_alone) {
+        found = (struct client_name){ .name = "localhost",
+            .reverse_name = "localhost" };
+    } else if (s->config->smtpd_peername_lookup) {
+        dns_ask_client(addr, clock_now_ms() + NAME_WAIT_MS, &found);
+    }
+    s->peer.name = mem_text(found.name);
+    s->peer.name_status = found.status;
+    s->peer.reverse_status = found.reverse_status;
+    if (strcmp(found.name, found.reverse_name) != 0)
+        s->peer.reverse_name = mem_text(found.reverse_name);
+}
+
+static void
+set_client(struct session *s, const struct sock_addr *addr)
+{
+    struct client *peer = &s->peer;
+
+    if (s->profile->stand_alone) {
+        (void)snprintf(peer->addr, sizeof(peer->addr), "127.0.0.1");
+    } else {
+        (void)sock_addr_text(addr, peer->addr);
+        peer->port = sock_addr_port(addr);
+    }
+    find_name(s, addr);
+    peer->text = s->config->smtpd_client_port_logging
+        ? mem_format("%s[%s]:%u", peer->name, peer->addr, peer->port)
+        : mem_format("%s[%s]", peer->name, peer->addr);
+}
+
+/* Replies are gathered already; Nagle's algorithm would hold back the last. */
+static void
+set_socket(int fd)
+{
+    const int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static bool
+trusts_lines(struct session *s)
+{
+    struct why why;
+
+    return s->profile->bare_newline != BARE_NEWLINE_ALLOW &&
+        match_list_find_host(s->profile->bare_newline_exclusions,
+            slice_of(s->peer.name), slice_of(s->peer.addr),
+            &why) == TABLE_FOUND;
+}
+
+/* The log */
+
+static void
+log_disconnect(const struct session *s)
+{
+    uint32_t all_counts = 0, all_goods = 0;
+    struct buf text;
+
+    buf_init(&text, COUNTS_MAX);
+    for (enum verb v = 0; v < VERB_COUNT; v++) {
+        if (s->counts[v] == 0)
+            continue;
+        buf_add_format(&text, " %s=%u", commands[v].count_name, s->goods[v]);
+        if (s->goods[v] != s->counts[v])
+            buf_add_format(&text, "/%u", s->counts[v]);
+        all_counts += s->counts[v];
+        all_goods += s->goods[v];
+    }
+    buf_add_format(&text, " commands=%u", all_goods);
+    if (all_goods != all_counts || all_counts == 0)
+        buf_add_format(&text, "/%u", all_counts);
+    log_write(LOG_LEVEL_INFO, s->profile->tag, "disconnect from %s%s",
+        s->peer.text, buf_text(&text));
+    buf_fini(&text);
+}
+
+/* From beginning to end */
+
+static void
+session_fini(struct session *s)
+{
+    session_reset(s);
+    stream_free(s->client);
+    mem_free(s->helo);
+    mem_free(s->peer.name);
+    mem_free(s->peer.reverse_name);
+    mem_free(s->peer.text);
+    profile_leave(s->profile);
+}
+
+static void
+serve(struct session *s, const struct sock_addr *addr)
+{
+    set_client(s, addr);
+    log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s", s->peer.text);
+    s->where = "CONNECT";
+    s->trusted_lines = trusts_lines(s);
+    s->own_client = s->profile->stand_alone || access_rewrites_headers(s);
+    (void)session_run(s);
+    log_disconnect(s);
+}
+
+void
+sessions_serve(int fd, const struct sock_addr *addr,
+    const struct service *service, struct config_set *set, bool public)
+{
+    struct session *s = mem_alloc(sizeof(*s));
+
+    s->profile = profile_use(set, service, public);
+    if (s->profile == NULL) {
+        log_warning("no configuration for a connection");
+        close(fd);
+        mem_free(s);
+        return;
+    }
+    s->config = s->profile->config;
+    s->set = set;
+    s->fiber = fiber_self();
+    s->client = stream_new(fd);
+    if (!public)
+        set_socket(fd);
+    list_append(&all, &s->node);
+    serve(s, addr);
+    list_remove(&s->node);
+    session_fini(s);
+    mem_free(s);
+    if (list_empty(&all))
+        fiber_cond_broadcast(&ended);
+}
+
+/* Drain */
+
+static void
+cancel_all(bool busy_too)
+{
+    list_foreach (it, &all) {
+        struct session *s = LIST_ENTRY(it, struct session, node);
+
+        if (s->idle || busy_too)
+            fiber_cancel(s->fiber);
+    }
+}
+
+static void
+wait_until_none(int64_t deadline)
+{
+    while (!list_empty(&all))
+        if (fiber_cond_wait(&ended, deadline) != WAIT_OK)
+            return;
+}
+
+void
+sessions_drain(int64_t deadline_ms)
+{
+    cancel_all(false);
+    wait_until_none(deadline_ms - LAST_WORD_MS);
+    cancel_all(true);
+    wait_until_none(deadline_ms);
+}
