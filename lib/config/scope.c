@@ -9,7 +9,7 @@
  * reach: 200 services cost a few milliseconds instead of a hundred.
  */
 struct recorder {
-    struct slice name[256];
+    struct slice name[200];
     size_t count;
 };
 
