@@ -209,8 +209,12 @@ give_up(struct config_scope *scope, const struct parameter *p,
 
     store(&scope->config, p, "", 0);
     scope->texts[i] = NULL;
-    /* What is wrong in main.cf was said when main.cf was evaluated. */
-    if (scope->main != NULL && scope->main->texts[i] == NULL)
+    /*
+     * What is wrong in main.cf was said when main.cf was evaluated, and a
+     * default is wrong because an assignment is that it refers to.
+     */
+    if ((scope->main != NULL && scope->main->texts[i] == NULL) ||
+        (a == NULL && report->errors > 0))
         return;
     report_error(report, a == NULL ? 0 : a->line, "%s = %.200s: %s", p->name,
         value, why->text);
@@ -296,22 +300,34 @@ evaluate_assignment(const struct config_scope *scope, struct assignment *a,
             why.text);
 }
 
+/* First what is set, then what has its default. */
+static void
+evaluate_some(struct config_scope *scope, bool set, struct report *report)
+{
+    for (size_t i = 0; i < parameter_count(); i++) {
+        struct slice name = slice_of(parameter_at(i)->name);
+
+        if ((assignments_find(&scope->own, name) != NULL) != set)
+            continue;
+        scope->recorder->count = 0;
+        evaluate_one(scope, i, report);
+        keep_references(scope, &scope->refers[i]);
+    }
+}
+
 static void
 evaluate_main(struct config_scope *scope, struct report *report)
 {
     struct recorder recorder;
 
     scope->recorder = &recorder;
-    for (size_t i = 0; i < parameter_count(); i++) {
-        recorder.count = 0;
-        evaluate_one(scope, i, report);
-        keep_references(scope, &scope->refers[i]);
-    }
+    evaluate_some(scope, true, report);
     for (struct assignment *a = scope->own.first; a != NULL; a = a->next) {
         recorder.count = 0;
         evaluate_assignment(scope, a, report);
         keep_references(scope, &a->refers);
     }
+    evaluate_some(scope, false, report);
     scope->recorder = NULL;
 }
 
@@ -333,6 +349,18 @@ derive(struct config_scope *scope, const struct assignment *a)
 }
 
 static void
+evaluate_reached(struct config_scope *scope, bool set, struct report *report)
+{
+    for (size_t i = 0; i < parameter_count(); i++) {
+        struct slice name = slice_of(parameter_at(i)->name);
+
+        if (reaches(scope, &scope->main->refers[i]) &&
+            (assignments_find(&scope->own, name) != NULL) == set)
+            evaluate_one(scope, i, report);
+    }
+}
+
+static void
 evaluate_service(struct config_scope *scope, struct report *report)
 {
     const struct config_scope *main = scope->main;
@@ -341,12 +369,10 @@ evaluate_service(struct config_scope *scope, struct report *report)
     scope->config = main->config;
     scope->config.scope = scope;
     memcpy(scope->texts, main->texts, n * sizeof(scope->texts[0]));
-    for (size_t i = 0; i < n; i++) {
-        if (reaches(scope, &main->refers[i]))
-            evaluate_one(scope, i, report);
-    }
+    evaluate_reached(scope, true, report);
     for (struct assignment *a = scope->own.first; a != NULL; a = a->next)
         evaluate_assignment(scope, a, report);
+    evaluate_reached(scope, false, report);
     for (struct assignment *a = main->own.first; a != NULL; a = a->next)
         derive(scope, a);
 }
