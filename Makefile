@@ -49,6 +49,8 @@ all.a       := $(foreach d,$(daemons),$(call parts.a,$(d))) \
 
 test.src := $(wildcard tests/unit/*_test.c tests/crash/*_test.c)
 test.bin := $(test.src:%.c=$(OUT)/%)
+help.src := $(filter-out %_test.c,$(wildcard tests/unit/*.c tests/crash/*.c))
+help.a   := $(if $(help.src),$(OUT)/tests/helpers.a)
 fuzz.src := $(wildcard tests/fuzz/*_fuzz.c)
 replay.bin := $(fuzz.src:tests/fuzz/%_fuzz.c=$(OUT)/tests/replay/%)
 
@@ -95,9 +97,15 @@ $(OUT)/.links: $(command.bin)
 	@$(foreach c,$(commands),$(foreach l,$(links.$(c)),ln -sf $(c) $(OUT)/sbin/$(l);))
 	@touch $@
 
-$(test.bin): $(OUT)/%: $(OUT)/%.o $(all.a) $(lib.a)
+# What several tests share.
+$(help.a): $(help.src:%.c=$(OUT)/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $< -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(test.bin): $(OUT)/%: $(OUT)/%.o $(all.a) $(help.a) $(lib.a)
+	@mkdir -p $(@D)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $< -Wl,--start-group $(help.a) $(all.a) $(lib.a) -Wl,--end-group \
 	    -lcmocka -lunbound $(libs.lib) $(LDLIBS)
 
 # A fuzz target with a main() that feeds it each file of its corpus: any compiler.

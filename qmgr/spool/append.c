@@ -159,6 +159,7 @@ write_batch(struct spool *s, struct batch *b, struct segment *seg,
         .records = (uint32_t)b->count,
     };
     struct iovec iov = { s->buffer, h.length };
+    bool new_header = !seg->header_done;
     char name[16];
 
     segment_name(seg, name);
@@ -181,6 +182,7 @@ write_batch(struct spool *s, struct batch *b, struct segment *seg,
         (void)why_errno(why, "segment/%s: flush", name);
         return BROKEN;
     }
+    s->closures_durable = s->closures_durable || new_header;
     seg->end += h.length;
     seg->last_serial = h.serial;
     seg->clean_end = b->count == 0;

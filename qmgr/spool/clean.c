@@ -241,9 +241,11 @@ fill(struct spool *s, struct clean_job *job)
         if (r.type != RECORD_REMOVE) {
             add_move(s, job, &r);
             octets += record_length(&r);
-        } else if (target_needed(s, job->seg, r.other)) {
-            add_remove(job, &r);
+            continue;
         }
+        r.other = target_of_message(s, r.id, r.other);
+        if (target_needed(s, job->seg, r.other))
+            add_remove(job, &r);
     }
 }
 
@@ -251,6 +253,18 @@ static void
 pause_cleaner(struct spool *s)
 {
     s->clean_after_ms = clock_now_ms() + PAUSE_MS;
+}
+
+/* Some of its messages were copied, and it stays: they are there twice. */
+static void
+note_doubles(struct spool *s)
+{
+    struct slice rest = buf_slice(&s->job->index);
+    struct record_info r;
+
+    while (index_entry_next(&rest, &r))
+        if (r.type == RECORD_MESSAGE)
+            target_note_double(s, r.id);
 }
 
 /* All records were looked at. True: the job is over. */
@@ -269,6 +283,7 @@ finish(struct spool *s)
     }
     if (job->failed) {
         seg->stuck = true;
+        note_doubles(s);
         job_free(s);
         return true;
     }
@@ -454,6 +469,8 @@ copy_record(struct spool *s, struct copying *c, const struct record_info *r,
     struct record_info on_disk;
     unsigned char *octets = read_record(s, job->seg, r, &on_disk);
 
+    on_disk.other = r->other; /* a REMOVE's may be wider now */
+
     if (octets == NULL) {
         job->failed = true;
         if (m != NULL)
@@ -540,7 +557,7 @@ clean_target(const struct spool *s, uint64_t id, uint64_t *target)
         const struct spool_move *m = &job->step.moves[i];
 
         if (m->found.id == id && m->found.type == RECORD_MESSAGE && m->moved) {
-            *target = target_of(s, &m->to);
+            *target = target_at(s, &m->to);
             return true;
         }
     }

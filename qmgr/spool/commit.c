@@ -45,6 +45,17 @@ txn_size(const struct spool *s, const struct spool_txn *t, struct size *size)
         limit - BLOCK_SIZE;
 }
 
+/* The step under way knows more than the owner, who is told after it. */
+static uint64_t
+remove_target(const struct spool *s, const struct spool_record *r)
+{
+    uint64_t target;
+
+    if (!clean_target(s, r->id, &target))
+        target = target_at(s, &r->target);
+    return target_of_message(s, r->id, target);
+}
+
 static void
 add_txn(struct spool *s, struct spool_txn *t)
 {
@@ -70,9 +81,8 @@ add_txn(struct spool *s, struct spool_txn *t)
 
         if (r->type == RECORD_MESSAGE)
             e.info.other = r->blob;
-        else if (r->type == RECORD_REMOVE &&
-            !clean_target(s, r->id, &e.info.other))
-            e.info.other = target_of(s, &r->target);
+        else if (r->type == RECORD_REMOVE)
+            e.info.other = remove_target(s, r);
         batch_add(&s->batch, &e);
     }
 }

@@ -139,6 +139,7 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
     scan_segment(&img, &sc);
     seg->end = sc.end;
     seg->last_serial = sc.last_serial;
+    seg->clean_end = sc.clean_end;
     saw_serial(l, sc.max_serial);
     if (img.unreadable) {
         seg->damaged = seg->keep = true;
@@ -276,6 +277,25 @@ note_closures(struct spool *s, const struct segment_header *h)
             s->closures[s->closure_count++] = h->closures[i];
 }
 
+/*
+ * What is read may be in the page cache only, even after a flush that failed.
+ * Should its old use come back, so would messages whose REMOVE is forgotten: it
+ * is written again.
+ */
+static enum result
+stay_free(struct loading *l, struct segment *seg,
+    const struct segment_header *h, struct why *why)
+{
+    struct spool *s = l->spool;
+    struct iovec iov = { s->block, BLOCK_SIZE };
+
+    segment_header_encode(h, s->block);
+    if (s->disk->write(s->disk, seg->fd, &iov, 1, 0) < 0 ||
+        s->disk->flush(s->disk, seg->fd) < 0)
+        return why_errno(why, "segment/%04" PRIu32 ": write header", seg->slot);
+    return RESULT_OK;
+}
+
 static enum result
 load_header(struct loading *l, struct segment *seg, struct why *why)
 {
@@ -313,8 +333,9 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     saw_serial(l, h.stamp);
     if (h.key.generation > l->max_generation)
         l->max_generation = h.key.generation;
+    note_closures(s, &h);
     if (h.state == SEGMENT_FREE)
-        return RESULT_OK;
+        return stay_free(l, seg, &h, why);
     if (h.size < SPOOL_SEGMENT_MIN || h.size % BLOCK_SIZE != 0)
         return move_away(l, seg, "its size is none", why);
     seg->key = h.key;
@@ -322,7 +343,6 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     seg->purpose = h.purpose;
     seg->header_done = true;
     seg->use = USE_CLOSED;
-    note_closures(s, &h);
     return RESULT_OK;
 }
 
@@ -371,6 +391,9 @@ spool_load(struct loading *l, struct why *why)
     struct spool *s = l->spool;
     enum result res = RESULT_OK;
 
+    /* What was removed stays removed, and what is there has its name. */
+    if (s->disk->sync(s->disk, s->segment_dir) < 0)
+        return why_errno(why, "spool/segment: flush directory");
     if (s->disk->list(s->disk, s->segment_dir, found_file, l) < 0)
         return why_errno(why, "spool/segment: list");
     for (size_t i = 0; i < s->segment_count && res == RESULT_OK; i++) {

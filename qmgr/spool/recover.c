@@ -114,6 +114,18 @@ is_double(const struct find *a, const struct find *b)
     return compare(a, b) == 0;
 }
 
+/* The same message in two segments: see target.c. */
+static void
+note_doubles(struct recovery *rc)
+{
+    for (size_t i = 1; i < rc->count; i++) {
+        const struct find *a = &rc->finds[i - 1], *b = &rc->finds[i];
+
+        if (a->type == RECORD_MESSAGE && is_double(a, b))
+            target_note_double(rc->spool, a->id);
+    }
+}
+
 static void
 group_add(struct recovery *rc, const struct find *f)
 {
@@ -299,6 +311,7 @@ count_removes(struct recovery *rc)
         if (rc->finds[i].type == RECORD_REMOVE) {
             struct record_info r = info_of(&rc->finds[i]);
 
+            r.other = target_of_message(rc->spool, r.id, r.other);
             segment_count_record(rc->spool,
                 segment_of(rc->spool, &rc->finds[i]), &r);
         }
@@ -327,8 +340,11 @@ go_on(struct spool *s)
             s->open[seg->purpose] = seg;
     }
     for (int p = 0; p < PURPOSE_COUNT; p++)
-        if (s->open[p] != NULL)
+        if (s->open[p] != NULL) {
             s->open[p]->use = USE_OPEN;
+            /* Again: that it can be read does not mean that it is durable. */
+            s->open[p]->header_done = false;
+        }
 }
 
 /* Only of segments that are still there. */
@@ -360,6 +376,7 @@ begin_epoch(struct recovery *rc, struct why *why)
     s->epoch++;
     s->serial = s->epoch << SERIAL_BITS;
     s->generation = s->epoch << 32;
+    s->closures_durable = true; /* they were read */
     atomic_store(&s->blob_serial, s->serial);
     return owner_write(s, why);
 }
@@ -401,6 +418,7 @@ recover(struct recovery *rc, struct why *why)
     drop_closures(s);
     collect(rc);
     qsort(rc->finds, rc->count, sizeof(*rc->finds), compare);
+    note_doubles(rc);
     count_removes(rc);
     if (!tell_all(rc, why))
         return RESULT_PERMFAIL;

@@ -219,6 +219,7 @@ scan_segment(struct image *img, struct scan *sc)
     bool gap = false; /* what was before this place is not known */
 
     sc->last_serial = sc->max_serial = 0;
+    sc->clean_end = false;
     if (sc->limit > img->length)
         sc->limit = img->length;
     if (sc->durable > sc->limit)
@@ -232,6 +233,7 @@ scan_segment(struct image *img, struct scan *sc)
             is_whole(img, sc, &h)) {
             take_batch(img, sc, &h);
             sc->last_serial = h.serial;
+            sc->clean_end = h.records == 0;
             at += h.length;
             gap = false;
             continue;

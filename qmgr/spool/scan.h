@@ -52,6 +52,7 @@ struct scan {
     uint64_t end;         /* behind the last batch */
     uint64_t last_serial; /* of a batch */
     uint64_t max_serial;  /* of batches and transactions */
+    bool clean_end;       /* the last batch is empty */
 };
 
 void scan_segment(struct image *img, struct scan *sc) ATTR_NONNULL;

@@ -79,8 +79,8 @@ set_use(struct spool *s, struct segment *seg, enum segment_use use)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool
-in_use(const struct segment *seg)
+bool
+segment_in_use(const struct segment *seg)
 {
     return seg != NULL && seg->use != USE_FREE && seg->use != USE_GONE;
 }
@@ -89,7 +89,7 @@ struct segment *
 segment_of_generation(const struct spool *s, uint64_t generation)
 {
     for (size_t i = 0; i < s->segment_count; i++)
-        if (in_use(s->segments[i]) &&
+        if (segment_in_use(s->segments[i]) &&
             s->segments[i]->key.generation == generation)
             return s->segments[i];
     return NULL;
@@ -304,6 +304,7 @@ detach(struct spool *s, const struct segment *seg)
             s->open[p] = NULL;
 }
 
+/* The trailer last: with it, a bad index block is damage and no torn write. */
 static int
 write_index(struct spool *s, struct segment *seg)
 {
@@ -324,25 +325,12 @@ write_index(struct spool *s, struct segment *seg)
     if (buf_failed(&seg->index) ||
         s->disk->reserve(s->disk, seg->fd, (off_t)seg->size) < 0 ||
         s->disk->write(s->disk, seg->fd, &index, 1, (off_t)seg->end) < 0 ||
+        s->disk->flush(s->disk, seg->fd) < 0 ||
         s->disk->write(s->disk, seg->fd, &trailer, 1,
             (off_t)(seg->size - BLOCK_SIZE)) < 0)
         return -1;
     seg->reserved = seg->size;
     return s->disk->flush(s->disk, seg->fd);
-}
-
-void
-segment_seal(struct spool *s, struct segment *seg)
-{
-    detach(s, seg);
-    if (seg->entries > 0 && write_index(s, seg) == 0) {
-        buf_fini(&seg->index);
-        buf_init(&seg->index, INT32_MAX);
-        set_use(s, seg, USE_SEALED);
-        return;
-    }
-    /* All of its batches are durable: only the shortcut at the start is lost. */
-    set_use(s, seg, USE_CLOSED);
 }
 
 void
@@ -357,6 +345,7 @@ segment_close_bad(struct spool *s, struct segment *seg)
         seg->end };
     s->stats.closed++;
     set_use(s, seg, USE_CLOSED);
+    s->closures_durable = false;
     /*
      * The next header, once durable, makes what was written in vain invalid.
      * Should this process die before, the begin of it had better be gone.
@@ -364,24 +353,35 @@ segment_close_bad(struct spool *s, struct segment *seg)
     (void)s->disk->write(s->disk, seg->fd, &iov, 1, (off_t)seg->end);
 }
 
-/* REMOVE records that waited for this generation need not be kept any more. */
-static void
-forget_target(struct spool *s, struct segment *seg)
+void
+segment_seal(struct spool *s, struct segment *seg)
 {
-    size_t kept = 0;
+    detach(s, seg);
+    if (seg->entries > 0 && write_index(s, seg) == 0) {
+        buf_fini(&seg->index);
+        buf_init(&seg->index, INT32_MAX);
+        set_use(s, seg, USE_SEALED);
+        return;
+    }
+    /* Its batches are durable; what is behind them must not come back. */
+    segment_close_bad(s, seg);
+}
 
-    for (size_t i = 0; i < seg->target_count; i++) {
-        struct target *t = &seg->targets[i];
+/* REMOVE records that waited for what was retired need not be kept any more. */
+static void
+forget_targets(struct spool *s)
+{
+    for (size_t i = 0; i < s->segment_count; i++) {
+        struct segment *seg = s->segments[i];
+        uint64_t octets;
 
-        if (target_needed(s, seg, t->target)) {
-            seg->targets[kept++] = *t;
+        if (!segment_in_use(seg))
             continue;
-        }
+        octets = target_forget(s, seg);
         pthread_mutex_lock(&s->lock);
-        seg->live -= t->octets < seg->live ? t->octets : seg->live;
+        seg->live -= octets < seg->live ? octets : seg->live;
         pthread_mutex_unlock(&s->lock);
     }
-    seg->target_count = kept;
 }
 
 static void
@@ -398,9 +398,7 @@ after_retire(struct spool *s, struct segment *seg, enum segment_use use)
             s->closures[kept++] = s->closures[i];
     s->closure_count = kept;
     s->stats.cleaned++;
-    for (size_t i = 0; i < s->segment_count; i++)
-        if (in_use(s->segments[i]))
-            forget_target(s, s->segments[i]);
+    forget_targets(s);
 }
 
 /* Readers may still hold the descriptor: the last of them closes it. */
@@ -451,6 +449,28 @@ move_file(struct spool *s, struct segment *seg, struct why *why)
     return RESULT_OK;
 }
 
+/*
+ * While a closed segment is there, some header has to say where it ends. All
+ * that are written say so; this writes one more when the newest is to go.
+ */
+static enum result
+closures_save(struct spool *s, struct why *why)
+{
+    for (size_t i = 0; i < s->segment_count; i++) {
+        struct segment *seg = s->segments[i];
+
+        if (!segment_in_use(seg) || seg->bad || !seg->header_done ||
+            s->closure_count == 0 || s->closures_durable)
+            continue;
+        if (segment_write_header(s, seg, SEGMENT_USED, why) == RESULT_OK &&
+            s->disk->flush(s->disk, seg->fd) == 0)
+            s->closures_durable = true;
+        else
+            return why_temp(why, "4.3.0", "spool: closures cannot be saved");
+    }
+    return RESULT_OK;
+}
+
 enum result
 segment_retire(struct spool *s, struct segment *seg, struct why *why)
 {
@@ -463,12 +483,15 @@ segment_retire(struct spool *s, struct segment *seg, struct why *why)
             res = why_errno(why, "segment/%s: flush header",
                 segment_name(seg, name));
         if (res == RESULT_OK) {
+            s->closures_durable = true;
             after_retire(s, seg, USE_FREE);
             return RESULT_OK;
         }
         seg->bad = true;
     }
-    res = seg->keep ? move_file(s, seg, why) : remove_file(s, seg, why);
+    res = closures_save(s, why);
+    if (res == RESULT_OK)
+        res = seg->keep ? move_file(s, seg, why) : remove_file(s, seg, why);
     if (res != RESULT_OK)
         return res;
     after_retire(s, seg, USE_GONE);
@@ -479,6 +502,8 @@ segment_retire(struct spool *s, struct segment *seg, struct why *why)
 void
 segment_trim(struct spool *s)
 {
+    if (s->closure_count > 0)
+        return; /* a free one may be the only one that says so */
     for (size_t i = s->segment_count;
          i-- > 0 && segments_free(s) > FREE_KEPT;) {
         struct segment *seg = s->segments[i];
@@ -493,20 +518,27 @@ segment_trim(struct spool *s)
     }
 }
 
+/* Under lock, or on the committer. */
+struct segment *
+segment_at(const struct spool *s, const struct spool_place *place)
+{
+    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
+    struct segment *seg;
+
+    if (place->segment == 0 || slot >= s->segment_count)
+        return NULL;
+    seg = s->segments[slot];
+    return seg != NULL && seg->place == place->segment ? seg : NULL;
+}
+
 struct segment *
 segment_hold(struct spool *s, const struct spool_place *place,
     struct segment_key *key)
 {
-    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
-    struct segment *seg = NULL;
+    struct segment *seg;
 
-    if (place->segment == 0)
-        return NULL;
     pthread_mutex_lock(&s->lock);
-    if (slot < s->segment_count)
-        seg = s->segments[slot];
-    if (seg != NULL && (seg->place != place->segment || seg->fd < 0))
-        seg = NULL;
+    seg = segment_at(s, place);
     if (seg != NULL) {
         seg->readers++;
         *key = seg->key;
@@ -530,38 +562,6 @@ segment_release(struct spool *s, struct segment *seg)
         (void)s->disk->close(s->disk, fd);
 }
 
-/*
- * A REMOVE may go when no segment is left that has its message; in the
- * message's own segment both go at the same time.
- */
-bool
-target_needed(const struct spool *s, const struct segment *seg, uint64_t target)
-{
-    uint64_t limit = target & ~TARGET_UP_TO;
-
-    if ((target & TARGET_UP_TO) == 0)
-        return target != seg->key.generation &&
-            segment_of_generation(s, target) != NULL;
-    for (size_t i = 0; i < s->segment_count; i++)
-        if (in_use(s->segments[i]) && s->segments[i] != seg &&
-            s->segments[i]->key.generation <= limit)
-            return true;
-    return false;
-}
-
-static void
-count_target(struct segment *seg, uint64_t target, uint64_t octets)
-{
-    for (size_t i = 0; i < seg->target_count; i++)
-        if (seg->targets[i].target == target) {
-            seg->targets[i].octets += octets;
-            return;
-        }
-    seg->targets = mem_resize(seg->targets,
-        (seg->target_count + 1) * sizeof(*seg->targets));
-    seg->targets[seg->target_count++] = (struct target){ target, octets };
-}
-
 void
 segment_count_record(struct spool *s, struct segment *seg,
     const struct record_info *r)
@@ -571,7 +571,7 @@ segment_count_record(struct spool *s, struct segment *seg,
     if (r->type == RECORD_REMOVE) {
         if (!target_needed(s, seg, r->other))
             return;
-        count_target(seg, r->other, octets);
+        target_count(seg, r->other, octets);
     }
     pthread_mutex_lock(&s->lock);
     seg->live += octets;
@@ -581,29 +581,11 @@ segment_count_record(struct spool *s, struct segment *seg,
 void
 spool_record_dead(struct spool *s, const struct spool_place *place)
 {
-    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
-    struct segment *seg = NULL;
+    struct segment *seg;
 
-    if (place->segment == 0)
-        return;
     pthread_mutex_lock(&s->lock);
-    if (slot < s->segment_count)
-        seg = s->segments[slot];
-    if (seg != NULL && seg->place == place->segment)
+    seg = segment_at(s, place);
+    if (seg != NULL)
         seg->live -= place->length < seg->live ? place->length : seg->live;
     pthread_mutex_unlock(&s->lock);
-}
-
-uint64_t
-target_of(const struct spool *s, const struct spool_place *place)
-{
-    uint32_t slot = (place->segment & PLACE_SLOT_MASK) - 1;
-
-    if (place->segment != 0 && slot < s->segment_count) {
-        const struct segment *seg = s->segments[slot];
-
-        if (seg != NULL && seg->place == place->segment)
-            return seg->key.generation;
-    }
-    return s->generation | TARGET_UP_TO;
 }

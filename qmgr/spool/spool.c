@@ -56,6 +56,7 @@ release(struct spool *s)
         &s->lock_fd };
 
     clean_free(s);
+    target_fini(s);
     for (size_t i = 0; i < s->segment_count; i++) {
         struct segment *seg = s->segments[i];
 
@@ -104,6 +105,7 @@ spool_open(const struct spool_options *options, spool_found_fn found,
     s->min_free = options->min_free;
     s->segment_dir = s->blob_dir = s->damaged_dir = s->lock_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
+    map_init(&s->doubled);
     new_identity(s); /* unless there is one */
     res = prepare(s, options->lock_wait_ms, why);
     if (res == RESULT_OK)
@@ -132,8 +134,8 @@ spool_close(struct spool *s)
         struct why why;
 
         batch_clear(&s->batch);
-        if (seg != NULL && seg->header_done && seg->end > SEGMENT_DATA &&
-            !seg->clean_end && segment_fits(seg, 0, 0))
+        if (seg != NULL && seg->end > SEGMENT_DATA && !seg->clean_end &&
+            segment_fits(seg, 0, 0))
             marked = batch_append(s, &s->batch, (enum segment_purpose)p,
                 CLAIM_SETTLING, &why);
         if (marked != RESULT_OK)

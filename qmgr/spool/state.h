@@ -9,6 +9,7 @@
 #pragma once
 
 #include "lib/base/buf.h"
+#include "lib/base/map.h"
 #include "lib/base/why.h"
 #include "qmgr/spool/disk.h"
 #include "qmgr/spool/format.h"
@@ -102,6 +103,8 @@ struct spool {
     struct segment *open[PURPOSE_COUNT];
     struct closure closures[CLOSURES_MAX];
     size_t closure_count;
+    bool closures_durable; /* all of them are in a header that was flushed */
+    struct map doubled;    /* target.c */
     unsigned char block[BLOCK_SIZE]; /* for headers */
     unsigned char *buffer;           /* batches are encoded here */
     size_t buffer_size;
@@ -163,9 +166,9 @@ void segment_release(struct spool *s, struct segment *seg) ATTR_NONNULL;
 struct segment *segment_of_generation(const struct spool *s,
     uint64_t generation) ATTR_NONNULL;
 
-/* Must this REMOVE in seg be kept? */
-bool target_needed(const struct spool *s, const struct segment *seg,
-    uint64_t target) ATTR_NONNULL;
+bool segment_in_use(const struct segment *seg);
+struct segment *segment_at(const struct spool *s,
+    const struct spool_place *place) ATTR_NONNULL;
 
 /* Account for a record that is in seg now. */
 void segment_count_record(struct spool *s, struct segment *seg,
@@ -198,9 +201,28 @@ enum result batch_append(struct spool *s, struct batch *b,
     enum segment_purpose purpose, enum claim claim, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* The generation of the segment that a REMOVE's message is in. */
-uint64_t target_of(const struct spool *s, const struct spool_place *place)
+/* target.c: how long a REMOVE is needed */
+
+/* The message at place: its segment's generation, or all up to now. */
+uint64_t target_at(const struct spool *s, const struct spool_place *place)
     ATTR_NONNULL;
+
+/* This message may be in more than one segment, of those there are now. */
+void target_note_double(struct spool *s, uint64_t id) ATTR_NONNULL;
+/* So the target is wider for it. */
+uint64_t target_of_message(const struct spool *s, uint64_t id, uint64_t target)
+    ATTR_NONNULL;
+void target_fini(struct spool *s) ATTR_NONNULL;
+
+/* Must a REMOVE in seg be kept? */
+bool target_needed(const struct spool *s, const struct segment *seg,
+    uint64_t target) ATTR_NONNULL;
+
+/* So many octets of REMOVE records in seg are kept for the target. */
+void target_count(struct segment *seg, uint64_t target, uint64_t octets)
+    ATTR_NONNULL;
+/* How many octets are not needed any more. */
+uint64_t target_forget(const struct spool *s, struct segment *seg) ATTR_NONNULL;
 
 /* room.c */
 
