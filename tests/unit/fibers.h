@@ -34,7 +34,7 @@ enum { MANY = 10000 };
 
 enum { NOW = 1000 };
 
-static char notes[256];
+static char notes[1024];
 
 static inline void
 note(const char *text)

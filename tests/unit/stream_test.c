@@ -5,6 +5,7 @@
 #include "tests/unit/fibers.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -339,6 +340,14 @@ test_peek_after_partial_line(void **state)
 }
 
 static void
+wait_once(void *arg)
+{
+    struct ends *e = arg;
+
+    note(status_names[stream_wait(e->st, e->deadline)]);
+}
+
+static void
 wait_and_read(void *arg)
 {
     struct ends *e = arg;
@@ -384,6 +393,34 @@ test_wait_times_out(void **state)
     advance(100);
     assert_memory_equal(notes, "timeout ", 8);
     ends_close(&e);
+}
+
+/* Idle, whether in a wait or in a read, a stream holds no buffer. */
+static void
+test_idle_holds_nothing(void **state)
+{
+    enum { IDLE = 64 };
+    static struct ends e[IDLE];
+    struct slice line;
+    size_t before = mallinfo2().uordblks;
+
+    (void)state;
+    for (unsigned i = 0; i < IDLE; i++) {
+        e[i] = (struct ends){ .max = 100, .deadline = NOW + 100 };
+        ends_open(&e[i]);
+        send_text(&e[i], "EHLO x\r\n");
+        assert_int_equal(stream_read_line(e[i].st, 100, NOW, &line), STREAM_OK);
+        stream_printf(e[i].st, NOW, "250 x\r\n");
+        assert_int_equal(stream_flush(e[i].st, NOW), STREAM_OK);
+        spawn(i % 2 == 0 ? wait_once : read_lines, &e[i]);
+    }
+    settle();
+    assert_int_equal(sched_count(), IDLE);
+    assert_in_range((mallinfo2().uordblks - before) / IDLE, 0, 1000);
+    advance(100);
+    assert_int_equal(sched_count(), 0);
+    for (unsigned i = 0; i < IDLE; i++)
+        ends_close(&e[i]);
 }
 
 /* Writing */
@@ -697,6 +734,7 @@ main(void)
         FIBER_TEST(test_peek_after_partial_line),
         FIBER_TEST(test_wait),
         FIBER_TEST(test_wait_times_out),
+        FIBER_TEST(test_idle_holds_nothing),
         FIBER_TEST(test_slow_reader),
         FIBER_TEST(test_write_times_out),
         FIBER_TEST(test_flush_again),
