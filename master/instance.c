@@ -261,6 +261,7 @@ reload(struct instance *in, struct why *why)
     log_info("reload -- version %s, configuration %s", config->mail_version,
         in->config_directory);
     in->pools.failures = 0;
+    in->pools.refused = false;
     pools_configure(&in->pools, &p.gone);
     sockets_free(&p.gone);
     pools_adjust(&in->pools);

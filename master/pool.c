@@ -19,8 +19,6 @@
 #include <unistd.h>
 
 enum {
-    CONFIGURE_MS = 60 * 1000, /* a child that does not answer is killed */
-    LEAVE_MS = 5000, /* likewise one that has drained and does not end */
     QUICK_DEATH_MS = 1500,
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
@@ -64,14 +62,8 @@ process_of(struct list *node)
     return LIST_ENTRY(node, struct process, node);
 }
 
-static bool
-in_roles(const struct process *c, unsigned roles)
-{
-    return (roles & ROLE_BIT(c->role)) != 0;
-}
-
-static void
-note_failure(struct pools *p, const struct process *c, const char *text)
+void
+pools_note_failure(struct pools *p, const struct process *c, const char *text)
 {
     p->failures++;
     snprintf(p->failure, sizeof(p->failure), "%s: %s", role_name(c->role),
@@ -79,230 +71,10 @@ note_failure(struct pools *p, const struct process *c, const char *text)
     fiber_cond_broadcast(&p->changed);
 }
 
-static void
-kill_process(struct process *c)
-{
-    (void)kill(c->pid, SIGKILL);
-}
-
-/* Columns of the table of slots: one for each process that lives. */
-
 static bool
-take_column(struct pools *p, unsigned *column)
+in_roles(const struct process *c, unsigned roles)
 {
-    for (unsigned i = 0; i < SLOTS_COLUMNS; i++)
-        if (!p->columns[i]) {
-            p->columns[i] = true;
-            slots_clear_column(p->slots, i);
-            *column = i;
-            return true;
-        }
-    return false;
-}
-
-static void
-give_column(struct process *c)
-{
-    if (!c->has_column)
-        return;
-    slots_clear_column(c->pools->slots, c->column);
-    c->pools->columns[c->column] = false;
-    c->has_column = false;
-}
-
-/* Messages. */
-
-static void
-take_ready(struct request *r)
-{
-    struct process *c = r->context;
-
-    if (c->state == PROCESS_BEGINNING || c->state == PROCESS_CONFIGURING)
-        c->state = PROCESS_READY;
-    fiber_cond_broadcast(&c->pools->changed);
-    request_drop(r);
-}
-
-static const struct link_handler handlers[] = {
-    { MESSAGE_READY, take_ready, SERVE_INLINE },
-    { MESSAGE_NONE, NULL, SERVE_INLINE },
-};
-
-/*
- * Whoever closed it or broke a rule: without a link a child is of no use. One
- * that leaves has a moment for its own last steps.
- */
-static void
-link_gone(struct link *l, void *context)
-{
-    struct process *c = context;
-
-    (void)l;
-    c->link = NULL;
-    if (c->state == PROCESS_LEAVING)
-        fiber_timer_arm(&c->late, clock_now_ms() + LEAVE_MS);
-    else
-        kill_process(c);
-}
-
-static void
-process_late(void *arg)
-{
-    struct process *c = arg;
-
-    log_warning("process %s pid %ld does not %s", c->path, (long)c->pid,
-        c->state == PROCESS_LEAVING ? "end" : "take its configuration");
-    kill_process(c);
-}
-
-static enum result
-configured_result(const struct msg_in *answer, struct why *why)
-{
-    struct slice rest = answer->body, text = { NULL, 0 };
-    uint64_t result = RESULT_PERMFAIL;
-    struct tlv t;
-
-    while (tlv_next(&rest, &t)) {
-        if (t.tag == ATTR_RESULT && !tlv_u64(t.value, RESULT_PERMFAIL, &result))
-            result = RESULT_PERMFAIL;
-        else if (t.tag == ATTR_TEXT)
-            text = t.value;
-    }
-    return result == RESULT_OK
-        ? RESULT_OK
-        : why_perm(why, "5.3.5", SLICE_FMT, SLICE_ARG(text));
-}
-
-static void
-configured(struct msg_in *answer, void *context)
-{
-    struct process *c = context;
-    struct why why;
-
-    c->awaited = false;
-    fiber_timer_disarm(&c->late);
-    if (answer == NULL)
-        return; /* its death is dealt with elsewhere */
-    if (configured_result(answer, &why) != RESULT_OK) {
-        log_fatal("%s: %s", c->path, why.text);
-        note_failure(c->pools, c, why.text);
-        /* One that never worked is tried again later, by a new process. */
-        if (c->state == PROCESS_CONFIGURING)
-            kill_process(c);
-    } else if (c->state == PROCESS_CONFIGURING) {
-        c->state = PROCESS_BEGINNING;
-    }
-    msg_in_free(answer);
-    fiber_cond_broadcast(&c->pools->changed);
-}
-
-/* The end of a drained process is told by its death. */
-static void
-forget(struct msg_in *answer, void *context)
-{
-    (void)context;
-    msg_in_free(answer);
-}
-
-static void
-put_dup(struct msg *m, int fd)
-{
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-    if (copy < 0) {
-        log_fatal("out of descriptors");
-        log_flush();
-        abort();
-    }
-    msg_put_fd(m, copy);
-}
-
-static void
-send_configure(struct process *c, unsigned expected)
-{
-    struct pools *p = c->pools;
-    struct control_configure configure = {
-        .length = p->snapshot_length,
-        .index = c->index,
-        .pool = p->by_role[c->role].wanted,
-        .expected = expected,
-        .column = c->column,
-        .log = p->log->kind,
-        .has_log = p->log->fd >= 0,
-        .has_slots = c->state == PROCESS_NEW && c->has_column,
-    };
-    struct msg m;
-
-    if (c->link == NULL)
-        return;
-    msg_init(&m, MESSAGE_CONFIGURE);
-    control_configure_encode(&configure, &m);
-    put_dup(&m, p->snapshot);
-    if (configure.has_log)
-        put_dup(&m, p->log->fd);
-    if (configure.has_slots)
-        put_dup(&m, p->slots_fd);
-    c->awaited = true;
-    fiber_timer_arm(&c->late, clock_now_ms() + CONFIGURE_MS);
-    link_ask(c->link, &m, configured, c);
-}
-
-/* fd is owned; -1: none. */
-static void
-send_control(struct process *c, enum message type, const struct control *what,
-    int fd)
-{
-    struct msg m;
-
-    msg_init(&m, type);
-    control_encode(what, &m);
-    if (fd >= 0)
-        msg_put_fd(&m, fd);
-    if (c->link != NULL)
-        link_send(c->link, &m);
-    else
-        msg_fini(&m);
-}
-
-static void
-send_listen(struct process *c, const struct sock_entry *e)
-{
-    struct control what = {
-        .name = slice_of(e->name),
-        .service = slice_of(e->service),
-        .row = e->row,
-    };
-    int fd = fcntl(e->fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        log_error("out of descriptors for %s", e->name);
-    else
-        send_control(c, MESSAGE_LISTEN, &what, fd);
-}
-
-static void
-send_unlisten(struct process *c, const struct sock_entry *e)
-{
-    struct control what = { .name = slice_of(e->name) };
-
-    send_control(c, MESSAGE_UNLISTEN, &what, -1);
-}
-
-static void
-link_both(struct process *a, struct process *b)
-{
-    int fds[2];
-
-    if (sock_pair(fds) < 0) {
-        log_error("out of descriptors for a link of %s and %s",
-            role_name(a->role), role_name(b->role));
-        kill_process(a);
-        return;
-    }
-    send_control(a, MESSAGE_LINK,
-        &(struct control){ .role = b->role, .index = b->index }, fds[0]);
-    send_control(b, MESSAGE_LINK,
-        &(struct control){ .role = a->role, .index = a->index }, fds[1]);
+    return (roles & ROLE_BIT(c->role)) != 0;
 }
 
 /* Introduction. */
@@ -333,13 +105,13 @@ introduce(struct pools *p, struct process *c)
 
         /* A pair of new ones is linked when the second's turn comes. */
         if (meets(c, other) && other->state != PROCESS_NEW)
-            link_both(c, other);
+            process_link(c, other);
     }
     list_foreach (it, &p->sockets->all) {
         struct sock_entry *e = LIST_ENTRY(it, struct sock_entry, node);
 
         if (e->role == c->role)
-            send_listen(c, e);
+            process_listen(c, e);
     }
     c->state = PROCESS_CONFIGURING;
 }
@@ -353,81 +125,13 @@ introduce_new(struct pools *p)
 {
     list_foreach (it, &p->processes)
         if (process_of(it)->state == PROCESS_NEW)
-            send_configure(process_of(it), count_peers(p, process_of(it)));
+            process_configure(process_of(it), count_peers(p, process_of(it)));
     list_foreach (it, &p->processes)
         if (process_of(it)->state == PROCESS_NEW)
             introduce(p, process_of(it));
 }
 
 /* Birth and death. */
-
-static void
-open_link(struct process *c, int fd)
-{
-    char name[40];
-    struct link_options options = {
-        .self = ROLE_MASTER,
-        .peer = c->role,
-        .peer_name = name,
-        .handlers = handlers,
-        .context = c,
-        .on_gone = link_gone,
-    };
-
-    snprintf(name, sizeof(name), "%s %u", role_name(c->role), c->index);
-    c->link = link_open(fd, &options);
-}
-
-static bool
-listens(enum role role)
-{
-    return role == ROLE_SMTPD || role == ROLE_QMGR;
-}
-
-/* NULL: it did not come into being. */
-static struct process *
-process_start(struct pools *p, enum role role, unsigned index)
-{
-    struct process *c = mem_alloc(sizeof(*c));
-    int fds[2] = { -1, -1 };
-
-    c->role = role;
-    c->index = index;
-    c->pools = p;
-    c->path = install_daemon(config_main(p->set), role_name(role));
-    c->started_ms = clock_now_ms();
-    c->late.fn = process_late;
-    c->late.arg = c;
-    if (sock_pair(fds) == 0) {
-        struct spawn s = {
-            .path = c->path,
-            .link = fds[1],
-            .children = p->children_lock,
-            .foreground = p->foreground,
-            .rights = p->rights,
-            .who = rights_of_role(p->rights, role),
-        };
-
-        c->pid = spawn(&s);
-        close(fds[1]);
-        if (c->pid > 0)
-            open_link(c, fds[0]);
-        else
-            close(fds[0]);
-    }
-    if (c->pid <= 0) {
-        log_error("cannot start %s: %s", c->path, strerror(errno));
-        mem_free(c->path);
-        mem_free(c);
-        return NULL;
-    }
-    if (listens(role))
-        c->has_column = take_column(p, &c->column);
-    list_append(&p->processes, &c->node);
-    if (c->link == NULL)
-        kill_process(c);
-    return c;
-}
 
 static void
 plan_restart(struct place *at)
@@ -478,7 +182,7 @@ log_death(struct process *c, int status)
         snprintf(text, sizeof(text), "exit status %d", WEXITSTATUS(status));
     log_warning("process %s pid %ld %s", c->path, (long)c->pid, text);
     if (c->state != PROCESS_READY)
-        note_failure(c->pools, c, text);
+        pools_note_failure(c->pools, c, text);
 }
 
 static void
@@ -489,12 +193,9 @@ process_ended(struct process *c, int status)
     bool quick = clock_now_ms() - c->started_ms < QUICK_DEATH_MS ||
         (c->state != PROCESS_READY && c->state != PROCESS_LEAVING);
 
-    fiber_timer_disarm(&c->late);
-    give_column(c);
-    list_remove(&c->node);
-    if (c->state != PROCESS_LEAVING || (WIFSIGNALED(status) && !p->stopping))
+    if (!c->refused &&
+        (c->state != PROCESS_LEAVING || (WIFSIGNALED(status) && !p->stopping)))
         log_death(c, status);
-    link_close(c->link);
     if (at->process == c) {
         at->process = NULL;
         at->quick_deaths = quick ? at->quick_deaths + 1 : 0;
@@ -504,8 +205,7 @@ process_ended(struct process *c, int status)
             plan_restart(at);
         }
     }
-    mem_free(c->path);
-    mem_free(c);
+    process_free(c);
     fiber_cond_broadcast(&p->changed);
 }
 
@@ -532,32 +232,18 @@ cores(void)
     return n < 1 ? 1 : n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : (unsigned)n;
 }
 
-static unsigned
-wanted_of(const struct config *config, enum role role)
+unsigned
+pools_wanted(const struct pools *p, enum role role)
 {
+    const struct config *config = config_main(p->set);
     int64_t n = role == ROLE_SMTPD ? config->smtpd_processes
         : role == ROLE_SMTP        ? config->smtp_processes
         : role == ROLE_LOCAL       ? config->local_processes
                                    : 1;
 
-    return n <= 0              ? cores()
-        : n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX
-                               : (unsigned)n;
-}
-
-static void
-leave(struct process *c, uint32_t ms)
-{
-    struct msg m;
-
-    if (c->state == PROCESS_LEAVING)
-        return;
-    c->state = PROCESS_LEAVING;
-    if (c->link == NULL)
-        return;
-    msg_init(&m, MESSAGE_DRAIN);
-    control_encode(&(struct control){ .ms = ms }, &m);
-    link_ask(c->link, &m, forget, NULL);
+    if (n <= 0)
+        return cores();
+    return n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : (unsigned)n;
 }
 
 static struct place *
@@ -585,14 +271,14 @@ adjust(struct pools *p, enum role role)
     struct place *places = places_of(p, role);
     unsigned before = pool->wanted;
 
-    pool->wanted = wanted_of(config_main(p->set), role);
+    pool->wanted = pools_wanted(p, role);
     for (unsigned i = 0; i < pool->wanted; i++)
         if (places[i].process == NULL && places[i].restart.slot == 0)
             start_in_place(&places[i]);
     for (unsigned i = pool->wanted; i < before; i++) {
         fiber_timer_disarm(&places[i].restart);
         if (places[i].process != NULL)
-            leave(places[i].process, SHRINK_MS);
+            process_leave(places[i].process, SHRINK_MS);
         places[i].process = NULL; /* it may come back while this one drains */
     }
 }
@@ -620,15 +306,15 @@ pools_configure(struct pools *p, struct list *gone)
 
         if (c->state == PROCESS_LEAVING)
             continue;
-        send_configure(c, 0);
+        process_configure(c, 0);
         list_foreach (at, gone)
             if (LIST_ENTRY(at, struct sock_entry, node)->role == c->role)
-                send_unlisten(c, LIST_ENTRY(at, struct sock_entry, node));
+                process_unlisten(c, LIST_ENTRY(at, struct sock_entry, node));
         list_foreach (at, &p->sockets->all) {
             struct sock_entry *e = LIST_ENTRY(at, struct sock_entry, node);
 
             if (e->role == c->role && !e->announced)
-                send_listen(c, e);
+                process_listen(c, e);
         }
     }
     list_foreach (at, &p->sockets->all)
@@ -638,17 +324,8 @@ pools_configure(struct pools *p, struct list *gone)
 void
 pools_reopen_log(struct pools *p)
 {
-    list_foreach (it, &p->processes) {
-        struct process *c = process_of(it);
-        struct msg m;
-
-        if (c->link == NULL)
-            continue;
-        msg_init(&m, MESSAGE_REOPEN_LOG);
-        if (p->log->fd >= 0)
-            put_dup(&m, p->log->fd);
-        link_send(c->link, &m);
-    }
+    list_foreach (it, &p->processes)
+        process_reopen_log(process_of(it));
 }
 
 static bool
@@ -668,7 +345,7 @@ bool
 pools_wait_ready(struct pools *p, unsigned failures_max, int64_t deadline)
 {
     while (!all_ready(p)) {
-        if (p->failures > failures_max || p->stopping)
+        if (p->failures > failures_max || p->refused || p->stopping)
             return false;
         if (fiber_cond_wait(&p->changed, deadline) == WAIT_TIMEOUT) {
             snprintf(p->failure, sizeof(p->failure),
@@ -703,14 +380,9 @@ pools_wake(struct pools *p, enum role role, const struct service *service)
     struct process *c = p->by_role[role].wanted == 0
         ? NULL
         : p->by_role[role].places[0].process;
-    char *name;
 
-    if (c == NULL || c->state != PROCESS_READY)
-        return;
-    name = mem_format("%s/%s", service->name, service->type);
-    send_control(c, MESSAGE_WAKE,
-        &(struct control){ .service = slice_of(name) }, -1);
-    mem_free(name);
+    if (c != NULL && c->state == PROCESS_READY)
+        process_wake(c, service);
 }
 
 void
@@ -718,7 +390,7 @@ pools_drain(struct pools *p, unsigned roles, uint32_t ms)
 {
     list_foreach (it, &p->processes)
         if (in_roles(process_of(it), roles))
-            leave(process_of(it), ms);
+            process_leave(process_of(it), ms);
 }
 
 void
@@ -726,7 +398,7 @@ pools_kill(struct pools *p, unsigned roles)
 {
     list_foreach (it, &p->processes)
         if (in_roles(process_of(it), roles))
-            kill_process(process_of(it));
+            process_kill(process_of(it));
 }
 
 static bool

@@ -11,36 +11,12 @@
 #include "lib/io/fiber.h"
 #include "lib/ipc/link.h"
 #include "master/logfile.h"
+#include "master/process.h"
 #include "master/rights.h"
 #include "master/sockets.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-enum process_state {
-    PROCESS_NEW,         /* the others do not know it yet */
-    PROCESS_CONFIGURING, /* it has to answer in time */
-    PROCESS_BEGINNING,   /* qmgr reads its spool, ... */
-    PROCESS_READY,
-    PROCESS_LEAVING, /* told to drain */
-};
-
-struct process {
-    struct list node; /* in pools.processes */
-    enum role role;
-    unsigned index;
-    pid_t pid;
-    char *path;
-    struct link *link; /* NULL: lost, and the process is killed */
-    enum process_state state;
-    int64_t started_ms;
-    unsigned column; /* of the table of slots */
-    bool has_column;
-    bool awaited; /* an answer to CONFIGURE is under way */
-    struct fiber_timer late;
-    struct pools *pools;
-};
 
 /* Where a process of a pool belongs, and how its predecessors fared. */
 struct place {
@@ -64,6 +40,7 @@ struct pools {
     struct fiber_cond changed;   /* somebody got ready, failed or died */
     unsigned failures; /* refused configurations and deaths before READY */
     char failure[600]; /* the last one */
+    bool refused;      /* one of them was a refused configuration */
     bool stopping;     /* nobody is replaced */
 
     /* Of the instance; set before pools_start(). */
@@ -93,8 +70,9 @@ void pools_configure(struct pools *p, struct list *gone) ATTR_NONNULL;
 void pools_reopen_log(struct pools *p) ATTR_NONNULL;
 
 /*
- * Every process is ready. Waits until the deadline, or until more than
- * failures_max of them failed: false, and p->failure says how.
+ * Every process is ready. Waits until the deadline, until more than
+ * failures_max of them failed, or one refuses its configuration, which it will
+ * do again: false, and p->failure says why.
  */
 bool pools_wait_ready(struct pools *p, unsigned failures_max, int64_t deadline)
     ATTR_NONNULL ATTR_MUST_USE;
@@ -102,6 +80,13 @@ bool pools_wait_ready(struct pools *p, unsigned failures_max, int64_t deadline)
 /* No answer to CONFIGURE is under way any more. Waits. */
 bool pools_wait_configured(struct pools *p, int64_t deadline)
     ATTR_NONNULL ATTR_MUST_USE;
+
+/* Processes of that role in the present configuration. */
+unsigned pools_wanted(const struct pools *p, enum role role) ATTR_NONNULL;
+
+/* A process died early or refused its configuration: who waits is told. */
+void pools_note_failure(struct pools *p, const struct process *c,
+    const char *text) ATTR_NONNULL;
 
 /* SIGCHLD: find out who died. */
 void pools_reap(struct pools *p) ATTR_NONNULL;

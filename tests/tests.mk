@@ -1,5 +1,7 @@
 # What is built and run for "make check" and its parts; see tests/run.
-check-build: all $(test.bin) $(replay.bin)
+actor := $(OUT)/tests/actor/actor
+
+check-build: all $(test.bin) $(replay.bin) $(actor)
 
 check: check-build
 	tests/run --out $(OUT)
@@ -13,7 +15,7 @@ check-crash: $(test.bin)
 check-fuzz: $(replay.bin)
 	tests/run --out $(OUT) --stage fuzz
 
-check-system: all
+check-system: all $(actor)
 	tests/run --out $(OUT) --stage system
 
 lint:

@@ -7,14 +7,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct row {
-    _Atomic uint32_t limit;
-    _Atomic uint32_t used[SLOTS_COLUMNS];
-};
-
+/* Each process writes to pages of its own; those of unused columns cost none. */
 struct slots {
     _Atomic uint32_t columns; /* the most ever used + 1: what is summed up */
-    struct row rows[SLOTS_ROWS];
+    _Atomic uint32_t limit[SLOTS_ROWS];
+    _Alignas(4096) _Atomic uint32_t used[SLOTS_COLUMNS][SLOTS_ROWS];
 };
 
 struct slots *
@@ -57,7 +54,7 @@ void
 slots_set_limit(struct slots *s, unsigned row, uint32_t limit)
 {
     assert(row < SLOTS_ROWS);
-    s->rows[row].limit = limit;
+    s->limit[row] = limit;
 }
 
 void
@@ -65,8 +62,7 @@ slots_clear_column(struct slots *s, unsigned column)
 {
     assert(column < SLOTS_COLUMNS);
     for (unsigned i = 0; i < SLOTS_ROWS; i++)
-        if (s->rows[i].used[column] != 0)
-            s->rows[i].used[column] = 0;
+        s->used[column][i] = 0;
     if (s->columns <= column)
         s->columns = column + 1;
 }
@@ -80,7 +76,7 @@ slots_used(const struct slots *s, unsigned row)
     if (columns > SLOTS_COLUMNS) /* another process wrote nonsense there */
         columns = SLOTS_COLUMNS;
     for (uint32_t i = 0; i < columns; i++)
-        sum += s->rows[row].used[i];
+        sum += s->used[i][row];
     return sum;
 }
 
@@ -90,11 +86,11 @@ slots_take(struct slots *s, unsigned row, unsigned column)
     uint32_t limit;
 
     assert(row < SLOTS_ROWS && column < SLOTS_COLUMNS);
-    s->rows[row].used[column]++;
-    limit = s->rows[row].limit;
+    s->used[column][row]++;
+    limit = s->limit[row];
     if (limit == 0 || slots_used(s, row) <= limit)
         return true;
-    s->rows[row].used[column]--;
+    s->used[column][row]--;
     return false;
 }
 
@@ -102,6 +98,6 @@ void
 slots_give(struct slots *s, unsigned row, unsigned column)
 {
     assert(row < SLOTS_ROWS && column < SLOTS_COLUMNS);
-    if (s->rows[row].used[column] > 0)
-        s->rows[row].used[column]--;
+    if (s->used[column][row] > 0)
+        s->used[column][row]--;
 }

@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 enum {
-    SLOTS_ROWS = 1024,   /* services that listen */
-    SLOTS_COLUMNS = 512, /* processes of all pools that listen */
+    SLOTS_ROWS = 1024,    /* services that listen */
+    SLOTS_COLUMNS = 2048, /* processes of all pools that listen */
 };
 
 struct slots;
