@@ -1,0 +1,81 @@
+"""A file system that fills up, a queue that is damaged. A small tmpfs stands in
+for the disk; it needs root."""
+import contextlib
+import os
+import smtplib
+import subprocess
+
+import pytest
+from conftest import ROOT, wait_for
+
+pytestmark = pytest.mark.skipif(not ROOT, reason="mounting needs root")
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    path.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path],
+                          check=False, stderr=subprocess.PIPE)
+    if done.returncode:
+        pytest.skip("cannot mount: " + done.stderr.decode())
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_full_disk(instance):
+    with small_disk(instance.spool, "24m"):
+        instance.set(queue_minfree="1000000", message_size_limit="4000000",
+                     queue_segment_size="4194304", defer_transports="")
+        instance.write("transport", "dead.test smtp:[127.0.0.1]:1\n")
+        instance.start()
+        body = "Subject: big\r\n\r\n" + ("x" * 70 + "\r\n") * 14000  # 1 MB
+        taken, refused = [], None
+        for _ in range(60):
+            try:
+                taken.append(instance.send("x@dead.test", body))
+            except AssertionError as error:
+                refused = str(error)
+                break
+        assert refused is not None and "452" in refused and "4.3.1" in refused, refused
+        assert len(taken) >= 3
+        # What was there can leave, and then there is room again.
+        instance.command("postsuper", "-d", "ALL")
+        instance.wait_empty()
+
+        def accepted():
+            try:
+                return instance.send("u1@md.test", "Subject: small\r\n\r\nx\r\n")
+            except (AssertionError, smtplib.SMTPException):
+                return None
+        assert wait_for(accepted, 20, step=0.3, what="room after the queue emptied")
+        instance.wait_maildir("u1")
+        instance.stop()
+
+
+def test_damage_is_set_aside(instance):
+    instance.write("transport", "dead.test smtp:[127.0.0.1]:1\n")
+    instance.start()
+    ids = [instance.send("x@dead.test", f"Subject: {i}\r\n\r\nunmistakable body {i}\r\n")
+           for i in range(30)]
+    instance.stop()
+    hurt = 0
+    for root, _, files in os.walk(instance.spool / "spool"):
+        for name in files:
+            path = os.path.join(root, name)
+            with open(path, "r+b") as f:
+                octets = f.read()
+                at = octets.find(b"unmistakable body 7\r\n")
+                while at >= 0:
+                    f.seek(at)
+                    f.write(b"damaged by the test!!")
+                    hurt += 1
+                    at = octets.find(b"unmistakable body 7\r\n", at + 1)
+    assert hurt
+    instance.start(write=False)
+    left = wait_for(lambda: {e["queue_id"] for e in instance.queue()})
+    assert left >= set(ids) - {ids[7]}, (set(ids) - left)
+    # Content is verified when it is read: at the start or at the next attempt.
+    instance.command("postqueue", "-f")
+    instance.wait_log(r"(?i)damage|checksum")
