@@ -393,7 +393,8 @@ expand_text(struct expansion *x, struct slice text, struct buf *to)
 {
     enum result res = RESULT_OK;
 
-    while (res == RESULT_OK && text.len > 0) {
+    /* Once it is too long, what follows must not cost time either. */
+    while (res == RESULT_OK && text.len > 0 && !buf_failed(to)) {
         size_t len = slice_find(text, '$');
         struct slice all, inside;
         char open;
