@@ -64,6 +64,20 @@ receive(struct stream *st, uid_t uid, struct config_set *set,
     arena_clear(&arena);
 }
 
+static void look(struct config_set *set);
+
+/*
+ * postdrop connects without a message when it has left a file: look, whichever
+ * process of the pool we are.
+ */
+static bool
+is_call(struct stream *st)
+{
+    struct slice octets;
+
+    return stream_peek(st, clock_now_ms() + READ_MS, &octets) == STREAM_EOF;
+}
+
 void
 pickup_serve(int fd, struct config_set *set)
 {
@@ -74,6 +88,11 @@ pickup_serve(int fd, struct config_set *set)
     gid_t gid;
     pid_t pid;
 
+    if (is_call(st)) {
+        stream_free(st);
+        look(set);
+        return;
+    }
     buf_init(&answer, DROP_ANSWER_MAX + 4);
     if (!sock_peer_cred(fd, &uid, &gid, &pid))
         a.result = why_errno(&a.why, "credentials of a user");
