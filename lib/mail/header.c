@@ -114,15 +114,24 @@ is_atom_octet(char c)
     return c != '\0' && strchr(" \t\r\n()<>@.,:;\"[", c) == NULL;
 }
 
+/* A backslash takes the octet behind it along, but not half a line end. */
+static bool
+is_escape(struct slice t, size_t i)
+{
+    return t.ptr[i] == '\\' && i + 1 < t.len && t.ptr[i + 1] != '\r' &&
+        t.ptr[i + 1] != '\n';
+}
+
+/* At least one octet: a stray ')' counts as an atom. */
 static size_t
 skip_atom(struct slice t, size_t i)
 {
-    while (i < t.len && (t.ptr[i] == '\0' || is_atom_octet(t.ptr[i]))) {
-        if (t.ptr[i] == '\\')
+    do {
+        if (is_escape(t, i))
             i++;
         i++;
-    }
-    return i < t.len ? i : t.len;
+    } while (i < t.len && (t.ptr[i] == '\0' || is_atom_octet(t.ptr[i])));
+    return i;
 }
 
 /* ":include:/file/name", as aliases have it, up to a blank or comma. */
@@ -168,7 +177,10 @@ scan(struct slice t, size_t *at, size_t *end)
     return TOKEN_ATOM;
 }
 
-/* Atoms and quoted strings without their quotes and backslashes. */
+/*
+ * Atoms and quoted strings without their quotes and backslashes. Folds are taken
+ * out: an address with a line end in it would be a header or command of its own.
+ */
 static void
 add_word(struct buf *to, struct slice word, enum token kind)
 {
@@ -177,14 +189,13 @@ add_word(struct buf *to, struct slice word, enum token kind)
         if (word.len > 0 && word.ptr[word.len - 1] == '"')
             word.len--;
     }
-    if (kind == TOKEN_LITERAL || slice_find(word, '\\') == word.len) {
-        buf_add(to, word);
-        return;
-    }
     for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] == '\\' && i + 1 < word.len)
-            i++;
-        buf_add_octet(to, (unsigned char)word.ptr[i]);
+        char c = word.ptr[i];
+
+        if (c == '\\' && kind != TOKEN_LITERAL && i + 1 < word.len)
+            c = word.ptr[++i];
+        if (c != '\r' && c != '\n')
+            buf_add_octet(to, (unsigned char)c);
     }
 }
 

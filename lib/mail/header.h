@@ -35,7 +35,8 @@ bool header_next(struct slice *rest, struct header_field *field) ATTR_NONNULL;
  * The addresses in the value of To:, From: ... or of a table: display names,
  * comments, groups, source routes, quoted strings; addresses that only blanks
  * part count as several. ":include:/file", "|command" and "/file" come out as
- * one address each (quoted where they contain blanks or commas).
+ * one address each (quoted where they contain blanks or commas). No address has
+ * a CR or LF in it.
  */
 struct header_addresses {
     struct slice text;

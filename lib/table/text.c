@@ -8,7 +8,17 @@
 static bool
 is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+    return c != '\0' && strchr(" \t\r\n\f\v", c) != NULL;
+}
+
+static struct slice
+trim(struct slice s)
+{
+    while (s.len > 0 && is_blank(s.ptr[0]))
+        s = slice_skip(s, 1);
+    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
 }
 
 /* Up to the first blank outside quotes; false when a quote stays open. */
@@ -34,12 +44,12 @@ bool
 text_split_pair(struct slice line, struct slice *key, struct slice *value,
     const char **problem)
 {
-    line = slice_trim(line);
+    line = trim(line);
     if (!quoted_word(line, key)) {
         *problem = "unbalanced '\"'";
         return false;
     }
-    *value = slice_trim(slice_skip(line, key->len));
+    *value = trim(slice_skip(line, key->len));
     if (key->len == 0 || value->len == 0) {
         *problem = "expected format: key whitespace value";
         return false;
@@ -52,15 +62,15 @@ text_split_assignment(struct slice text, struct slice *key, struct slice *value)
 {
     bool quoted = false;
 
-    text = slice_trim(text);
+    text = trim(text);
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] == '\\' && quoted) {
             i++;
         } else if (text.ptr[i] == '"') {
             quoted = !quoted;
         } else if (!quoted && text.ptr[i] == '=') {
-            *key = slice_trim(slice_head(text, i));
-            *value = slice_trim(slice_skip(text, i + 1));
+            *key = trim(slice_head(text, i));
+            *value = trim(slice_skip(text, i + 1));
             return key->len > 0;
         }
     }
@@ -92,8 +102,8 @@ alias_name(struct slice *rest, struct buf *key, const char **problem)
             break;
         } else if (!is_blank(c)) {
             buf_add_octet(key, (unsigned char)c);
-        } else if (key->len > 0 && slice_trim(slice_skip(*rest, i)).len > 0 &&
-            slice_trim(slice_skip(*rest, i)).ptr[0] != ':') {
+        } else if (key->len > 0 && trim(slice_skip(*rest, i)).len > 0 &&
+            trim(slice_skip(*rest, i)).ptr[0] != ':') {
             /* Two words are not one name. */
             break;
         }
@@ -107,10 +117,10 @@ text_split_alias(struct slice line, struct buf *key, struct slice *value,
     const char **problem)
 {
     buf_clear(key);
-    line = slice_trim(line);
+    line = trim(line);
     if (!alias_name(&line, key, problem))
         return false;
-    *value = slice_trim(line);
+    *value = trim(line);
     if (key->len == 0 || value->len == 0 || buf_failed(key)) {
         *problem = "need name:value pair";
         return false;

@@ -29,6 +29,8 @@ read_addresses(struct slice text)
         assert(is_inside(raw, text));
         assert(raw.ptr >= end);
         assert(internal.len <= raw.len);
+        assert(slice_find(buf_slice(&internal), '\n') == internal.len);
+        assert(slice_find(buf_slice(&internal), '\r') == internal.len);
         end = raw.ptr + raw.len;
     }
     buf_fini(&internal);

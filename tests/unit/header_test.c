@@ -54,6 +54,8 @@ static const struct {
     { "(open a@b", { NULL } },
     { ">>a@b<<c@d>>", { "<c@d=<c@d" } },
     { "\\", { "\\=\\" } },
+    { "\"a\r\n b\"@x", { "a b@x=\"a\r\n b\"@x" } },
+    { "a) b", { "a=a", ")=)", "b=b" } },
 };
 
 static void
