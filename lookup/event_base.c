@@ -15,6 +15,8 @@ struct base {
     struct ub_event_base super; /* first: libunbound sees only this */
     int epoll;
     struct io_wait wait; /* of epoll */
+    struct fiber *pump;
+    unsigned references;
 };
 
 struct event {
@@ -296,6 +298,25 @@ pump(void *arg)
 
     while (io_wait_readable(&base->wait, CLOCK_NEVER) == WAIT_OK)
         on_thread_stack(dispatch, base);
+    io_wait_fini(&base->wait);
+    close(base->epoll);
+    mem_free(base);
+}
+
+struct ub_event_base *
+event_base_hold(struct ub_event_base *base)
+{
+    ((struct base *)(void *)base)->references++;
+    return base;
+}
+
+void
+event_base_drop(struct ub_event_base *ub)
+{
+    struct base *base = (struct base *)(void *)ub;
+
+    if (base != NULL && --base->references == 0)
+        fiber_cancel(base->pump);
 }
 
 struct ub_event_base *
@@ -303,6 +324,7 @@ event_base_new(void)
 {
     struct base *base = mem_alloc(sizeof(*base));
 
+    base->references = 1;
     base->super.magic = UB_EVENT_MAGIC;
     base->super.vmt = &base_methods;
     base->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -310,7 +332,8 @@ event_base_new(void)
         goto fail;
     if (io_wait_init(&base->wait, base->epoll) < 0)
         goto fail_close;
-    if (fiber_spawn("unbound", pump, base) == NULL)
+    base->pump = fiber_spawn("unbound", pump, base);
+    if (base->pump == NULL)
         goto fail_fini;
     return &base->super;
 fail_fini:

@@ -12,7 +12,12 @@
 
 #include <unbound-event.h>
 
-struct event_base;
-
-/* NULL without descriptor or memory. The process has one, for good. */
+/* NULL without descriptor or memory. */
 struct ub_event_base *event_base_new(void) ATTR_MUST_USE;
+
+/*
+ * References: whoever made it has the first, each context that uses it one
+ * more. With the last its fiber ends. NULL is welcome to drop.
+ */
+struct ub_event_base *event_base_hold(struct ub_event_base *base) ATTR_NONNULL;
+void event_base_drop(struct ub_event_base *base);

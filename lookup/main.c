@@ -89,8 +89,8 @@ serve_dns(struct request *r)
         return;
     }
     arena_init(&arena, RESOLVER_ARENA_MAX);
-    resolver_ask(resolver, name, type, &arena, clock_now_ms() + DNS_MS,
-        &answer, &why);
+    resolver_ask(resolver, name, type, &arena, clock_now_ms() + DNS_MS, &answer,
+        &why);
     msg_init(&m, MESSAGE_DNS_ANSWER);
     dns_answer_encode(&answer, &why, &m);
     arena_clear(&arena);

@@ -6,15 +6,20 @@
 #include "lib/dns/dns_codec.h"
 #include "lib/io/fiber.h"
 #include "lib/io/offload.h"
+#include "lookup/event_base.h"
 #include "lookup/wire.h"
 
 #include <stdio.h>
 #include <unbound.h>
 
-enum { SECURE = 2 }; /* "sec" of libunbound's callback */
+enum {
+    SECURE = 2, /* "sec" of libunbound's callback */
+    RCODE_NXDOMAIN = 3,
+};
 
 struct recursor {
     struct ub_ctx *ctx;
+    struct ub_event_base *base;
     unsigned references;
 };
 
@@ -142,6 +147,7 @@ recursor_new(struct ub_event_base *base, const struct resolv_conf *conf,
         return NULL;
     r = mem_alloc(sizeof(*r));
     r->ctx = making.ctx;
+    r->base = event_base_hold(base);
     r->references = 1;
     return r;
 }
@@ -158,6 +164,7 @@ recursor_drop(struct recursor *r)
     if (r == NULL || --r->references > 0)
         return;
     on_thread_stack(unmake, r->ctx);
+    event_base_drop(r->base);
     mem_free(r);
 }
 
@@ -190,7 +197,8 @@ answered(void *arg, int rcode, void *packet, int len, int sec, char *bogus,
     a->answered = true;
     a->rcode = rcode;
     a->secure = sec == SECURE;
-    if (packet != NULL && len > 0)
+    /* With another rcode the packet is of somebody else's question. */
+    if (rcode == 0 && packet != NULL && len > 0)
         buf_add(&a->packet, (struct slice){ packet, (size_t)len });
     if (!a->abandoned)
         fiber_cond_broadcast(&a->done);
@@ -214,11 +222,12 @@ read_answer(struct ask *a, struct arena *arena, struct dns_answer *answer)
     enum dns_status status;
 
     if (a->packet.len == 0)
-        return DNS_TRYAGAIN;
+        return a->rcode == RCODE_NXDOMAIN ? DNS_NXDOMAIN : DNS_TRYAGAIN;
     status = wire_answer(buf_slice(&a->packet), slice_of(a->name), a->type,
         arena, answer, &info);
     answer->secure = a->secure;
-    return status;
+    /* libunbound follows CNAMEs: one that is left leads in a circle. */
+    return info.alias.len > 0 ? DNS_TRYAGAIN : status;
 }
 
 enum dns_status

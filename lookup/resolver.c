@@ -64,6 +64,18 @@ forget_answers(struct resolver *r)
         cache_clear(r->cache);
 }
 
+void
+resolver_free(struct resolver *r)
+{
+    if (r == NULL)
+        return;
+    recursor_drop(r->recursor);
+    event_base_drop(r->events);
+    cache_free(r->cache);
+    map_fini(&r->pending);
+    mem_free(r);
+}
+
 enum result
 resolver_configure(struct resolver *r, const struct config *config,
     struct why *why)

@@ -22,6 +22,9 @@ enum {
 /* One for the process. */
 struct resolver *resolver_new(void) ATTR_MUST_USE;
 
+/* Nobody asks any more. */
+void resolver_free(struct resolver *r);
+
 /* Take over the settings. RESULT_PERMFAIL: dns_resolvers is malformed. */
 enum result resolver_configure(struct resolver *r, const struct config *config,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;

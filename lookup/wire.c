@@ -264,8 +264,8 @@ take_data(const struct reader *msg, const struct record *rec,
 }
 
 /* The SOA of a negative answer says how long that holds: RFC 2308 section 5. */
-static uint32_t
-negative_ttl(struct reader *r, unsigned count)
+static bool
+negative_ttl(struct reader *r, unsigned count, uint32_t *ttl)
 {
     struct record rec;
     char name[DNS_NAME_MAX + 1];
@@ -284,9 +284,11 @@ negative_ttl(struct reader *r, unsigned count)
             soa.len - soa.at < 20)
             break;
         minimum = get32(soa.base + soa.at + 16);
-        return minimum < rec.ttl ? minimum : rec.ttl;
+        *ttl = minimum < rec.ttl ? minimum : rec.ttl;
+        return true;
     }
-    return NEGATIVE_TTL;
+    *ttl = NEGATIVE_TTL;
+    return false;
 }
 
 bool
@@ -447,9 +449,9 @@ wire_answer(struct slice packet, struct slice name, enum dns_type type,
     }
     if (g.invalid > 0)
         return DNS_INVALID;
-    if (info->rcode == 0 && g.cnames > 0)
+    if (!negative_ttl(&r, get16(p + 8), &info->ttl) && info->rcode == 0 &&
+        g.cnames > 0)
         info->alias = answer->canonical;
-    info->ttl = negative_ttl(&r, get16(p + 8));
     answer->status = info->rcode != 0 ? DNS_NXDOMAIN : DNS_NODATA;
     return answer->status;
 }

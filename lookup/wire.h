@@ -36,11 +36,12 @@ size_t wire_query(uint16_t id, struct slice name, enum dns_type type,
 /* What an answer says besides its records. */
 struct wire_info {
     unsigned rcode;
-    bool truncated;     /* TC: ask again by TCP */
-    bool authentic;     /* AD */
-    bool null_mx;       /* RFC 7505 */
-    uint32_t ttl;       /* least of the answer, or of the SOA (RFC 2308) */
-    struct slice alias; /* a CNAME chain led here, without a record: ask on */
+    bool truncated; /* TC: ask again by TCP */
+    bool authentic; /* AD */
+    bool null_mx;   /* RFC 7505 */
+    uint32_t ttl;   /* least of the answer, or of the SOA (RFC 2308) */
+    /* A CNAME chain led here, without a record or an SOA's no: ask on. */
+    struct slice alias;
 };
 
 /*
