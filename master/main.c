@@ -20,6 +20,7 @@
 #include "master/signals.h"
 #include "master/spawn.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,19 +262,42 @@ usage(void)
     exit(EX_USAGE);
 }
 
+static int
+run(const char *directory, enum mode mode)
+{
+    struct config_set *set;
+    struct why why;
+    int status;
+
+    complaints_init(&self.complaints);
+    if (config_load(directory, complaints_add, &self.complaints, &set, &why) !=
+        RESULT_OK) {
+        complaints_log(&self.complaints);
+        log_fatal("%s", why.text);
+        return EX_CONFIG;
+    }
+    if (mode == MODE_CHECK) {
+        status = check(set);
+        config_drop(set);
+        return status;
+    }
+    spawn_clean_environment(config_main(set), directory);
+    if (mode == MODE_BACKGROUND)
+        go_to_background();
+    return serve(directory, set, mode);
+}
+
 int
 main(int argc, char **argv)
 {
     const char *directory = getenv("MAIL_CONFIG");
     enum mode mode = MODE_BACKGROUND;
-    struct config_set *set;
-    struct why why;
     char *full;
-    int option;
+    int option, status;
 
     self.started = -1;
     log_set_tag("postern/master");
-    if (directory == NULL || geteuid() != getuid())
+    if (directory == NULL)
         directory = CONFIG_DIRECTORY;
     while ((option = getopt(argc, argv, "c:dt")) != -1) {
         if (option == 'c')
@@ -287,20 +311,14 @@ main(int argc, char **argv)
     }
     if (optind < argc)
         usage();
-    full = realpath(directory, NULL); /* we change our directory */
-    if (full != NULL)
-        directory = full;
-    complaints_init(&self.complaints);
-    if (config_load(directory, complaints_add, &self.complaints, &set, &why) !=
-        RESULT_OK) {
-        complaints_log(&self.complaints);
-        log_fatal("%s", why.text);
+    /* Absolute, since we change our directory; which also outlives getenv(). */
+    full = realpath(directory, NULL);
+    if (full == NULL) {
+        log_fatal("configuration directory %s: %s", directory, strerror(errno));
         return EX_CONFIG;
     }
-    if (mode == MODE_CHECK)
-        return check(set);
-    spawn_clean_environment(config_main(set), directory);
-    if (mode == MODE_BACKGROUND)
-        go_to_background();
-    return serve(directory, set, mode);
+    status = run(full, mode);
+    mem_free(full);
+    complaints_fini(&self.complaints);
+    return status;
 }

@@ -99,12 +99,17 @@ kept_variable(struct slice element)
     return kept;
 }
 
-/* putenv() keeps the text: it is never freed. */
+/* Frees it. */
 static void
 keep(char *variable)
 {
-    if (variable != NULL)
-        (void)putenv(variable);
+    char *eq = variable == NULL ? NULL : strchr(variable, '=');
+
+    if (eq != NULL) {
+        *eq = '\0';
+        (void)setenv(variable, eq + 1, 1);
+    }
+    mem_free(variable);
 }
 
 void

@@ -48,13 +48,23 @@ tell_error(void *context, enum config_severity severity, const char *text)
         fprintf(stderr, "postern: error: %s\n", text);
 }
 
+static int
+run(const struct control *c, const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(c);
+    fprintf(stderr, "postern: fatal: unknown command: %s\n", name);
+    return usage();
+}
+
 int
 main(int argc, char **argv)
 {
     struct control c = { .directory = getenv("MAIL_CONFIG") };
     struct config_set *set;
     struct why why;
-    int option;
+    int option, status;
 
     if (c.directory == NULL)
         c.directory = CONFIG_DIRECTORY;
@@ -72,9 +82,7 @@ main(int argc, char **argv)
         return EX_CONFIG;
     }
     c.config = config_main(set);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[optind], commands[i].name) == 0)
-            return commands[i].run(&c);
-    fprintf(stderr, "postern: fatal: unknown command: %s\n", argv[optind]);
-    return usage();
+    status = run(&c, argv[optind]);
+    config_drop(set);
+    return status;
 }
