@@ -95,7 +95,9 @@ open_session(struct attempt_run *run, const struct target *target)
     char id[32];
 
     if (s == NULL) {
-        log_write(LOG_LEVEL_INFO, job->profile.tag, "%s", job->excuse.text);
+        if (!fiber_cancelled())
+            log_write(LOG_LEVEL_INFO, job->profile.tag, "%s",
+                job->excuse.text);
         return NULL;
     }
     if (target->path.len == 0 && sock_addr_port(&target->addr) == 25 &&
@@ -111,6 +113,10 @@ open_session(struct attempt_run *run, const struct target *target)
         break;
     }
     job->times.connected_us = clock_wall_us();
+    if (fiber_cancelled()) {
+        session_free(s);
+        return NULL;
+    }
     if (!excuse_is_soft(&job->excuse) || job->final) {
         if (excuse_is_soft(&job->excuse))
             job_destination(job,
@@ -264,12 +270,7 @@ run_job(struct attempt_run *run)
     try_idle(run);
     if (!stopped(run))
         try_destinations(run);
-    if (job_is_orphan(job))
-        return;
-    if (job->unsettled > 0 && fiber_cancelled())
-        excuse_set(&job->excuse, "4.3.2",
-            "delivery interrupted: mail system is stopping");
-    if (job->unsettled > 0)
+    if (job->unsettled > 0 && !job_is_orphan(job) && !fiber_cancelled())
         settle_rest(run);
 }
 

@@ -91,10 +91,12 @@ job_end(struct job *job, uint32_t idle_sessions)
         .destination_text = job->destination_text,
         .idle_sessions = idle_sessions,
         .results = job->results,
-        .count = job->delivery.recipient_count,
     };
     struct msg m;
 
+    for (size_t i = 0; i < job->delivery.recipient_count; i++)
+        if (job->states[i] == RCPT_SETTLED)
+            job->results[answer.count++] = job->results[i];
     snprintf(answer.destination_status, sizeof(answer.destination_status), "%s",
         job->destination_status);
     delivery_answer_encode(&answer, &m);

@@ -41,7 +41,6 @@ struct job {
      * leaves the recipient to the next host.
      */
     bool final;
-    bool interrupted; /* the process is to end: try nothing more */
     enum destination_state destination;
     char destination_status[10];
     struct slice destination_text;
@@ -55,7 +54,10 @@ struct job {
  */
 struct job *job_new(struct request *r, struct config_set *set) ATTR_NONNULL;
 
-/* Answer with what is settled, and free. Everything must be settled. */
+/*
+ * Answer with what is settled, and free. Of a recipient that is not (the
+ * process is ending) nothing is said: qmgr takes it back as it was.
+ */
 void job_end(struct job *job, uint32_t idle_sessions) ATTR_NONNULL;
 
 /* Free without an answer: qmgr is gone. */

@@ -58,7 +58,7 @@ session_closed(const char *service, struct slice destination, unsigned left)
 
 /*
  * Deliveries under way may end until the deadline; what has not by then is cut
- * short, and deferred if its final dot was not sent.
+ * short; qmgr takes back what has no result.
  */
 static void
 drain(int64_t deadline_ms)

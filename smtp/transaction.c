@@ -567,7 +567,7 @@ session_broke(struct exchange *x)
 {
     struct job *job = x->job;
 
-    if (job_is_orphan(job))
+    if (job_is_orphan(job) || fiber_cancelled())
         return;
     if (job->final && !x->own_fault)
         job_destination(job, DESTINATION_DEAD, &job->excuse);
