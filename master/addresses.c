@@ -161,7 +161,7 @@ addresses_find(const struct service *service, struct addresses *found,
     int family = AF_UNSPEC;
 
     memset(found, 0, sizeof(*found));
-    if (!sock_port_parse(port_text, &port))
+    if (!sock_port_parse(port_text, &port) || port == 0)
         return why_perm(why, "5.3.5", "service %s/%s: unknown port: " SLICE_FMT,
             service->name, service->type, SLICE_ARG(port_text));
     res = find_family(service->config, &family, why);

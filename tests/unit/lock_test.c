@@ -1,0 +1,156 @@
+#include "lib/daemon/lock.h"
+
+#include "lib/base/clock.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[] = "/tmp/postern-lock-XXXXXX";
+
+/* A process that takes the locks, says so, and waits to be killed. */
+static pid_t
+start_master(int *children_of_it)
+{
+    int ready[2];
+    char octet;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        struct why why;
+        int lock;
+
+        if (lock_take(clock_now_ms() + 100, &lock, &why) != RESULT_OK)
+            _exit(1);
+        if (children_of_it != NULL && fork() == 0)
+            lock = dup(lock); /* the child has it as well */
+        if (write(ready[1], "", 1) != 1)
+            _exit(2);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &octet, 1), 1);
+    if (children_of_it != NULL) {
+        assert_int_equal(read(ready[0], &octet, 1), 1);
+        *children_of_it = ready[0];
+    } else {
+        close(ready[0]);
+    }
+    return pid;
+}
+
+static void
+bury(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void
+test_one_master(void **state)
+{
+    struct why why;
+    int lock;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(lock_holder(directory), 0);
+    pid = start_master(NULL);
+    assert_int_equal(lock_holder(directory), pid);
+    assert_int_equal(lock_take(clock_now_ms() + 50, &lock, &why),
+        RESULT_PERMFAIL);
+    assert_non_null(strstr(why.text, "already running"));
+    assert_int_equal(lock_wait_gone(directory, clock_now_ms() + 20, &why),
+        RESULT_TEMPFAIL);
+
+    /* A crash leaves nothing that is in the way. */
+    bury(pid);
+    assert_int_equal(lock_holder(directory), 0);
+    assert_int_equal(access("pid/master.pid", F_OK), 0);
+    assert_int_equal(lock_wait_gone(directory, clock_now_ms() + 20, &why),
+        RESULT_OK);
+    bury(start_master(NULL));
+}
+
+static void
+test_left_children(void **state)
+{
+    struct why why;
+    int children, lock;
+    pid_t group, pid;
+
+    (void)state;
+    /* The child of it is found by its process group. */
+    group = fork();
+    if (group == 0) {
+        (void)setpgid(0, 0);
+        pid = start_master(&children);
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+        for (;;)
+            pause();
+    }
+    while (lock_wait_gone(directory, clock_now_ms(), &why) == RESULT_OK ||
+        lock_holder(directory) != 0)
+        (void)sched_yield(); /* until the master has come and gone */
+    assert_int_equal(lock_holder(directory), 0);
+
+    /* In a process of its own: a failed one keeps the master's lock. */
+    pid = fork();
+    if (pid == 0)
+        _exit(lock_take(clock_now_ms() + 20, &lock, &why) == RESULT_TEMPFAIL
+                ? 0
+                : 1);
+    {
+        int status;
+
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(kill(-group, SIGKILL), 0);
+    assert_int_equal(waitpid(group, NULL, 0), group);
+    assert_int_equal(lock_wait_gone(directory, clock_now_ms() + 5000, &why),
+        RESULT_OK);
+}
+
+static int
+make_directory(void **state)
+{
+    (void)state;
+    return mkdtemp(directory) == NULL || chdir(directory) < 0 ||
+        mkdir("pid", 0700) < 0;
+}
+
+static int
+remove_directory(void **state)
+{
+    (void)state;
+    (void)unlink("pid/master.pid");
+    (void)unlink("pid/children.lock");
+    return rmdir("pid") < 0 || chdir("/") < 0 || rmdir(directory) < 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_master),
+        cmocka_unit_test(test_left_children),
+    };
+
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
