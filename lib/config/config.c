@@ -82,11 +82,20 @@ build(struct config_set *set, struct slice main_cf, struct slice master_cf,
         main.errors > 0 ? main.first : master.first);
 }
 
+const char *
+config_default_directory(void)
+{
+    const char *dir = secure_getenv("MAIL_CONFIG");
+
+    return dir != NULL && *dir != '\0' ? dir : "/etc/postern";
+}
+
 static enum result
 load(const char *dir, bool services, config_report_fn tell, void *context,
     struct config_set **set, struct why *why)
 {
-    struct config_set *new = set_new(dir);
+    struct config_set *new = set_new(
+        dir == NULL ? config_default_directory() : dir);
     struct slice master_cf = { 0 };
     struct buf main, master;
     enum result res;
@@ -110,14 +119,6 @@ load(const char *dir, bool services, config_report_fn tell, void *context,
     else
         set_free(new);
     return res;
-}
-
-const char *
-config_default_directory(void)
-{
-    const char *dir = secure_getenv("MAIL_CONFIG");
-
-    return dir != NULL && *dir != '\0' ? dir : "/etc/postern";
 }
 
 enum result

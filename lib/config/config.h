@@ -68,8 +68,9 @@ typedef void (*config_report_fn)(void *context, enum config_severity severity,
 const char *config_default_directory(void);
 
 /*
- * Read main.cf and master.cf in dir. Every complaint is reported; RESULT_OK when
- * none was an error: then *set has one reference. report may be NULL.
+ * Read main.cf and master.cf in dir (NULL: config_default_directory()). Every
+ * complaint is reported; RESULT_OK when none was an error: then *set has one
+ * reference. report may be NULL.
  */
 enum result config_load(const char *dir, config_report_fn report, void *context,
     struct config_set **set, struct why *why) ATTR_MUST_USE;
