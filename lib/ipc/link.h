@@ -158,6 +158,12 @@ void link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
 /* Send a KIND_ONE_WAY message. */
 void link_send(struct link *l, struct msg *m) ATTR_NONNULL;
 
+/*
+ * Take the message over from r, which can still be answered: for those who keep
+ * its octets beyond the answer. They do not count as held by the peer any more.
+ */
+struct msg_in *request_take_in(struct request *r) ATTR_NONNULL ATTR_MUST_USE;
+
 /* The answer, which is emptied; r is gone afterwards. */
 void request_reply(struct request *r, struct msg *answer) ATTR_NONNULL;
 void request_item(struct request *r, struct msg *item) ATTR_NONNULL;

@@ -143,6 +143,23 @@ link_orphan_requests(struct link *l)
     }
 }
 
+struct msg_in *
+request_take_in(struct request *r)
+{
+    struct served *s = LIST_ENTRY(r, struct served, request);
+    struct msg_in *in = r->in;
+    struct msg_in *rest = mem_alloc(sizeof(*rest));
+
+    /* What is needed to answer it. */
+    rest->type = in->type;
+    rest->number = in->number;
+    r->in = rest;
+    s->home->served_octets -= in->body.len;
+    if (!s->home->ended)
+        fiber_cond_broadcast(&s->home->resume);
+    return in;
+}
+
 void
 request_drop(struct request *r)
 {

@@ -1,0 +1,495 @@
+#include "qmgr/dispatch.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/random.h"
+#include "qmgr/inside.h"
+#include "qmgr/notify.h"
+#include "qmgr/settle.h"
+
+#include <assert.h>
+
+/* Agents. */
+
+struct agent *
+agent_up(struct qmgr *q, enum role role, void *peer)
+{
+    struct agent *a = mem_alloc(sizeof(*a));
+
+    a->role = role;
+    a->peer = peer;
+    a->serial = ++q->agent_serial;
+    list_append(&q->agents, &a->link);
+    for (struct map_node *n = map_first(&q->transports); n != NULL;
+         n = map_after(&q->transports, n)) {
+        struct transport *t = LIST_ENTRY(n, struct transport, node);
+
+        if (t->kind != TRANSPORT_AGENT || t->role != role)
+            continue;
+        t->agentless_ms = 0;
+        transport_touch(q, t);
+    }
+    return a;
+}
+
+static void
+agent_release(struct agent *a)
+{
+    if (a->peer == NULL && a->running == 0)
+        mem_free(a);
+}
+
+void
+agent_gone(struct qmgr *q, struct agent *a)
+{
+    (void)q;
+    list_remove(&a->link);
+    a->peer = NULL;
+    agent_release(a);
+}
+
+static size_t
+count_agents(struct qmgr *q, enum role role)
+{
+    size_t n = 0;
+
+    list_foreach (it, &q->agents)
+        n += LIST_ENTRY(it, struct agent, link)->role == role;
+    return n;
+}
+
+/*
+ * A message that may have killed agents gets one at a time, and one that has
+ * nothing else to lose: an idle one, or one that is fed no more until it is.
+ */
+static struct agent *
+pick_for_suspect(struct qmgr *q, enum role role, const struct mail *m)
+{
+    struct agent *idle = NULL, *spared = NULL;
+
+    list_foreach (it, &q->agents) {
+        struct agent *a = LIST_ENTRY(it, struct agent, link);
+
+        if (a->role != role)
+            continue;
+        if (a->alone == m->id)
+            return a->running == 0 ? a : NULL;
+        if (a->alone != 0)
+            continue;
+        if (a->running == 0)
+            idle = a;
+        else if (spared == NULL)
+            spared = a;
+    }
+    if (idle != NULL)
+        idle->alone = m->id;
+    else if (spared != NULL)
+        spared->alone = m->id;
+    return idle;
+}
+
+/* Is the message that a is kept free for still there, and waiting? */
+static bool
+suspect_waits(struct qmgr *q, const struct agent *a)
+{
+    const struct entry *e = index_find(&q->index, a->alone);
+
+    return e != NULL && e->message != NULL &&
+        e->deaths >= DEATHS_ALONE &&
+        e->message->counts[RCPT_WAITING] > 0;
+}
+
+/* The one that the destination is pinned to, or the next that is not full. */
+static struct agent *
+pick(struct qmgr *q, const struct destination *d, const struct mail *m)
+{
+    enum role role = d->transport->role;
+    size_t count, skip;
+    struct agent *first = NULL, *a = NULL;
+
+    if (m->entry->deaths >= DEATHS_ALONE)
+        return pick_for_suspect(q, role, m);
+    count = count_agents(q, role);
+    if (count == 0)
+        return NULL;
+    skip = (size_t)(d->hash >> 32) % count;
+    list_foreach (it, &q->agents) {
+        a = LIST_ENTRY(it, struct agent, link);
+        if (a->role != role)
+            continue;
+        if (a->alone != 0 && a->running == 0 && !suspect_waits(q, a))
+            a->alone = 0;
+        if (a->running < AGENT_JOBS && a->alone == 0) {
+            if (skip == 0)
+                return a;
+            if (first == NULL)
+                first = a;
+        }
+        if (skip > 0)
+            skip--;
+    }
+    return first;
+}
+
+/* Jobs. */
+
+static bool
+same_nonce(const struct map_node *node, const void *key)
+{
+    return ((const struct job *)(const void *)node)->attempt.nonce ==
+        *(const uint64_t *)key;
+}
+
+struct job *
+job_new(struct qmgr *q, struct mail *m, enum job_kind kind, size_t count)
+{
+    struct job *j = mem_alloc(sizeof(*j) + count * sizeof(j->rcpts[0]));
+
+    j->kind = kind;
+    j->message = m;
+    j->fd = -1;
+    j->attempt.id = m->id;
+    j->attempt.nonce = random_u64();
+    j->attempt.number = (uint32_t)m->entry->attempts + 1;
+    list_append(&m->jobs, &j->link);
+    list_init(&j->wait_link);
+    map_add(&q->jobs, map_hash_u64(j->attempt.nonce), &j->node);
+    q->jobs_out++;
+    return j;
+}
+
+void
+job_take(struct job *j, struct rcpt *r)
+{
+    j->rcpts[j->count++] = r;
+    if (j->kind == JOB_DELAY)
+        return;
+    r->job = j;
+    rcpt_set_state(r, RCPT_OUT);
+}
+
+struct job *
+job_find(struct qmgr *q, const struct attempt *attempt)
+{
+    struct map_node *n = map_find(&q->jobs, map_hash_u64(attempt->nonce),
+        same_nonce, &attempt->nonce);
+    struct job *j;
+
+    if (n == NULL)
+        return NULL;
+    j = LIST_ENTRY(n, struct job, node);
+    if (j->attempt.id != attempt->id || j->attempt.number != attempt->number)
+        return NULL;
+    return j;
+}
+
+static void
+fence(struct qmgr *q, struct job *j)
+{
+    if (j->fenced)
+        return;
+    j->fenced = true;
+    map_remove(&q->jobs, &j->node);
+}
+
+static void
+forget_message(struct job *j)
+{
+    list_remove(&j->link);
+    list_remove(&j->wait_link);
+    j->message = NULL;
+}
+
+void
+job_release(struct qmgr *q, struct job *j)
+{
+    if (!j->ended || j->settling > 0 || j->opening)
+        return;
+    fence(q, j);
+    if (j->message != NULL) {
+        mail_touch(q, j->message);
+        forget_message(j);
+    }
+    if (j->fd >= 0)
+        q->outside->close(q->context, j->fd);
+    q->jobs_out--;
+    mem_free(j);
+}
+
+void
+job_end(struct qmgr *q, struct job *j)
+{
+    struct destination *d = j->destination;
+    struct agent *a = j->agent;
+
+    if (j->ended)
+        return;
+    j->ended = true;
+    j->destination = NULL;
+    j->agent = NULL;
+    if (a != NULL) {
+        assert(a->running > 0);
+        a->running--;
+        if (a->alone == j->attempt.id)
+            a->alone = 0;
+        agent_release(a);
+    }
+    if (d != NULL) {
+        struct transport *t = d->transport;
+
+        t->running--;
+        destination_ended(q, d);
+        transport_touch(q, t);
+    }
+    job_release(q, j);
+}
+
+void
+job_fence_all(struct qmgr *q, struct mail *m)
+{
+    list_foreach_safe (it, &m->jobs) {
+        struct job *j = LIST_ENTRY(it, struct job, link);
+
+        fence(q, j);
+        if (j->settling > 0)
+            continue;
+        forget_message(j);
+        if (!j->sent)
+            job_end(q, j);
+    }
+}
+
+/* Sending. */
+
+static void
+fill_delivery(const struct job *j, struct delivery *d,
+    struct delivery_recipient *rcpts)
+{
+    const struct mail *m = j->message;
+
+    *d = (struct delivery){
+        .attempt = j->attempt,
+        .transport = slice_of(j->destination->transport->name),
+        .nexthop = slice_of(j->destination->nexthop),
+        .envelope = m->envelope,
+        .header = m->header,
+        .body = m->body,
+        .fd = j->fd,
+        .body_length = m->record.blob != 0 ? m->record.blob_length :
+                                             m->body.len,
+        .body_crc = m->record.blob_crc,
+        .active_us = m->active_us,
+        .recipients = rcpts,
+        .recipient_count = j->count,
+    };
+    d->envelope.recipients = NULL;
+    d->envelope.recipient_count = 0;
+    for (size_t i = 0; i < j->count; i++) {
+        rcpts[i].index = j->rcpts[i]->index;
+        rcpts[i].rcpt = *rcpt_given(j->rcpts[i]);
+        if (rcpts[i].rcpt.original.len == 0)
+            rcpts[i].rcpt.original = rcpts[i].rcpt.address;
+        rcpts[i].rcpt.address = j->rcpts[i]->address;
+    }
+}
+
+static bool
+send_delivery(struct qmgr *q, struct job *j)
+{
+    struct delivery_recipient *rcpts;
+    struct delivery d;
+    bool sent;
+
+    if (j->agent->peer == NULL) {
+        if (j->fd >= 0)
+            q->outside->close(q->context, j->fd);
+        return false;
+    }
+    rcpts = mem_alloc_array(j->count, sizeof(*rcpts));
+    fill_delivery(j, &d, rcpts);
+    sent = q->outside->deliver(q->context, j->agent, &d, j);
+    mem_free(rcpts);
+    return sent;
+}
+
+static void
+send_now(struct qmgr *q, struct job *j)
+{
+    bool sent = j->kind == JOB_DELIVERY ? send_delivery(q, j) :
+                                          notify_send(q, j);
+
+    j->fd = -1;
+    if (sent)
+        j->sent = true;
+    else
+        settle_unsent(q, j);
+}
+
+static void
+blob_opened(struct qmgr *q, struct disk_job *dj)
+{
+    struct job *j = dj->owner;
+
+    j->opening = false;
+    j->fd = dj->fd;
+    if (j->message == NULL)
+        job_release(q, j);
+    else if (dj->result != RESULT_OK)
+        job_give_up(q, j, &dj->why);
+    else
+        send_now(q, j);
+    disk_job_free(dj);
+}
+
+void
+job_send(struct qmgr *q, struct job *j)
+{
+    struct disk_job *dj;
+
+    if (j->message->record.blob == 0) {
+        send_now(q, j);
+        return;
+    }
+    j->opening = true;
+    dj = disk_job_new(DISK_OPEN, blob_opened, j);
+    dj->id = j->attempt.id;
+    dj->blob = j->message->record.blob;
+    disk_job_start(q, dj);
+}
+
+void
+job_start(struct qmgr *q, struct job *j)
+{
+    mail_want_content(q, j->message, j);
+}
+
+void
+job_give_up(struct qmgr *q, struct job *j, const struct why *why)
+{
+    log_warning("%s: %s", j->kind == JOB_DELIVERY ? "delivery" : "notice",
+        why->text);
+    settle_unsent(q, j);
+}
+
+/* Dispatch. */
+
+enum start {
+    STARTED,
+    START_FULL,  /* no agent has room */
+    START_ALONE, /* that message waits for an agent of its own */
+};
+
+static enum start
+start_one(struct qmgr *q, struct destination *d)
+{
+    struct transport *t = d->transport;
+    struct bundle *b = LIST_ENTRY(d->bundles.next, struct bundle, link);
+    struct mail *m = b->message;
+    struct agent *a = pick(q, d, m);
+    size_t most = b->count;
+    struct job *j;
+
+    list_remove(&b->link);
+    list_append(&d->bundles, &b->link);
+    if (a == NULL)
+        return m->entry->deaths >= DEATHS_ALONE ? START_ALONE : START_FULL;
+    if (t->recipient_limit > 0 && most > (size_t)t->recipient_limit)
+        most = (size_t)t->recipient_limit;
+    j = job_new(q, m, JOB_DELIVERY, most);
+    j->destination = d;
+    j->agent = a;
+    a->running++;
+    t->running++;
+    while (most-- > 0)
+        job_take(j, bundle_next(q, b));
+    if (b->count == 0)
+        (void)bundle_next(q, b);
+    destination_started(q, d);
+    job_start(q, j);
+    return STARTED;
+}
+
+/* How long a transport may be without a process before its mail is deferred. */
+static void
+mind_agentless(struct qmgr *q, struct transport *t)
+{
+    int64_t now = clock_now_ms();
+
+    if (count_agents(q, t->role) > 0) {
+        t->agentless_ms = 0;
+        return;
+    }
+    if (t->agentless_ms == 0) {
+        t->agentless_ms = now;
+        timer_arm(q, &t->timer, now + q->config->transport_retry_time);
+        return;
+    }
+    if (now - t->agentless_ms < q->config->transport_retry_time)
+        return;
+    log_warning("transport %s: no process for %lld s, mail is deferred",
+        t->name, (long long)(now - t->agentless_ms) / 1000);
+    t->agentless_ms = 0;
+    list_foreach_safe (it, &t->ready)
+        destination_refuse_all(q, LIST_ENTRY(it, struct destination, ready_link),
+            "4.3.0", "mail transport unavailable");
+}
+
+static bool
+may_start(struct qmgr *q, struct transport *t)
+{
+    if (t->process_limit > 0 && t->running >= (size_t)t->process_limit)
+        return false;
+    if (t->next_start_ms > clock_now_ms()) {
+        timer_arm(q, &t->timer, t->next_start_ms);
+        return false;
+    }
+    return true;
+}
+
+/* Destinations take turns; those that cannot go on now wait for an event. */
+static void
+run_transport(struct qmgr *q, struct transport *t)
+{
+    enum start start = STARTED;
+    struct list aside, *it;
+
+    list_init(&aside);
+    while (start != START_FULL && may_start(q, t) &&
+        (it = list_take(&t->ready)) != NULL) {
+        struct destination *d = LIST_ENTRY(it, struct destination, ready_link);
+
+        list_append(&t->ready, it);
+        start = start_one(q, d);
+        if (start == STARTED && t->spacing_ms > 0)
+            t->next_start_ms = clock_now_ms() + t->spacing_ms;
+        if (start == START_ALONE) {
+            list_remove(it);
+            list_append(&aside, it);
+        }
+    }
+    while ((it = list_take(&aside)) != NULL)
+        list_append(&t->ready, it);
+    if (!list_empty(&t->ready) && start == START_FULL)
+        mind_agentless(q, t);
+}
+
+void
+dispatch(struct qmgr *q)
+{
+    struct list *it;
+
+    while (!q->stopping && (it = list_take(&q->ready)) != NULL)
+        run_transport(q, LIST_ENTRY(it, struct transport, ready_link));
+}
+
+void
+dispatch_fini(struct qmgr *q)
+{
+    list_foreach_safe (it, &q->agents) {
+        list_remove(it);
+        mem_free(LIST_ENTRY(it, struct agent, link));
+    }
+    assert(q->jobs_out == 0);
+    map_fini(&q->jobs);
+}

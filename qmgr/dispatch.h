@@ -1,0 +1,93 @@
+/*
+ * dispatch - hands recipients to agents: which agent, how many at a time.
+ *
+ * A job is one attempt at some recipients of one message (or a request to
+ * bounce about them), fenced by a token: the agent's answer and what the agent
+ * submits settle recipients only under it. What becomes of a job is
+ * qmgr/settle's.
+ */
+#pragma once
+
+#include "qmgr/destination.h"
+#include "qmgr/mail.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    AGENT_JOBS = 500,  /* deliveries of one process at a time */
+    DEATHS_ALONE = 2,  /* after so many a message gets a process for itself */
+    DEATHS_HELD = 3,   /* after so many it is held */
+};
+
+/* A process that delivers. */
+struct agent {
+    struct list link; /* of q->agents; a list of its own once it is gone */
+    enum role role;
+    uint64_t serial;
+    void *peer; /* outside's; NULL: gone */
+    size_t running;
+    uint64_t alone; /* id of the message that it is kept free for; 0 */
+};
+
+enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY };
+
+struct job {
+    struct map_node node;     /* of q->jobs, unless fenced */
+    struct list link;         /* of message->jobs */
+    struct list wait_link;    /* of message->content_waiters */
+    enum job_kind kind;
+    struct attempt attempt;
+    struct mail *message;  /* NULL: of no account any more */
+    struct destination *destination; /* JOB_DELIVERY, until it ended */
+    struct agent *agent;             /* likewise */
+    bool fenced;        /* its token is void */
+    bool opening;       /* its blob is */
+    bool sent;
+    bool ended;         /* no answer will come */
+    unsigned settling;  /* transactions under way that settle some of it */
+    int fd;             /* of the blob */
+    size_t count;
+    struct rcpt *rcpts[];
+};
+
+/* A process came, or went: its jobs end with job_lost(). */
+struct agent *agent_up(struct qmgr *q, enum role role, void *peer)
+    ATTR_NONNULL;
+void agent_gone(struct qmgr *q, struct agent *a) ATTR_NONNULL;
+
+/* Start what may be started. */
+void dispatch(struct qmgr *q) ATTR_NONNULL;
+
+/* A new job for count recipients of m, which become OUT unless JOB_DELAY. */
+struct job *job_new(struct qmgr *q, struct mail *m, enum job_kind kind,
+    size_t count) ATTR_NONNULL;
+void job_take(struct job *j, struct rcpt *r) ATTR_NONNULL;
+
+/* NULL when there is none, or it is fenced. */
+struct job *job_find(struct qmgr *q, const struct attempt *attempt)
+    ATTR_NONNULL;
+
+/* Get what it needs, then send it. */
+void job_start(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* The content is in memory. */
+void job_send(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* Its content cannot be had. */
+void job_give_up(struct qmgr *q, struct job *j, const struct why *why)
+    ATTR_NONNULL;
+
+/* The agent is done with it, or will never be. */
+void job_end(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* Free it if nothing needs it any more. */
+void job_release(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/*
+ * Void all tokens of m. Those that are in a transaction remain its jobs until
+ * that is through; the others forget m.
+ */
+void job_fence_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+void dispatch_fini(struct qmgr *q) ATTR_NONNULL;

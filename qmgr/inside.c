@@ -1,0 +1,111 @@
+#include "qmgr/inside.h"
+
+#include "lib/base/clock.h"
+
+#include <stdio.h>
+
+static bool
+is_digits(struct slice s, size_t most)
+{
+    if (s.len == 0 || s.len > most)
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+    return true;
+}
+
+struct slice
+status_split(struct slice text, const char *fallback, char status[10])
+{
+    struct slice code = slice_head(text, slice_find(text, ' '));
+    struct slice rest = slice_skip(code, 2);
+    struct slice subject = slice_head(rest, slice_find(rest, '.'));
+    struct slice detail = slice_skip(rest, subject.len + 1);
+
+    if (code.len < 5 || code.ptr[1] != '.' || code.ptr[0] < '2' ||
+        code.ptr[0] > '5' || !is_digits(subject, 3) || !is_digits(detail, 3)) {
+        (void)snprintf(status, 10, "%s", fallback);
+        return text;
+    }
+    (void)snprintf(status, 10, "%c." SLICE_FMT "." SLICE_FMT, fallback[0],
+        SLICE_ARG(subject), SLICE_ARG(detail));
+    return slice_trim(slice_skip(text, code.len));
+}
+
+static void
+log_result(struct qmgr *q, const char *tag, const struct rcpt *r,
+    const struct rcpt_result *result)
+{
+    const struct mail *m = r->message;
+    int64_t now = clock_wall_us();
+    struct delivery d = {
+        .attempt.id = m->id,
+        .envelope.arrival_us = m->envelope.arrival_us,
+        .active_us = m->active_us,
+    };
+    struct delivery_recipient rcpt = { r->index, *rcpt_given(r) };
+    struct delivery_times times = { now, 0, now };
+
+    if (r->address.len > 0)
+        rcpt.rcpt.address = r->address;
+    delivery_log(tag, q->long_ids, &d, &rcpt, result, &times);
+}
+
+static void
+settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
+    enum outcome outcome, const char *status, struct slice text)
+{
+    struct rcpt_result result = {
+        .index = r->index,
+        .outcome = outcome,
+        .text = slice_head(text, 2000),
+        .when_us = clock_wall_us(),
+    };
+
+    (void)snprintf(result.status, sizeof(result.status), "%s", status);
+    log_result(q, tag, r, &result);
+    if (outcome == OUTCOME_SENT) {
+        rcpt_set_state(r, RCPT_SETTLED);
+        mail_dirty(q, r->message);
+        mail_touch(q, r->message);
+        return;
+    }
+    rcpt_conclude(q, r, &result);
+}
+
+void
+inside_deliver(struct qmgr *q, const struct transport *t, struct slice nexthop,
+    struct rcpt *r)
+{
+    enum outcome outcome = OUTCOME_BOUNCED;
+    const char *fallback = "5.0.0";
+    struct slice text;
+    char status[10];
+
+    if (t->kind == TRANSPORT_DISCARD) {
+        outcome = OUTCOME_SENT;
+        fallback = "2.0.0";
+    } else if (t->kind == TRANSPORT_RETRY) {
+        outcome = OUTCOME_DEFERRED;
+        fallback = "4.0.0";
+    }
+    text = status_split(nexthop, fallback, status);
+    settle_inside(q, t->tag, r, outcome, status, text);
+}
+
+/* Under the tag of the retry service: that is where Postfix sends it. */
+void
+refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
+    const char *text)
+{
+    settle_inside(q, transport_find(q, SLICE_LIT("retry"))->tag, r,
+        OUTCOME_DEFERRED, status, slice_of(text));
+}
+
+void
+fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status, const char *text)
+{
+    settle_inside(q, transport_find(q, SLICE_LIT("error"))->tag, r,
+        OUTCOME_BOUNCED, status, slice_of(text));
+}

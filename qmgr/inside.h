@@ -1,0 +1,28 @@
+/*
+ * inside - deliveries that need no process: the error, retry and discard
+ * transports, and what is put off for a reason of our own.
+ *
+ * Each recipient gets its log line under the tag of the Postfix program that
+ * would have done it.
+ */
+#pragma once
+
+#include "qmgr/mail.h"
+#include "qmgr/transport.h"
+
+/* t is TRANSPORT_ERROR, TRANSPORT_RETRY or TRANSPORT_DISCARD. */
+void inside_deliver(struct qmgr *q, const struct transport *t,
+    struct slice nexthop, struct rcpt *r) ATTR_NONNULL;
+
+/* r, under nobody's hands, is deferred or fails. */
+void refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
+    const char *text) ATTR_NONNULL;
+void fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
+    const char *text) ATTR_NONNULL;
+
+/*
+ * "5.7.1 go away": the status code that a text begins with, and the rest; or
+ * fallback and the whole. The class of the code is made that of fallback.
+ */
+struct slice status_split(struct slice text, const char *fallback,
+    char status[10]) ATTR_NONNULL;

@@ -1,0 +1,572 @@
+#include "qmgr/intake.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/tlv.h"
+#include "lib/mail/queue_id.h"
+#include "lib/mail/submission.h"
+#include "qmgr/drops.h"
+#include "qmgr/lease.h"
+#include "qmgr/mail.h"
+#include "qmgr/record.h"
+#include "qmgr/round.h"
+#include "qmgr/settle.h"
+
+#include <unistd.h>
+
+enum {
+    ARENA_MAX = 512 * 1024 * 1024,
+    ROOM_FOR_HEAD = 64 * 1024, /* of a message's records besides its content */
+    GAP_MAX = TLV_HEADER_MAX,
+    IDS_PAST_MS = 600 * 1000,
+};
+
+/* A file that a submitter writes a body into. */
+struct lent {
+    struct map_node node; /* by number */
+    uint64_t number;
+    const void *owner;
+    int fd;
+};
+
+/* A submission on its way to the disk. */
+struct accept {
+    void *request;
+    void *repeated; /* asked again over another link meanwhile */
+    uint64_t id;
+    struct mail *message; /* NULL: it only settles */
+    struct msg_in *in;       /* ... and then this is ours */
+    struct arena arena;      /* and this */
+    const struct settlement *settles; /* NULL: nothing */
+    struct job *job;                  /* whose recipients they are */
+    struct buf content; /* where header and body did not arrive as one */
+    struct slice stored;
+    struct lent *lent;
+    uint64_t blob;
+    size_t settle_record; /* place in the transaction */
+};
+
+static void
+answer(struct qmgr *q, void *request, enum result res, const struct why *why)
+{
+    struct queue_answer a = { .result = res };
+
+    if (why != NULL)
+        a.why = *why;
+    q->outside->answer(q->context, request, MESSAGE_SUBMITTED, &a, -1);
+}
+
+/* Blobs. */
+
+static bool
+same_lent(const struct map_node *node, const void *key)
+{
+    return ((const struct lent *)(const void *)node)->number ==
+        *(const uint64_t *)key;
+}
+
+static struct lent *
+find_lent(struct qmgr *q, uint64_t number, const void *owner)
+{
+    struct map_node *n = map_find(&q->lent, map_hash_u64(number), same_lent,
+        &number);
+    struct lent *l = n == NULL ? NULL : LIST_ENTRY(n, struct lent, node);
+
+    return l != NULL && l->owner == owner ? l : NULL;
+}
+
+static void
+lent_free(struct qmgr *q, struct lent *l)
+{
+    if (l == NULL)
+        return;
+    q->outside->close(q->context, l->fd);
+    mem_free(l);
+}
+
+static void
+take_back(struct qmgr *q, struct lent *l)
+{
+    map_remove(&q->lent, &l->node);
+}
+
+struct borrower {
+    void *request;
+    const void *owner;
+};
+
+static void
+blob_lent(struct qmgr *q, struct disk_job *j)
+{
+    struct borrower *b = j->owner;
+    struct queue_answer a = { .result = j->result };
+    int fd = -1;
+
+    if (j->result == RESULT_OK) {
+        fd = dup(j->fd);
+        if (fd < 0) {
+            a.result = why_errno(&j->why, "lend a file");
+            q->outside->close(q->context, j->fd);
+        }
+    }
+    if (a.result == RESULT_OK) {
+        struct lent *l = mem_alloc(sizeof(*l));
+
+        l->number = ++q->lent_last;
+        l->owner = b->owner;
+        l->fd = j->fd;
+        map_add(&q->lent, map_hash_u64(l->number), &l->node);
+        a.blob = l->number;
+    } else {
+        a.why = j->why;
+    }
+    q->outside->answer(q->context, b->request, MESSAGE_BLOB, &a, fd);
+    mem_free(b);
+    disk_job_free(j);
+}
+
+void
+intake_lend(struct qmgr *q, void *request, const void *owner)
+{
+    struct queue_answer a = { 0 };
+    struct borrower *b;
+
+    if (!q->outside->has_room(q->context, ROOM_FOR_HEAD)) {
+        a.result = why_temp(&a.why, "4.3.1", "Insufficient system storage");
+    } else if (q->lent.count >= (size_t)LENT_MAX * 16) {
+        a.result = why_temp(&a.why, "4.3.1", "too many files are lent");
+    } else {
+        b = mem_alloc(sizeof(*b));
+        b->request = request;
+        b->owner = owner;
+        disk_job_start(q, disk_job_new(DISK_LEND, blob_lent, b));
+        return;
+    }
+    q->outside->answer(q->context, request, MESSAGE_BLOB, &a, -1);
+}
+
+void
+intake_return(struct qmgr *q, uint64_t number, const void *owner)
+{
+    struct lent *l = find_lent(q, number, owner);
+
+    if (l == NULL)
+        return;
+    take_back(q, l);
+    lent_free(q, l);
+}
+
+void
+intake_owner_gone(struct qmgr *q, const void *owner)
+{
+    struct map_node *next;
+
+    for (struct map_node *n = map_first(&q->lent); n != NULL; n = next) {
+        struct lent *l = LIST_ENTRY(n, struct lent, node);
+
+        next = map_after(&q->lent, n);
+        if (l->owner != owner)
+            continue;
+        take_back(q, l);
+        lent_free(q, l);
+    }
+}
+
+static void
+blob_dropped(struct qmgr *q, struct disk_job *j)
+{
+    (void)q;
+    disk_job_free(j);
+}
+
+void
+intake_drop_blob(struct qmgr *q, uint64_t blob)
+{
+    struct disk_job *j = disk_job_new(DISK_DROP, blob_dropped, NULL);
+
+    j->blob = blob;
+    disk_job_start(q, j);
+}
+
+/* The end of a submission. */
+
+static void
+accept_free(struct qmgr *q, struct accept *a)
+{
+    lent_free(q, a->lent);
+    buf_fini(&a->content);
+    msg_in_free(a->in);
+    arena_clear(&a->arena);
+    mem_free(a);
+}
+
+static void
+answer_all(struct qmgr *q, const struct accept *a, enum result res,
+    const struct why *why)
+{
+    answer(q, a->request, res, why);
+    if (a->repeated != NULL)
+        answer(q, a->repeated, res, why);
+}
+
+/* Durable: from now on it is mail in the queue. */
+static void
+enter(struct qmgr *q, struct mail *m)
+{
+    struct entry *e = m->entry;
+
+    m->accept = NULL;
+    if ((m->envelope.flags & ENVELOPE_HOLD) != 0) {
+        mail_free(q, m);
+        entry_set_state(&q->index, e, ENTRY_HELD);
+        return;
+    }
+    if (!q->stopping && q->index.incoming.count == 0 && round_has_room(q) &&
+        q->held_octets < HELD_OCTETS_MAX) {
+        entry_set_state(&q->index, e, ENTRY_ACTIVE);
+        mail_begin(q, m);
+        return;
+    }
+    mail_free(q, m);
+    entry_set_state(&q->index, e, ENTRY_INCOMING);
+    heap_set(&q->index.incoming, &e->timer, e->arrival_ms);
+    qmgr_wake(q);
+}
+
+static void
+refuse(struct qmgr *q, struct accept *a, enum result res, const struct why *why)
+{
+    struct mail *m = a->message;
+
+    if (a->job != NULL)
+        settle_end(q, a->settles, a->job, NULL);
+    if (a->blob != 0)
+        intake_drop_blob(q, a->blob);
+    answer_all(q, a, res, why);
+    if (m != NULL) {
+        struct entry *e = m->entry;
+
+        m->accept = NULL;
+        drops_remove(q, e, DROPS_REFUSED);
+        mail_free(q, m);
+        index_remove(&q->index, e);
+    }
+    accept_free(q, a);
+}
+
+static void
+accepted(struct qmgr *q, struct txn *t)
+{
+    struct accept *a = t->owner;
+    struct mail *m = a->message;
+
+    if (t->spool.result != RESULT_OK) {
+        refuse(q, a, RESULT_TEMPFAIL, &t->spool.why);
+        txn_free(t);
+        return;
+    }
+    answer_all(q, a, RESULT_OK, NULL);
+    if (a->job != NULL)
+        settle_end(q, a->settles, a->job, &t->records[a->settle_record].place);
+    if (m != NULL) {
+        m->entry->place = t->records[0].place;
+        m->entry->blob = a->blob;
+        enter(q, m);
+    }
+    txn_free(t);
+    accept_free(q, a);
+}
+
+static void
+add_message(struct txn *t, struct accept *a, struct mail *m)
+{
+    size_t n = txn_add(t, RECORD_MESSAGE, a->id);
+    const struct entry *e = m->entry;
+    struct message_brief b = {
+        .arrival_ms = e->arrival_ms,
+        .recipients = (uint32_t)m->envelope.recipient_count,
+        .site = e->site,
+        .drop_file = m->envelope.drop_file,
+    };
+    struct buf envelope;
+
+    if ((e->flags & ENTRY_BOUNCE) != 0)
+        b.flags |= BRIEF_BOUNCE;
+    if ((m->envelope.flags & ENVELOPE_HOLD) != 0)
+        b.flags |= BRIEF_HELD;
+    message_brief_encode(&b, &t->briefs[n]);
+    buf_init(&envelope, SIZE_MAX);
+    envelope_encode(&m->envelope, &envelope);
+    m->record.envelope = buf_slice(&envelope);
+    message_record_encode(&m->record, &t->heads[n]);
+    m->record.envelope = (struct slice){ NULL, 0 };
+    buf_fini(&envelope);
+    t->records[n].content = a->stored;
+    t->records[n].blob = a->blob;
+}
+
+static void
+commit(struct qmgr *q, struct accept *a)
+{
+    struct txn *t = txn_new(accepted, a);
+
+    if (a->message != NULL)
+        add_message(t, a, a->message);
+    if (a->job != NULL) {
+        size_t n = txn_add(t, RECORD_STATUS, a->settles->attempt.id);
+
+        a->settle_record = n;
+        settle_encode(a->settles, a->job, &t->briefs[n], &t->heads[n]);
+    }
+    t->spool.settling = a->message == NULL;
+    txn_commit(q, t);
+}
+
+static void
+blob_kept(struct qmgr *q, struct disk_job *j)
+{
+    struct accept *a = j->owner;
+
+    if (j->result != RESULT_OK) {
+        refuse(q, a, j->result, &j->why);
+    } else {
+        a->blob = j->blob;
+        a->message->record.blob = j->blob;
+        commit(q, a);
+    }
+    disk_job_free(j);
+}
+
+static void
+keep_blob(struct qmgr *q, struct accept *a, const struct blob *blob)
+{
+    struct mail *m = a->message;
+    struct disk_job *j = disk_job_new(DISK_KEEP, blob_kept, a);
+
+    m->record.blob_length = blob->length;
+    m->record.blob_crc = blob->crc;
+    j->fd = a->lent->fd;
+    j->length = blob->length;
+    j->crc = blob->crc;
+    disk_job_start(q, j);
+}
+
+/* Its beginning. */
+
+/*
+ * Header and body arrive side by side, with the few octets between them that
+ * introduce the body: then they are stored as they lie.
+ */
+static void
+set_content(struct accept *a, struct mail *m, struct slice header,
+    struct slice body)
+{
+    const char *end = header.ptr + header.len;
+
+    m->header = header;
+    m->body = body;
+    m->has_content = true;
+    m->record.header_length = (uint32_t)header.len;
+    m->record.body_length = (uint32_t)body.len;
+    a->stored = header;
+    if (body.len == 0)
+        return;
+    if (header.len > 0 && body.ptr >= end && body.ptr - end <= GAP_MAX) {
+        a->stored.len = (size_t)(body.ptr - header.ptr) + body.len;
+        m->record.body_at = (uint32_t)(body.ptr - header.ptr);
+        return;
+    }
+    buf_add(&a->content, header);
+    buf_add(&a->content, body);
+    a->stored = buf_slice(&a->content);
+    m->record.body_at = (uint32_t)header.len;
+}
+
+void
+intake_fill_entry(struct entry *e, const struct envelope *env)
+{
+    uint32_t site = 0;
+
+    e->arrival_ms = env->arrival_us / 1000;
+    for (size_t i = 0; i < env->recipient_count; i++) {
+        uint32_t one = index_site(env->recipients[i].address);
+
+        if (i > 0 && one != site) {
+            site = 0;
+            break;
+        }
+        site = one;
+    }
+    e->site = site;
+    if (env->sender.len == 0)
+        e->flags |= ENTRY_BOUNCE;
+    if (env->drop_file.len > 0)
+        e->flags |= ENTRY_DROPPED;
+}
+
+static enum result
+check(struct qmgr *q, const struct submission *s, const void *owner,
+    struct why *why)
+{
+    const struct envelope *env = &s->envelope;
+
+    if (s->settle_only)
+        return RESULT_OK;
+    if (!lease_covers(q, env->id))
+        return why_perm(why, "5.3.0", "queue id was never leased");
+    if (env->drop_file.len > DROP_FILE_MAX)
+        return why_perm(why, "5.3.0", "name of drop file is too long");
+    if (env->recipient_count == 0 ||
+        env->recipient_count > RECORD_RECIPIENTS_MAX)
+        return why_perm(why, "5.3.0", "no recipients, or too many");
+    if (s->blob.number != 0 &&
+        (find_lent(q, s->blob.number, owner) == NULL || s->body.len > 0))
+        return why_temp(why, "4.3.0", "message file was not lent");
+    return RESULT_OK;
+}
+
+/* True when it was answered: it is here already. */
+static bool
+is_repeated(struct qmgr *q, void *request, const struct envelope *env)
+{
+    struct slice id = { (const char *)&env->id, sizeof(env->id) };
+    struct entry *e = index_find(&q->index, env->id);
+
+    if (e != NULL && e->state == ENTRY_ENTERING) {
+        struct accept *a = e->message->accept;
+        struct why why;
+
+        if (a->repeated == NULL)
+            a->repeated = request;
+        else
+            answer(q, request, why_temp(&why, "4.3.0", "asked too often"),
+                &why);
+        return true;
+    }
+    if (e == NULL && !past_has(&q->ids_past, id) &&
+        !drops_known(q, env->drop_file))
+        return false;
+    answer(q, request, RESULT_OK, NULL);
+    return true;
+}
+
+static void
+begin(struct qmgr *q, struct accept *a, const struct submission *s,
+    const void *owner)
+{
+    struct entry *e;
+    struct mail *m;
+    struct why why;
+
+    if (s->settle_only) {
+        commit(q, a);
+        return;
+    }
+    e = index_add(&q->index, s->envelope.id, ENTRY_ENTERING);
+    intake_fill_entry(e, &s->envelope);
+    m = a->message = mail_new(q, e);
+    m->accept = a;
+    m->envelope = s->envelope;
+    m->arena = a->arena;
+    arena_init(&a->arena, 0);
+    m->held = a->in;
+    a->in = NULL;
+    if (s->envelope.drop_file.len > 0)
+        drops_add(q, e, s->envelope.drop_file);
+    if (!mail_set_recipients(q, m)) {
+        refuse(q, a, why_temp(&why, "4.3.1", "no memory for recipients"), &why);
+        return;
+    }
+    mail_count_held(q, m, m->held->body.len);
+    set_content(a, m, s->header, s->body);
+    if (s->blob.number == 0) {
+        commit(q, a);
+        return;
+    }
+    a->lent = find_lent(q, s->blob.number, owner);
+    take_back(q, a->lent);
+    keep_blob(q, a, &s->blob);
+}
+
+void
+intake_submit(struct qmgr *q, void *request, const void *owner,
+    struct msg_in *in)
+{
+    struct accept *a = mem_alloc(sizeof(*a));
+    struct submission s;
+    enum result res;
+    struct why why;
+
+    a->request = request;
+    a->in = in;
+    arena_init(&a->arena, ARENA_MAX);
+    buf_init(&a->content, SIZE_MAX);
+    res = submission_decode(in->body, &a->arena, &s, &why);
+    if (res == RESULT_OK)
+        res = check(q, &s, owner, &why);
+    if (res == RESULT_OK && !s.settle_only &&
+        is_repeated(q, request, &s.envelope)) {
+        if (s.blob.number != 0)
+            intake_return(q, s.blob.number, owner);
+        accept_free(q, a);
+        return;
+    }
+    if (res == RESULT_OK && !s.settle_only &&
+        !q->outside->has_room(q->context, in->body.len + ROOM_FOR_HEAD))
+        res = why_temp(&why, "4.3.1", "Insufficient system storage");
+    if (res == RESULT_OK && s.settles != NULL) {
+        res = settle_begin(q, s.settles, &a->job, &why);
+        a->settles = s.settles;
+    }
+    if (res != RESULT_OK) {
+        answer(q, request, res, &why);
+        accept_free(q, a);
+        return;
+    }
+    a->id = s.envelope.id;
+    begin(q, a, &s, owner);
+}
+
+void
+intake_unanswered(struct qmgr *q, uint64_t id)
+{
+    struct entry *e = index_find(&q->index, id);
+
+    if (e != NULL)
+        e->flags |= ENTRY_RECOVERED;
+}
+
+void
+intake_forget(struct qmgr *q, struct entry *e)
+{
+    if ((e->flags & ENTRY_RECOVERED) != 0)
+        past_add(&q->ids_past,
+            (struct slice){ (const char *)&e->id, sizeof(e->id) });
+    drops_remove(q, e, DROPS_LEFT);
+}
+
+void
+intake_init(struct qmgr *q)
+{
+    map_init(&q->lent);
+    past_init(&q->ids_past, IDS_PAST_MS);
+    drops_init(q);
+}
+
+void
+intake_fini(struct qmgr *q)
+{
+    struct map_node *next;
+
+    for (struct map_node *n = map_first(&q->lent); n != NULL; n = next) {
+        struct lent *l = LIST_ENTRY(n, struct lent, node);
+
+        next = map_after(&q->lent, n);
+        take_back(q, l);
+        lent_free(q, l);
+    }
+    map_fini(&q->lent);
+    past_fini(&q->ids_past);
+    drops_fini(q);
+}

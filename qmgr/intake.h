@@ -1,0 +1,45 @@
+/*
+ * intake - what submitters hand in: blobs lent and messages accepted.
+ *
+ * A submission becomes one transaction: the message, and what it settles of
+ * another one. The submitter is answered when that is durable and not before.
+ * The same id again, or the same drop file, is answered from the index, or
+ * from what is remembered of messages that have left it.
+ */
+#pragma once
+
+#include "lib/ipc/link.h"
+#include "qmgr/core.h"
+
+enum {
+    LENT_MAX = 2000,            /* blobs lent to one peer */
+    HELD_OCTETS_MAX = 256 << 20, /* of contents in memory */
+};
+
+/* Lend a file; the request is answered with BLOB. owner is the peer. */
+void intake_lend(struct qmgr *q, void *request, const void *owner)
+    ATTR_NONNULL;
+void intake_return(struct qmgr *q, uint64_t number, const void *owner)
+    ATTR_NONNULL;
+
+/* The peer is gone: what it borrowed is ours again. */
+void intake_owner_gone(struct qmgr *q, const void *owner) ATTR_NONNULL;
+
+/* A SUBMIT; takes over in. The request is answered with SUBMITTED. */
+void intake_submit(struct qmgr *q, void *request, const void *owner,
+    struct msg_in *in) ATTR_NONNULL;
+
+/* The submitter of id was not there to be answered: it may ask again. */
+void intake_unanswered(struct qmgr *q, uint64_t id) ATTR_NONNULL;
+
+/* What e needs to know of its envelope. */
+struct envelope;
+void intake_fill_entry(struct entry *e, const struct envelope *env)
+    ATTR_NONNULL;
+
+/* e leaves the index. */
+void intake_forget(struct qmgr *q, struct entry *e) ATTR_NONNULL;
+void intake_drop_blob(struct qmgr *q, uint64_t blob) ATTR_NONNULL;
+
+void intake_init(struct qmgr *q) ATTR_NONNULL;
+void intake_fini(struct qmgr *q) ATTR_NONNULL;

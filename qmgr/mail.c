@@ -1,0 +1,526 @@
+#include "qmgr/mail.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/mail/queue_id.h"
+#include "qmgr/destination.h"
+#include "qmgr/dispatch.h"
+#include "qmgr/ledger.h"
+#include "qmgr/resolve.h"
+#include "qmgr/round.h"
+
+#include <assert.h>
+
+enum {
+    ARENA_MAX = 512 * 1024 * 1024, /* a million recipients with their results */
+    PARTS_MAX = 64,                /* read back at a time */
+    READ_AGAIN_MS = 60 * 1000,
+    ROOM_STATUS = 1024, /* octets in the spool */
+    ROOM_RCPT = 512,
+};
+
+struct mail *
+mail_new(struct qmgr *q, struct entry *e)
+{
+    struct mail *m = mem_alloc(sizeof(*m));
+
+    assert(e->message == NULL);
+    m->entry = e;
+    m->id = e->id;
+    m->serial = ++q->serial;
+    arena_init(&m->arena, ARENA_MAX);
+    buf_init(&m->head, SIZE_MAX);
+    buf_init(&m->content, SIZE_MAX);
+    list_init(&m->content_waiters);
+    list_init(&m->jobs);
+    list_init(&m->bundles);
+    list_init(&m->dirty_link);
+    list_init(&m->check_link);
+    e->message = m;
+    return m;
+}
+
+void
+mail_count_held(struct qmgr *q, struct mail *m, size_t octets)
+{
+    q->held_octets += octets - m->held_octets;
+    m->held_octets = octets;
+}
+
+void
+mail_free(struct qmgr *q, struct mail *m)
+{
+    if (m == NULL)
+        return;
+    for (size_t i = 0; m->rcpts != NULL && i < m->envelope.recipient_count; i++)
+        list_remove(&m->rcpts[i].link);
+    q->active_recipients -= m->rcpts == NULL ? 0 : m->envelope.recipient_count;
+    job_fence_all(q, m);
+    bundle_free_all(q, m);
+    list_remove(&m->dirty_link);
+    list_remove(&m->check_link);
+    mail_count_held(q, m, 0);
+    q->outside->room_give(q->context, m->room);
+    m->entry->message = NULL;
+    msg_in_free(m->held);
+    buf_fini(&m->head);
+    buf_fini(&m->content);
+    arena_clear(&m->arena);
+    mem_free(m);
+}
+
+struct mail *
+mail_find(struct qmgr *q, uint64_t id, uint64_t serial)
+{
+    struct entry *e = index_find(&q->index, id);
+
+    if (e == NULL || e->message == NULL || e->message->serial != serial)
+        return NULL;
+    return e->message;
+}
+
+bool
+mail_set_recipients(struct qmgr *q, struct mail *m)
+{
+    size_t count = m->envelope.recipient_count;
+
+    if (count > RECORD_RECIPIENTS_MAX)
+        return false;
+    m->rcpts = arena_alloc(&m->arena, (count + 1) * sizeof(*m->rcpts));
+    if (m->rcpts == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct rcpt *r = &m->rcpts[i];
+
+        list_init(&r->link);
+        r->message = m;
+        r->index = (uint32_t)i;
+        r->state = RCPT_PENDING;
+    }
+    m->counts[RCPT_PENDING] = count;
+    q->active_recipients += count;
+    return true;
+}
+
+void
+rcpt_set_state(struct rcpt *r, enum rcpt_state state)
+{
+    r->message->counts[r->state]--;
+    r->state = (uint8_t)state;
+    r->message->counts[state]++;
+}
+
+void
+rcpt_withdraw(struct qmgr *q, struct rcpt *r)
+{
+    if (r->state == RCPT_WAITING)
+        bundle_take(q, r);
+    list_remove(&r->link);
+    rcpt_set_state(r, RCPT_PENDING);
+}
+
+static bool
+keep(struct mail *m, struct slice *text)
+{
+    return text->len == 0 || arena_slice(&m->arena, *text, text);
+}
+
+struct note *
+note_new(struct mail *m, const struct rcpt_result *result)
+{
+    struct note *n = arena_alloc(&m->arena, sizeof(*n));
+
+    if (n == NULL)
+        return NULL;
+    n->result = *result;
+    list_init(&n->link);
+    if (!keep(m, &n->result.text) || !keep(m, &n->result.relay) ||
+        !keep(m, &n->result.remote) || !keep(m, &n->result.diagnostic) ||
+        !keep(m, &n->result.diagnostic_type) ||
+        !keep(m, &n->result.final_address))
+        return NULL;
+    return n;
+}
+
+void
+rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
+{
+    r->job = NULL;
+    r->note = note;
+    rcpt_set_state(r,
+        note->result.outcome == OUTCOME_BOUNCED ? RCPT_FAILED : RCPT_DEFERRED);
+    mail_touch(q, r->message);
+}
+
+void
+rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
+{
+    struct note *n = note_new(r->message, result);
+
+    if (n != NULL) {
+        rcpt_conclude_note(q, r, n);
+        return;
+    }
+    /* The arena's ceiling: it is tried again, and why is not known. */
+    r->job = NULL;
+    rcpt_set_state(r, RCPT_DEFERRED);
+    mail_touch(q, r->message);
+}
+
+void
+mail_touch(struct qmgr *q, struct mail *m)
+{
+    if (m->check_link.next != &m->check_link)
+        return;
+    list_append(&q->checks, &m->check_link);
+    qmgr_wake(q);
+}
+
+void
+mail_dirty(struct qmgr *q, struct mail *m)
+{
+    if (m->dirty_link.next != &m->dirty_link)
+        return;
+    list_append(&q->dirty, &m->dirty_link);
+    qmgr_wake(q);
+}
+
+/* Reading back. */
+
+static void
+read_more(struct qmgr *q, struct mail *m, enum disk_task task,
+    const struct spool_place *place, size_t nth,
+    void (*done)(struct qmgr *q, struct disk_job *j))
+{
+    struct disk_job *j = disk_job_new(task, done, NULL);
+
+    j->id = m->id;
+    j->place = *place;
+    j->serial = m->serial;
+    j->nth = nth;
+    m->reading++;
+    disk_job_start(q, j);
+}
+
+/*
+ * It cannot be read: now, and is put off; or it is damaged, and is left alone
+ * for good.
+ */
+static void
+set_aside(struct qmgr *q, struct mail *m, enum result res,
+    const struct why *why)
+{
+    struct entry *e = m->entry;
+    struct edit *edit = m->edit;
+    bool doomed = m->doomed;
+    char id[QUEUE_ID_SIZE];
+
+    log_error("%s: cannot be read back%s: %s",
+        queue_id_text(e->id, q->long_ids, id),
+        res == RESULT_PERMFAIL ? ", set aside" : "", why->text);
+    mail_free(q, m);
+    if (doomed)
+        ledger_remove(q, e, edit);
+    else if (res == RESULT_PERMFAIL)
+        entry_set_state(&q->index, e, ENTRY_DAMAGED);
+    else
+        round_schedule(q, e, qmgr_wall_ms() + READ_AGAIN_MS);
+}
+
+/*
+ * The cleaner may have moved the record between our looking and reading: then
+ * its place is another one now.
+ */
+static bool
+has_moved(const struct disk_job *j, const struct spool_place *now)
+{
+    return j->result != RESULT_OK && place_is_set(now) &&
+        !place_same(&j->place, now);
+}
+
+/* Recipients of a STATUS that was read back. */
+static enum result
+apply_settled(struct mail *m, struct slice set, struct why *why)
+{
+    uint32_t at = 0, start, count;
+
+    while (set_next(&set, &at, &start, &count)) {
+        if (start + count > m->envelope.recipient_count)
+            return why_perm(why, "5.3.0", "status of no recipient");
+        for (uint32_t i = start; i < start + count; i++)
+            rcpt_set_state(&m->rcpts[i], RCPT_SETTLED);
+    }
+    return RESULT_OK;
+}
+
+static enum result
+apply_group(struct mail *m, const struct rcpt_result *result,
+    struct slice set, struct why *why)
+{
+    uint32_t at = 0, start, count;
+    struct note *n = note_new(m, result);
+
+    if (n == NULL)
+        return why_temp(why, "4.3.1", "no memory for results");
+    while (set_next(&set, &at, &start, &count)) {
+        if (start + count > m->envelope.recipient_count)
+            return why_perm(why, "5.3.0", "status of no recipient");
+        for (uint32_t i = start; i < start + count; i++) {
+            struct rcpt *r = &m->rcpts[i];
+
+            r->note = n;
+            if (r->state == RCPT_PENDING && result->outcome == OUTCOME_BOUNCED)
+                rcpt_set_state(r, RCPT_FAILED);
+        }
+    }
+    return RESULT_OK;
+}
+
+/*
+ * What the newest STATUS says besides is of use; of parts, and of the one that
+ * is there when a HOLD is newer, the settled recipients count just as well.
+ */
+static enum result
+apply_status(struct mail *m, struct slice head, struct why *why)
+{
+    struct rcpt_result result;
+    struct slice set;
+    enum result res;
+
+    res = status_settled(head, &set, why);
+    if (res == RESULT_OK)
+        res = apply_settled(m, set, why);
+    while (res == RESULT_OK && status_next_group(&head, &result, &set))
+        res = apply_group(m, &result, set, why);
+    return res;
+}
+
+static void
+loaded(struct qmgr *q, struct mail *m)
+{
+    if (m->reading > 0)
+        return;
+    if (m->doomed) {
+        mail_touch(q, m);
+        return;
+    }
+    mail_begin(q, m);
+}
+
+static void
+status_read(struct qmgr *q, struct disk_job *j)
+{
+    struct mail *m = mail_find(q, j->id, j->serial);
+    bool newest = j->nth == 0;
+    struct why why = j->why;
+    enum result res = j->result;
+
+    if (m == NULL) {
+        disk_job_free(j);
+        return;
+    }
+    m->reading--;
+    if (newest && has_moved(j, &m->entry->status)) {
+        read_more(q, m, DISK_READ_HEAD, &m->entry->status, 0, status_read);
+        disk_job_free(j);
+        return;
+    }
+    if (res == RESULT_OK)
+        res = apply_status(m, buf_slice(&j->head), &why);
+    disk_job_free(j);
+    if (res != RESULT_OK)
+        set_aside(q, m, res, &why);
+    else
+        loaded(q, m);
+}
+
+static enum result
+decode_message(struct qmgr *q, struct mail *m, struct why *why)
+{
+    enum result res = message_record_decode(buf_slice(&m->head), &m->record,
+        why);
+
+    if (res == RESULT_OK)
+        res = envelope_decode(m->record.envelope, &m->arena, &m->envelope, why);
+    if (res == RESULT_OK && m->envelope.id != m->id)
+        res = why_perm(why, "5.3.0", "record of another message");
+    if (res == RESULT_OK && !mail_set_recipients(q, m))
+        res = why_temp(why, "4.3.1", "no memory for recipients");
+    return res;
+}
+
+static void
+read_statuses(struct qmgr *q, struct mail *m)
+{
+    struct spool_place parts[PARTS_MAX];
+    struct entry *e = m->entry;
+    size_t count = index_parts(&q->index, e, parts, PARTS_MAX);
+
+    if (place_is_set(&e->status))
+        read_more(q, m, DISK_READ_HEAD, &e->status, 0, status_read);
+    /*
+     * TODO: parts above PARTS_MAX are not looked at, and their recipients get
+     * the message twice. It takes a crash of the machine after as many alias
+     * expansions of one message within one commit.
+     */
+    for (size_t i = 0; i < count && i < PARTS_MAX; i++)
+        read_more(q, m, DISK_READ_HEAD, &parts[i], i + 1, status_read);
+}
+
+static void
+head_read(struct qmgr *q, struct disk_job *j)
+{
+    struct mail *m = mail_find(q, j->id, j->serial);
+    struct why why = j->why;
+    enum result res = j->result;
+
+    if (m == NULL) {
+        disk_job_free(j);
+        return;
+    }
+    m->reading--;
+    if (has_moved(j, &m->entry->place)) {
+        read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, head_read);
+        disk_job_free(j);
+        return;
+    }
+    m->head = j->head;
+    buf_init(&j->head, 0);
+    disk_job_free(j);
+    if (res == RESULT_OK)
+        res = decode_message(q, m, &why);
+    if (res != RESULT_OK) {
+        set_aside(q, m, res, &why);
+        return;
+    }
+    mail_count_held(q, m, m->head.cap);
+    read_statuses(q, m);
+    loaded(q, m);
+}
+
+void
+mail_load(struct qmgr *q, struct entry *e)
+{
+    struct mail *m = mail_new(q, e);
+
+    entry_set_state(&q->index, e, ENTRY_ACTIVE);
+    read_more(q, m, DISK_READ_HEAD, &e->place, 0, head_read);
+}
+
+/* Content. */
+
+static void
+serve_content_waiters(struct qmgr *q, struct mail *m, const struct why *why)
+{
+    for (struct list *it; (it = list_take(&m->content_waiters)) != NULL;) {
+        struct job *j = LIST_ENTRY(it, struct job, wait_link);
+
+        if (why == NULL)
+            job_send(q, j);
+        else
+            job_give_up(q, j, why);
+    }
+}
+
+static const struct spool_place *
+content_place(const struct mail *m)
+{
+    const struct entry *e = m->entry;
+
+    return place_is_set(&e->content) ? &e->content : &e->place;
+}
+
+static void
+content_read(struct qmgr *q, struct disk_job *j)
+{
+    struct mail *m = mail_find(q, j->id, j->serial);
+    struct why why = j->why;
+    enum result res = j->result;
+
+    if (m == NULL) {
+        disk_job_free(j);
+        return;
+    }
+    m->reading--;
+    if (has_moved(j, content_place(m))) {
+        read_more(q, m, DISK_READ, content_place(m), 0, content_read);
+        disk_job_free(j);
+        return;
+    }
+    m->content = j->content;
+    buf_init(&j->content, 0);
+    disk_job_free(j);
+    if (res == RESULT_OK &&
+        !message_record_content(&m->record, buf_slice(&m->content), &m->header,
+            &m->body))
+        res = why_temp(&why, "4.3.0", "malformed content");
+    if (res == RESULT_OK) {
+        m->has_content = true;
+        mail_count_held(q, m, m->head.cap + m->content.cap);
+    }
+    serve_content_waiters(q, m, res == RESULT_OK ? NULL : &why);
+    mail_touch(q, m);
+}
+
+void
+mail_want_content(struct qmgr *q, struct mail *m, struct job *j)
+{
+    bool first = list_empty(&m->content_waiters);
+
+    if (m->has_content) {
+        job_send(q, j);
+        return;
+    }
+    list_append(&m->content_waiters, &j->wait_link);
+    if (first)
+        read_more(q, m, DISK_READ, content_place(m), 0, content_read);
+}
+
+/* The round. */
+
+/*
+ * Whatever becomes of its recipients can be written: else a full disk would
+ * have delivered mail delivered again and again.
+ */
+static bool
+take_room(struct qmgr *q, struct mail *m)
+{
+    uint64_t octets = ROOM_STATUS +
+        ROOM_RCPT * (uint64_t)m->envelope.recipient_count;
+
+    if (!q->outside->room_take(q->context, octets))
+        return false;
+    m->room = octets;
+    return true;
+}
+
+void
+mail_begin(struct qmgr *q, struct mail *m)
+{
+    struct slice sender = m->envelope.sender;
+    char id[QUEUE_ID_SIZE];
+    size_t left = mail_unsettled(m);
+
+    if (!take_room(q, m)) {
+        struct entry *e = m->entry;
+
+        mail_free(q, m);
+        round_schedule(q, e, qmgr_wall_ms() + READ_AGAIN_MS);
+        return;
+    }
+    m->begun = true;
+    m->active_us = clock_wall_us();
+    heap_set(&q->index.timers, &m->entry->timer,
+        round_expiry_ms(q, m->entry));
+    if (round_is_over_before_it_begins(q, m))
+        return;
+    log_write(LOG_LEVEL_INFO, q->tag,
+        "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
+        queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
+        (unsigned long long)m->envelope.size, left);
+    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+        if (m->rcpts[i].state == RCPT_PENDING)
+            resolve_rcpt(q, &m->rcpts[i]);
+    mail_touch(q, m);
+}

@@ -1,0 +1,174 @@
+/*
+ * mail - one message of the active set: envelope, recipients and what
+ * becomes of them.
+ *
+ * A message is active for one round: each recipient that is not settled is
+ * resolved and tried, or found to be undeliverable. When nothing is under way
+ * any more the round ends (qmgr/round): the sender is told of failures, and
+ * what remains goes back to being a small entry in the index.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/list.h"
+#include "lib/mail/delivery.h"
+#include "lib/mail/envelope.h"
+#include "qmgr/core.h"
+#include "qmgr/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct accept;
+struct msg_in;
+
+enum rcpt_state {
+    RCPT_PENDING,   /* to be tried in this round */
+    RCPT_RESOLVING, /* lookup was asked for its route */
+    RCPT_WAITING,   /* in a bundle, for its turn */
+    RCPT_OUT,       /* with an agent, or with bounce */
+    RCPT_SETTLING,  /* in a transaction of theirs */
+    RCPT_DEFERRED,  /* later */
+    RCPT_FAILED,    /* the sender is to be told */
+    RCPT_SETTLED,
+    RCPT_STATES,
+};
+
+/* What became of one or more recipients; lives in the message's arena. */
+struct note {
+    struct list link; /* while a STATUS is written */
+    struct rcpt_result result;
+    struct rcpt *first, *last; /* likewise */
+};
+
+struct rcpt {
+    struct list link; /* of a question or a bundle */
+    struct mail *message;
+    union {
+        struct job *job;       /* OUT, SETTLING */
+        struct bundle *bundle; /* WAITING */
+    };
+    struct note *note;
+    struct rcpt *same;    /* next of the same note, while a STATUS is written */
+    struct slice address; /* where it goes, after resolving */
+    uint32_t index;
+    uint8_t state; /* changed by rcpt_set_state() alone */
+};
+
+struct mail {
+    struct entry *entry;
+    uint64_t id;
+    uint64_t serial;
+    struct arena arena;
+    struct message_record record;
+    struct envelope envelope; /* with all its recipients */
+    struct rcpt *rcpts;       /* as many */
+    size_t counts[RCPT_STATES];
+
+    struct slice header, body;
+    bool has_content;
+    struct msg_in *held;       /* what the texts borrow from: a submission ... */
+    struct buf head, content;  /* ... or records that were read back */
+    size_t held_octets;        /* as counted in q->held_octets */
+    struct list content_waiters; /* jobs */
+
+    uint64_t room;         /* set aside in the spool for its STATUS */
+
+    struct accept *accept; /* ENTRY_ENTERING: its transaction */
+    struct list jobs;
+    struct list bundles;
+    struct list dirty_link; /* q->dirty */
+    struct list check_link; /* q->checks */
+    unsigned reading;       /* disk jobs under way */
+    unsigned writing;       /* STATUS transactions under way */
+    bool ending;            /* the last STATUS of the round is among them */
+
+    int64_t active_us;
+    int64_t not_before_ms; /* the first of these destinations is tried */
+    uint64_t last_death;   /* serial of the agent that died with it */
+    bool hold;             /* the round ends on hold */
+    bool begun;            /* the round has */
+    bool doomed;           /* the admin deleted it */
+    bool again;            /* flushed meanwhile: another round at once */
+    bool soon;             /* our own trouble: do not wait for long */
+    bool overdue;          /* its lifetime is over */
+    bool notified;         /* bounce was asked in this round ... */
+    bool warned;           /* ... for a notice of delay */
+    size_t suspended;      /* recipients deferred for a dead destination */
+    struct edit *edit;     /* who wants to know that it is deleted */
+};
+
+/* A new one for e. */
+struct mail *mail_new(struct qmgr *q, struct entry *e) ATTR_NONNULL;
+
+/*
+ * Forget it. Attempts that are under way are fenced: what they answer is of no
+ * account any more.
+ */
+void mail_free(struct qmgr *q, struct mail *m);
+
+/* NULL when that message is not in memory any more. */
+struct mail *mail_find(struct qmgr *q, uint64_t id, uint64_t serial)
+    ATTR_NONNULL;
+
+/* m->envelope is set: make the recipients. False: no memory for so many. */
+bool mail_set_recipients(struct qmgr *q, struct mail *m)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* So many octets of it are in memory. */
+void mail_count_held(struct qmgr *q, struct mail *m, size_t octets)
+    ATTR_NONNULL;
+
+/* Read e back; the round begins when it is there. */
+void mail_load(struct qmgr *q, struct entry *e) ATTR_NONNULL;
+
+/* The round begins. */
+void mail_begin(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* Have job_send() called for j when the content is in memory. */
+void mail_want_content(struct qmgr *q, struct mail *m, struct job *j)
+    ATTR_NONNULL;
+
+/* Something changed: the round may be over. Looked at in this pump. */
+void mail_touch(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* Recipients were settled: a STATUS is to be written in this pump. */
+void mail_dirty(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+void rcpt_set_state(struct rcpt *r, enum rcpt_state state) ATTR_NONNULL;
+
+/* What r waits for is forgotten: PENDING again. r is not with an agent. */
+void rcpt_withdraw(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;
+
+/* Copies the texts of result. NULL: no memory. */
+struct note *note_new(struct mail *m, const struct rcpt_result *result)
+    ATTR_NONNULL;
+
+/* DEFERRED or FAILED, as result says. r->job is forgotten. */
+void rcpt_conclude(struct qmgr *q, struct rcpt *r,
+    const struct rcpt_result *result) ATTR_NONNULL;
+
+/* The same with a note that others of the message have too. */
+void rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
+    ATTR_NONNULL;
+
+static inline struct recipient *
+rcpt_given(const struct rcpt *r)
+{
+    return &r->message->envelope.recipients[r->index];
+}
+
+/* How many recipients are under way in one way or another. */
+static inline size_t
+mail_busy(const struct mail *m)
+{
+    return m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING] +
+        m->counts[RCPT_WAITING] + m->counts[RCPT_OUT] +
+        m->counts[RCPT_SETTLING];
+}
+
+static inline size_t
+mail_unsettled(const struct mail *m)
+{
+    return m->envelope.recipient_count - m->counts[RCPT_SETTLED];
+}

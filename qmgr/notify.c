@@ -1,0 +1,92 @@
+#include "qmgr/notify.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "qmgr/round.h"
+
+static bool
+wants(const struct rcpt *r, enum job_kind kind)
+{
+    uint32_t notify = rcpt_given(r)->notify;
+
+    if (kind == JOB_FAILURE)
+        return r->state == RCPT_FAILED;
+    /* RFC 3461: not given means FAILURE and DELAY as the site likes it. */
+    return r->state == RCPT_DEFERRED && r->note != NULL &&
+        (notify == 0 || (notify & NOTIFY_DELAY) != 0);
+}
+
+static void
+notify(struct qmgr *q, struct mail *m, enum job_kind kind)
+{
+    struct job *j;
+    size_t count = 0;
+
+    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+        count += wants(&m->rcpts[i], kind);
+    if (count == 0) {
+        mail_touch(q, m);
+        return;
+    }
+    j = job_new(q, m, kind, count);
+    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+        if (wants(&m->rcpts[i], kind))
+            job_take(j, &m->rcpts[i]);
+    job_start(q, j);
+}
+
+void
+notify_failure(struct qmgr *q, struct mail *m)
+{
+    notify(q, m, JOB_FAILURE);
+}
+
+void
+notify_delay(struct qmgr *q, struct mail *m)
+{
+    notify(q, m, JOB_DELAY);
+}
+
+static void
+fill(struct notice_recipient *to, const struct rcpt *r)
+{
+    to->index = r->index;
+    to->rcpt = *rcpt_given(r);
+    if (to->rcpt.original.len == 0)
+        to->rcpt.original = to->rcpt.address;
+    if (r->address.len > 0)
+        to->rcpt.address = r->address;
+    if (r->note != NULL)
+        to->result = r->note->result;
+    to->result.index = r->index;
+}
+
+bool
+notify_send(struct qmgr *q, struct job *j)
+{
+    struct mail *m = j->message;
+    struct notice_recipient *rcpts = mem_alloc_array(j->count, sizeof(*rcpts));
+    struct notice n = {
+        .kind = j->kind == JOB_FAILURE ? NOTICE_FAILURE : NOTICE_DELAY,
+        .attempt = j->attempt,
+        .envelope = m->envelope,
+        .header = m->header,
+        .body = m->body,
+        .fd = j->fd,
+        .body_length = m->record.blob != 0 ? m->record.blob_length :
+                                             m->body.len,
+        .body_crc = m->record.blob_crc,
+        .will_retry_until_us = round_expiry_ms(q, m->entry) * 1000,
+        .recipients = rcpts,
+        .recipient_count = j->count,
+    };
+    bool sent;
+
+    n.envelope.recipients = NULL;
+    n.envelope.recipient_count = 0;
+    for (size_t i = 0; i < j->count; i++)
+        fill(&rcpts[i], j->rcpts[i]);
+    sent = q->outside->notify(q->context, &n, j);
+    mem_free(rcpts);
+    return sent;
+}

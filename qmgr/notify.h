@@ -1,0 +1,17 @@
+/*
+ * notify - asks bounce to tell the sender of failures and delays.
+ *
+ * For failures bounce answers with a transaction that holds the notice and
+ * settles the recipients under the job's token, so a notice is neither lost
+ * nor doubled. A notice of delay settles nothing; a crash may repeat it.
+ */
+#pragma once
+
+#include "qmgr/dispatch.h"
+#include "qmgr/mail.h"
+
+void notify_failure(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+void notify_delay(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* The content is there: j goes to bounce. False: it is not up. */
+bool notify_send(struct qmgr *q, struct job *j) ATTR_NONNULL;

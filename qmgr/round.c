@@ -1,0 +1,310 @@
+#include "qmgr/round.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/random.h"
+#include "lib/mail/queue_id.h"
+#include "qmgr/edit.h"
+#include "qmgr/drops.h"
+#include "qmgr/ledger.h"
+#include "qmgr/notify.h"
+
+enum {
+    SOON_MS = 1000,       /* after trouble of our own */
+    NOTICE_AGAIN_MS = 60 * 1000, /* bounce did not settle what it was asked */
+    JITTER_SHARE = 8,     /* of a delay that is added at random, at most */
+};
+
+int64_t
+round_expiry_ms(const struct qmgr *q, const struct entry *e)
+{
+    int64_t life = (e->flags & ENTRY_BOUNCE) != 0 ?
+        q->config->bounce_queue_lifetime :
+        q->config->maximal_queue_lifetime;
+
+    return e->arrival_ms + life;
+}
+
+/* Expiry. */
+
+static void
+expire_rcpt(struct qmgr *q, struct rcpt *r)
+{
+    struct rcpt_result result = { .index = r->index };
+
+    if (r->note != NULL)
+        result = r->note->result;
+    else if ((r->message->entry->flags & ENTRY_EXPIRE) != 0)
+        result.text = SLICE_LIT("message is administratively expired");
+    else
+        result.text = SLICE_LIT("delivery time expired");
+    if (result.status[0] == '\0')
+        memcpy(result.status, "4.4.7", sizeof("4.4.7"));
+    if (result.when_us == 0)
+        result.when_us = clock_wall_us();
+    result.outcome = OUTCOME_BOUNCED;
+    rcpt_conclude(q, r, &result);
+}
+
+/* All that could still be tried: it fails. */
+static void
+expire(struct qmgr *q, struct mail *m)
+{
+    struct slice sender = m->envelope.sender;
+    char id[QUEUE_ID_SIZE];
+
+    round_withdraw(q, m);
+    if (m->counts[RCPT_DEFERRED] == 0)
+        return;
+    log_write(LOG_LEVEL_INFO, q->tag,
+        "%s: from=<" SLICE_FMT ">, status=%s, returned to sender",
+        queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
+        (m->entry->flags & ENTRY_EXPIRE) != 0 ? "force-expired" : "expired");
+    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+        if (m->rcpts[i].state == RCPT_DEFERRED)
+            expire_rcpt(q, &m->rcpts[i]);
+    m->notified = false;
+}
+
+static bool
+has_expired(const struct qmgr *q, const struct mail *m)
+{
+    return m->overdue || (m->entry->flags & ENTRY_EXPIRE) != 0 ||
+        qmgr_wall_ms() >= round_expiry_ms(q, m->entry);
+}
+
+void
+round_withdraw(struct qmgr *q, struct mail *m)
+{
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        struct rcpt *r = &m->rcpts[i];
+
+        if (r->state == RCPT_RESOLVING || r->state == RCPT_WAITING)
+            rcpt_withdraw(q, r);
+        if (r->state == RCPT_PENDING)
+            rcpt_set_state(r, RCPT_DEFERRED);
+    }
+    mail_touch(q, m);
+}
+
+bool
+round_is_over_before_it_begins(struct qmgr *q, struct mail *m)
+{
+    if (mail_unsettled(m) == 0 || m->hold) {
+        round_withdraw(q, m);
+        return true;
+    }
+    if (!m->overdue && (m->entry->flags & ENTRY_EXPIRE) == 0)
+        return false;
+    expire(q, m);
+    mail_touch(q, m);
+    return true;
+}
+
+/* The next try. */
+
+static int64_t
+jitter(int64_t delay)
+{
+    return (int64_t)random_below((uint64_t)(delay / JITTER_SHARE + 1));
+}
+
+/* Postfix's back-off: as long again as the message is old, within limits. */
+static int64_t
+next_try_ms(const struct qmgr *q, const struct mail *m)
+{
+    const struct config *c = q->config;
+    int64_t now = qmgr_wall_ms();
+    int64_t delay = now - m->entry->arrival_ms, at;
+
+    if (m->again)
+        return now;
+    if (m->soon)
+        return now + SOON_MS + jitter(SOON_MS);
+    if (delay > c->maximal_backoff_time)
+        delay = c->maximal_backoff_time;
+    if (delay < c->minimal_backoff_time)
+        delay = c->minimal_backoff_time;
+    if (delay < c->queue_run_delay)
+        delay = c->queue_run_delay;
+    if (m->counts[RCPT_FAILED] > 0 && delay > NOTICE_AGAIN_MS)
+        delay = NOTICE_AGAIN_MS;
+    at = now + delay + jitter(delay);
+    /* In vain before its destination is looked at again. */
+    if (m->suspended > 0 && m->suspended == m->counts[RCPT_DEFERRED] &&
+        at < m->not_before_ms)
+        at = m->not_before_ms + jitter(delay);
+    return at;
+}
+
+static bool
+warning_is_due(const struct qmgr *q, const struct mail *m)
+{
+    int64_t after = q->config->delay_warning_time;
+
+    return after > 0 && !m->warned && (m->entry->flags & ENTRY_WARNED) == 0 &&
+        m->counts[RCPT_DEFERRED] > 0 && m->envelope.sender.len > 0 &&
+        qmgr_wall_ms() >= m->entry->arrival_ms + after;
+}
+
+static void
+finish(struct qmgr *q, struct mail *m)
+{
+    struct entry *e = m->entry;
+
+    /*
+     * With a drop file its end waits for the file to be deleted; that the
+     * recipients are settled must not.
+     */
+    if (drops_wait_ms(q, e) > 0)
+        ledger_status(q, m, STATUS_ENDING, qmgr_wall_ms());
+    else
+        ledger_remove(q, e, NULL);
+}
+
+void
+round_check(struct qmgr *q, struct mail *m)
+{
+    if (m->accept != NULL || m->reading > 0 || m->ending)
+        return;
+    if (m->doomed) {
+        if (m->counts[RCPT_SETTLING] == 0)
+            ledger_remove(q, m->entry, m->edit);
+        return;
+    }
+    if (!m->begun || mail_busy(m) > 0 || !list_empty(&m->jobs))
+        return;
+    if (mail_unsettled(m) == 0) {
+        finish(q, m);
+        return;
+    }
+    if (m->counts[RCPT_DEFERRED] > 0 && !m->hold &&
+        !m->again && has_expired(q, m))
+        expire(q, m);
+    if (m->counts[RCPT_FAILED] > 0 && !m->notified && !q->stopping) {
+        m->notified = true;
+        notify_failure(q, m);
+        return;
+    }
+    if (warning_is_due(q, m) && !q->stopping) {
+        m->warned = true;
+        m->entry->flags |= ENTRY_WARNED;
+        notify_delay(q, m);
+        return;
+    }
+    if (m->entry->attempts < UINT16_MAX)
+        m->entry->attempts++;
+    ledger_status(q, m, STATUS_ENDING, next_try_ms(q, m));
+}
+
+void
+round_check_all(struct qmgr *q)
+{
+    struct list *it;
+
+    while ((it = list_take(&q->checks)) != NULL)
+        round_check(q, LIST_ENTRY(it, struct mail, check_link));
+}
+
+/* Into the active set and out of it. */
+
+void
+round_schedule(struct qmgr *q, struct entry *e, int64_t next_try_ms)
+{
+    int64_t expiry = round_expiry_ms(q, e);
+    bool expires = e->attempts > 0 && expiry > qmgr_wall_ms();
+
+    if (e->state != ENTRY_DEFERRED)
+        entry_set_state(&q->index, e, ENTRY_DEFERRED);
+    heap_set(&q->index.timers, &e->timer,
+        expires && expiry < next_try_ms ? expiry : next_try_ms);
+    qmgr_wake(q);
+}
+
+void
+round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
+{
+    struct entry *e = m->entry;
+    bool held = m->hold;
+    struct edit *edit = m->edit;
+
+    if (m->doomed || mail_unsettled(m) == 0) {
+        ledger_remove(q, e, m->doomed ? edit : NULL);
+        return;
+    }
+    if (m->again)
+        next_try_ms = qmgr_wall_ms();
+    mail_free(q, m);
+    if (held)
+        entry_set_state(&q->index, e, ENTRY_HELD);
+    else
+        round_schedule(q, e, next_try_ms);
+}
+
+bool
+round_has_room(const struct qmgr *q)
+{
+    return q->index.states[ENTRY_ACTIVE] <
+        (size_t)q->config->qmgr_message_active_limit &&
+        q->active_recipients <
+        (size_t)q->config->qmgr_message_recipient_limit;
+}
+
+/*
+ * An active message is in the heap for its expiry: what waits goes no further,
+ * what is with agents ends as it will.
+ */
+static void
+fire_active(struct qmgr *q, struct entry *e)
+{
+    heap_remove(&q->index.timers, &e->timer);
+    if (e->message == NULL || !e->message->begun)
+        return;
+    e->message->overdue = true;
+    round_withdraw(q, e->message);
+}
+
+static struct entry *
+first_fresh(const struct qmgr *q)
+{
+    struct heap_node *n = heap_first(&q->index.incoming);
+
+    return n == NULL ? NULL : LIST_ENTRY(n, struct entry, timer);
+}
+
+static struct entry *
+first_due(struct qmgr *q)
+{
+    int64_t now = qmgr_wall_ms();
+
+    for (;;) {
+        struct heap_node *n = heap_first(&q->index.timers);
+        struct entry *e;
+
+        if (n == NULL || n->due > now)
+            return NULL;
+        e = LIST_ENTRY(n, struct entry, timer);
+        if (e->state != ENTRY_ACTIVE)
+            return e;
+        fire_active(q, e);
+    }
+}
+
+/* Fresh mail and old take turns, so that neither keeps the other waiting. */
+void
+round_admit(struct qmgr *q)
+{
+    while (!q->stopping) {
+        struct entry *due = first_due(q), *fresh = first_fresh(q), *e;
+        bool overdue;
+
+        if ((due == NULL && fresh == NULL) || !round_has_room(q))
+            return;
+        e = fresh == NULL || (due != NULL && !q->fresh_turn) ? due : fresh;
+        q->fresh_turn = e != fresh;
+        overdue = e == due && e->attempts > 0 &&
+            qmgr_wall_ms() >= round_expiry_ms(q, e);
+        mail_load(q, e);
+        e->message->overdue = overdue;
+    }
+}

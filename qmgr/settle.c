@@ -1,0 +1,256 @@
+#include "qmgr/settle.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/mail/queue_id.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Where a recipient goes whose agent did not say what became of it. */
+static void
+put_back(struct qmgr *q, struct rcpt *r, enum job_kind kind, const char *text)
+{
+    struct rcpt_result result = {
+        .index = r->index,
+        .outcome = OUTCOME_DEFERRED,
+        .status = "4.3.0",
+        .text = slice_of(text),
+        .when_us = clock_wall_us(),
+    };
+
+    if (kind == JOB_FAILURE) {
+        /* Its failure stands: bounce is asked again. */
+        r->job = NULL;
+        rcpt_set_state(r, RCPT_FAILED);
+        mail_touch(q, r->message);
+        return;
+    }
+    r->message->soon = true;
+    rcpt_conclude(q, r, &result);
+}
+
+static void
+put_back_all(struct qmgr *q, struct job *j, const char *text)
+{
+    for (size_t i = 0; j->message != NULL && i < j->count; i++)
+        if (j->rcpts[i]->state == RCPT_OUT && j->rcpts[i]->job == j)
+            put_back(q, j->rcpts[i], j->kind, text);
+}
+
+void
+settle_unsent(struct qmgr *q, struct job *j)
+{
+    if (j->message != NULL)
+        j->message->soon = true;
+    put_back_all(q, j, "delivery was not begun");
+    job_end(q, j);
+}
+
+/* Answers. */
+
+static struct rcpt *
+find_rcpt(struct job *j, uint32_t index)
+{
+    size_t low = 0, high = j->count;
+
+    /* They were taken in ascending order. */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (j->rcpts[middle]->index < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < j->count && j->rcpts[low]->index == index ? j->rcpts[low] :
+                                                             NULL;
+}
+
+static void
+take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
+{
+    struct rcpt *r = find_rcpt(j, result->index);
+
+    /* Already settled by a transaction, or being: that counts. */
+    if (r == NULL || r->state != RCPT_OUT || r->job != j)
+        return;
+    switch (result->outcome) {
+    case OUTCOME_SENT:
+        r->job = NULL;
+        rcpt_set_state(r, RCPT_SETTLED);
+        mail_dirty(q, r->message);
+        break;
+    case OUTCOME_DEFERRED:
+    case OUTCOME_BOUNCED:
+        rcpt_conclude(q, r, result);
+        break;
+    case OUTCOME_EXPANDED:
+        put_back(q, r, j->kind, "alias expansion was not completed");
+        break;
+    }
+}
+
+void
+job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
+{
+    struct mail *m = j->message;
+
+    if (m != NULL && (a->attempt.nonce != j->attempt.nonce ||
+                         a->attempt.id != j->attempt.id)) {
+        log_warning("agent answers with a wrong token");
+        job_lost(q, j);
+        return;
+    }
+    if (m != NULL) {
+        for (size_t i = 0; i < a->count; i++)
+            take_result(q, j, &a->results[i]);
+        put_back_all(q, j, "delivery agent said nothing of this recipient");
+        /* Whoever lives through it did not die of this message. */
+        m->entry->deaths = 0;
+        mail_touch(q, m);
+    }
+    if (j->destination != NULL) {
+        j->destination->idle_sessions = a->idle_sessions;
+        destination_feedback(q, j->destination, a->destination,
+            a->destination_status, a->destination_text);
+    }
+    job_end(q, j);
+}
+
+void
+job_notified(struct qmgr *q, struct job *j)
+{
+    put_back_all(q, j, "");
+    job_end(q, j);
+}
+
+static void
+count_death(struct qmgr *q, struct mail *m, const struct agent *a)
+{
+    char id[QUEUE_ID_SIZE];
+
+    if (m->last_death == a->serial)
+        return;
+    m->last_death = a->serial;
+    m->entry->deaths++;
+    if (m->entry->deaths < DEATHS_HELD)
+        return;
+    m->hold = true;
+    log_warning("%s: %u delivery processes died with this message: "
+                "placed on hold",
+        queue_id_text(m->id, q->long_ids, id), m->entry->deaths);
+}
+
+void
+job_lost(struct qmgr *q, struct job *j)
+{
+    if (j->message != NULL && j->agent != NULL && !q->stopping)
+        count_death(q, j->message, j->agent);
+    if (j->message != NULL && j->kind == JOB_DELAY)
+        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
+    put_back_all(q, j, "delivery process died");
+    job_end(q, j);
+}
+
+/* Transactions. */
+
+/* The recipient that s names with its nth index, if s may settle it. */
+static struct rcpt *
+nth_rcpt(struct job *j, const struct settlement *s, size_t nth)
+{
+    return find_rcpt(j, s->indexes[nth]);
+}
+
+static void
+withdraw(struct job *j, const struct settlement *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        rcpt_set_state(nth_rcpt(j, s, i), RCPT_OUT);
+}
+
+enum result
+settle_begin(struct qmgr *q, const struct settlement *s, struct job **job,
+    struct why *why)
+{
+    struct job *j = job_find(q, &s->attempt);
+
+    if (j == NULL || j->message == NULL || j->ended)
+        return why_perm(why, "5.3.0", "attempt is not under way");
+    for (size_t i = 0; i < s->count; i++) {
+        struct rcpt *r = nth_rcpt(j, s, i);
+
+        /* SETTLING from the first mention on: a second one is refused. */
+        if (r == NULL || r->state != RCPT_OUT || r->job != j) {
+            withdraw(j, s, i);
+            return why_perm(why, "5.3.0", "recipient is not in this attempt");
+        }
+        rcpt_set_state(r, RCPT_SETTLING);
+    }
+    j->settling++;
+    *job = j;
+    return RESULT_OK;
+}
+
+void
+settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
+    const struct spool_place *place)
+{
+    struct mail *m = j->message;
+
+    assert(m != NULL && j->settling > 0);
+    j->settling--;
+    for (size_t i = 0; i < s->count; i++) {
+        struct rcpt *r = nth_rcpt(j, s, i);
+
+        if (place != NULL) {
+            r->job = NULL;
+            rcpt_set_state(r, RCPT_SETTLED);
+        } else {
+            rcpt_set_state(r, RCPT_OUT);
+            /* Without an agent nobody will say any more. */
+            if (j->ended)
+                put_back(q, r, j->kind, "transaction was not completed");
+        }
+    }
+    if (place != NULL && s->count > 0)
+        index_add_part(&q->index, m->entry, place);
+    else if (place != NULL)
+        q->outside->dead(q->context, place);
+    mail_touch(q, m);
+    job_release(q, j);
+}
+
+static int
+compare_indexes(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+void
+settle_encode(const struct settlement *s, struct job *j, struct buf *brief,
+    struct buf *head)
+{
+    struct status_brief b = { .flags = STATUS_PART };
+    uint32_t *sorted = mem_alloc_array(s->count + 1, sizeof(*sorted));
+    struct set_writer w;
+    struct buf set;
+
+    b.version = j->message->entry->version;
+    status_brief_encode(&b, brief);
+    for (size_t i = 0; i < s->count; i++)
+        sorted[i] = s->indexes[i];
+    qsort(sorted, s->count, sizeof(*sorted), compare_indexes);
+    buf_init(&set, 16 * (s->count + 1));
+    set_begin(&w, &set);
+    for (size_t i = 0; i < s->count; i++)
+        set_add(&w, sorted[i]);
+    set_end(&w);
+    status_put_settled(buf_slice(&set), head);
+    buf_fini(&set);
+    mem_free(sorted);
+}
