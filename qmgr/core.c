@@ -79,13 +79,12 @@ qmgr_wake(struct qmgr *q)
 void
 qmgr_pump(struct qmgr *q)
 {
-    q->woken = true;
+    q->woken = false;
     timer_run(q);
     round_admit(q);
     dispatch(q);
     round_check_all(q);
     ledger_write_dirty(q);
-    q->woken = false;
 }
 
 int64_t

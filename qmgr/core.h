@@ -92,7 +92,7 @@ void qmgr_configure(struct qmgr *q, struct config_set *set) ATTR_NONNULL;
 /* Have qmgr_pump() called soon. */
 void qmgr_wake(struct qmgr *q) ATTR_NONNULL;
 
-/* Do what is due. */
+/* Do what is due. q->woken afterwards: there is more already. */
 void qmgr_pump(struct qmgr *q) ATTR_NONNULL;
 
 /*

@@ -57,8 +57,7 @@ static void
 begin_probing(struct qmgr *q, struct destination *d)
 {
     d->health = HEALTH_PROBED;
-    timer_arm(q, &d->timer,
-        clock_now_ms() + q->config->maximal_backoff_time);
+    timer_arm(q, &d->timer, clock_now_ms() + q->config->maximal_backoff_time);
 }
 
 static void
@@ -132,8 +131,7 @@ same_bundle(const struct map_node *node, const void *key)
     const struct bundle *b = (const struct bundle *)(const void *)node;
     const struct bundle_key *k = key;
 
-    return b->message->serial == k->serial &&
-        b->destination == k->destination;
+    return b->message->serial == k->serial && b->destination == k->destination;
 }
 
 static struct bundle *
@@ -425,8 +423,7 @@ fail(struct qmgr *q, struct destination *d, const char *status,
     shrink(d);
     /* A sum of fractions: a hair below the limit is the limit. */
     if (d->health == HEALTH_PROBED ||
-        (t->cohort_limit > 0 &&
-            d->cohorts + 1e-6 >= (double)t->cohort_limit))
+        (t->cohort_limit > 0 && d->cohorts + 1e-6 >= (double)t->cohort_limit))
         die(q, d, status, text);
 }
 

@@ -34,9 +34,9 @@ struct destination {
     struct list ready_link; /* of transport->ready */
     struct timer timer;     /* the end of DEAD or of a rate delay */
     struct transport *transport;
-    char *key;     /* next hop, or next hop and recipient */
+    char *key; /* next hop, or next hop and recipient */
     char *nexthop;
-    uint64_t hash; /* which agent it is pinned to */
+    uint64_t hash;       /* which agent it is pinned to */
     struct list bundles; /* in the order of their turns */
     size_t running;      /* deliveries under way */
     double window;

@@ -95,8 +95,7 @@ suspect_waits(struct qmgr *q, const struct agent *a)
 {
     const struct entry *e = index_find(&q->index, a->alone);
 
-    return e != NULL && e->message != NULL &&
-        e->deaths >= DEATHS_ALONE &&
+    return e != NULL && e->message != NULL && e->deaths >= DEATHS_ALONE &&
         e->message->counts[RCPT_WAITING] > 0;
 }
 
@@ -276,8 +275,8 @@ fill_delivery(const struct job *j, struct delivery *d,
         .header = m->header,
         .body = m->body,
         .fd = j->fd,
-        .body_length = m->record.blob != 0 ? m->record.blob_length :
-                                             m->body.len,
+        .body_length = m->record.blob != 0 ? m->record.blob_length
+                                           : m->body.len,
         .body_crc = m->record.blob_crc,
         .active_us = m->active_us,
         .recipients = rcpts,
@@ -316,8 +315,8 @@ send_delivery(struct qmgr *q, struct job *j)
 static void
 send_now(struct qmgr *q, struct job *j)
 {
-    bool sent = j->kind == JOB_DELIVERY ? send_delivery(q, j) :
-                                          notify_send(q, j);
+    bool sent = j->kind == JOB_DELIVERY ? send_delivery(q, j)
+                                        : notify_send(q, j);
 
     j->fd = -1;
     if (sent)
@@ -431,8 +430,9 @@ mind_agentless(struct qmgr *q, struct transport *t)
         t->name, (long long)(now - t->agentless_ms) / 1000);
     t->agentless_ms = 0;
     list_foreach_safe (it, &t->ready)
-        destination_refuse_all(q, LIST_ENTRY(it, struct destination, ready_link),
-            "4.3.0", "mail transport unavailable");
+        destination_refuse_all(q,
+            LIST_ENTRY(it, struct destination, ready_link), "4.3.0",
+            "mail transport unavailable");
 }
 
 static bool

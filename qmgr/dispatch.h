@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 enum {
-    AGENT_JOBS = 500,  /* deliveries of one process at a time */
-    DEATHS_ALONE = 2,  /* after so many a message gets a process for itself */
-    DEATHS_HELD = 3,   /* after so many it is held */
+    AGENT_JOBS = 500, /* deliveries of one process at a time */
+    DEATHS_ALONE = 2, /* after so many a message gets a process for itself */
+    DEATHS_HELD = 3,  /* after so many it is held */
 };
 
 /* A process that delivers. */
@@ -33,27 +33,26 @@ struct agent {
 enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY };
 
 struct job {
-    struct map_node node;     /* of q->jobs, unless fenced */
-    struct list link;         /* of message->jobs */
-    struct list wait_link;    /* of message->content_waiters */
+    struct map_node node;  /* of q->jobs, unless fenced */
+    struct list link;      /* of message->jobs */
+    struct list wait_link; /* of message->content_waiters */
     enum job_kind kind;
     struct attempt attempt;
-    struct mail *message;  /* NULL: of no account any more */
+    struct mail *message;            /* NULL: of no account any more */
     struct destination *destination; /* JOB_DELIVERY, until it ended */
     struct agent *agent;             /* likewise */
-    bool fenced;        /* its token is void */
-    bool opening;       /* its blob is */
+    bool fenced;                     /* its token is void */
+    bool opening;                    /* its blob is */
     bool sent;
-    bool ended;         /* no answer will come */
-    unsigned settling;  /* transactions under way that settle some of it */
-    int fd;             /* of the blob */
+    bool ended;        /* no answer will come */
+    unsigned settling; /* transactions under way that settle some of it */
+    int fd;            /* of the blob */
     size_t count;
     struct rcpt *rcpts[];
 };
 
 /* A process came, or went: its jobs end with job_lost(). */
-struct agent *agent_up(struct qmgr *q, enum role role, void *peer)
-    ATTR_NONNULL;
+struct agent *agent_up(struct qmgr *q, enum role role, void *peer) ATTR_NONNULL;
 void agent_gone(struct qmgr *q, struct agent *a) ATTR_NONNULL;
 
 /* Start what may be started. */

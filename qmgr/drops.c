@@ -37,8 +37,7 @@ static bool
 same_id(const struct map_node *node, const void *key)
 {
     const char *at = (const char *)(const void *)node;
-    const struct drop *d =
-        (const void *)(at - offsetof(struct drop, by_id));
+    const struct drop *d = (const void *)(at - offsetof(struct drop, by_id));
 
     return d->id == *(const uint64_t *)key;
 }

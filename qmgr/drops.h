@@ -19,8 +19,7 @@ void drops_add(struct qmgr *q, const struct entry *e, struct slice name)
     ATTR_NONNULL;
 
 /* How long e must not leave the queue yet. */
-int64_t drops_wait_ms(const struct qmgr *q, const struct entry *e)
-    ATTR_NONNULL;
+int64_t drops_wait_ms(const struct qmgr *q, const struct entry *e) ATTR_NONNULL;
 
 /* e is not in the queue any more: it has left it, or never got in. */
 enum drops_end { DROPS_LEFT, DROPS_REFUSED };

@@ -18,8 +18,7 @@ edit_done(struct qmgr *q, struct edit *edit, uint64_t id)
 static bool
 is_held(const struct entry *e)
 {
-    return e->state == ENTRY_HELD ||
-        (e->message != NULL && e->message->hold);
+    return e->state == ENTRY_HELD || (e->message != NULL && e->message->hold);
 }
 
 /* The flags as they are now, on disk. */
@@ -30,8 +29,7 @@ write_flags(struct qmgr *q, struct entry *e, struct edit *edit)
     ledger_hold(q, e, is_held(e), edit);
 }
 
-static bool
-delete (struct qmgr *q, struct entry *e, struct edit *edit)
+static bool delete (struct qmgr *q, struct entry *e, struct edit *edit)
 {
     struct mail *m = e->message;
 

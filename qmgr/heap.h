@@ -24,8 +24,7 @@ void heap_init(struct heap *h) ATTR_NONNULL;
 void heap_fini(struct heap *h) ATTR_NONNULL;
 
 /* Put node in, or move it when it is in. */
-void heap_set(struct heap *h, struct heap_node *node, int64_t due)
-    ATTR_NONNULL;
+void heap_set(struct heap *h, struct heap_node *node, int64_t due) ATTR_NONNULL;
 
 /* Harmless when node is in no heap. */
 void heap_remove(struct heap *h, struct heap_node *node) ATTR_NONNULL;

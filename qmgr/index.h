@@ -49,8 +49,8 @@ struct entry {
     struct spool_place content; /* RECORD_CONTENT, if it was parted */
     struct spool_place status;  /* newest RECORD_STATUS, if any */
     struct spool_place hold;    /* newest RECORD_HOLD, if any */
-    uint32_t version;          /* of the newest change */
-    uint32_t site; /* of the recipients' domain; 0: of several */
+    uint32_t version;           /* of the newest change */
+    uint32_t site;              /* of the recipients' domain; 0: of several */
     uint16_t attempts;
     uint8_t deaths; /* agents that died with it */
     uint8_t state;  /* enum entry_state */
@@ -103,8 +103,7 @@ bool index_drop_part(struct index *ix, struct entry *e,
 
 /* Parts of e without taking them: at most max; returns how many there are. */
 size_t index_parts(const struct index *ix, const struct entry *e,
-    struct spool_place *places, size_t max)
-    __attribute__((nonnull(1, 2)));
+    struct spool_place *places, size_t max) __attribute__((nonnull(1, 2)));
 
 /* For the cleaner: is the record at place one that recovery would need? */
 bool index_is_live(const struct index *ix, const struct spool_found *f)

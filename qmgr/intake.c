@@ -35,9 +35,9 @@ struct accept {
     void *request;
     void *repeated; /* asked again over another link meanwhile */
     uint64_t id;
-    struct mail *message; /* NULL: it only settles */
-    struct msg_in *in;       /* ... and then this is ours */
-    struct arena arena;      /* and this */
+    struct mail *message;             /* NULL: it only settles */
+    struct msg_in *in;                /* ... and then this is ours */
+    struct arena arena;               /* and this */
     const struct settlement *settles; /* NULL: nothing */
     struct job *job;                  /* whose recipients they are */
     struct buf content; /* where header and body did not arrive as one */
@@ -48,9 +48,10 @@ struct accept {
 };
 
 static void
-answer(struct qmgr *q, void *request, enum result res, const struct why *why)
+answer(struct qmgr *q, void *request, uint64_t id, enum result res,
+    const struct why *why)
 {
-    struct queue_answer a = { .result = res };
+    struct queue_answer a = { .result = res, .id = id };
 
     if (why != NULL)
         a.why = *why;
@@ -205,9 +206,9 @@ static void
 answer_all(struct qmgr *q, const struct accept *a, enum result res,
     const struct why *why)
 {
-    answer(q, a->request, res, why);
+    answer(q, a->request, a->id, res, why);
     if (a->repeated != NULL)
-        answer(q, a->repeated, res, why);
+        answer(q, a->repeated, a->id, res, why);
 }
 
 /* Durable: from now on it is mail in the queue. */
@@ -440,14 +441,14 @@ is_repeated(struct qmgr *q, void *request, const struct envelope *env)
         if (a->repeated == NULL)
             a->repeated = request;
         else
-            answer(q, request, why_temp(&why, "4.3.0", "asked too often"),
-                &why);
+            answer(q, request, env->id,
+                why_temp(&why, "4.3.0", "asked too often"), &why);
         return true;
     }
     if (e == NULL && !past_has(&q->ids_past, id) &&
         !drops_known(q, env->drop_file))
         return false;
-    answer(q, request, RESULT_OK, NULL);
+    answer(q, request, env->id, RESULT_OK, NULL);
     return true;
 }
 
@@ -520,7 +521,7 @@ intake_submit(struct qmgr *q, void *request, const void *owner,
         a->settles = s.settles;
     }
     if (res != RESULT_OK) {
-        answer(q, request, res, &why);
+        answer(q, request, 0, res, &why);
         accept_free(q, a);
         return;
     }

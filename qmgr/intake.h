@@ -12,13 +12,12 @@
 #include "qmgr/core.h"
 
 enum {
-    LENT_MAX = 2000,            /* blobs lent to one peer */
+    LENT_MAX = 2000,             /* blobs lent to one peer */
     HELD_OCTETS_MAX = 256 << 20, /* of contents in memory */
 };
 
 /* Lend a file; the request is answered with BLOB. owner is the peer. */
-void intake_lend(struct qmgr *q, void *request, const void *owner)
-    ATTR_NONNULL;
+void intake_lend(struct qmgr *q, void *request, const void *owner) ATTR_NONNULL;
 void intake_return(struct qmgr *q, uint64_t number, const void *owner)
     ATTR_NONNULL;
 

@@ -6,7 +6,7 @@
 #include "qmgr/record.h"
 
 enum {
-    COUNT_BITS = 10,           /* of lib/mail/queue_id: below them, time in us */
+    COUNT_BITS = 10, /* of lib/mail/queue_id: below them, time in us */
     LEASE_MAX = 1 << COUNT_BITS, /* ids at a time */
     MARK_AHEAD_S = 10,
 };

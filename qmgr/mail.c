@@ -255,8 +255,8 @@ apply_settled(struct mail *m, struct slice set, struct why *why)
 }
 
 static enum result
-apply_group(struct mail *m, const struct rcpt_result *result,
-    struct slice set, struct why *why)
+apply_group(struct mail *m, const struct rcpt_result *result, struct slice set,
+    struct why *why)
 {
     uint32_t at = 0, start, count;
     struct note *n = note_new(m, result);
@@ -511,8 +511,7 @@ mail_begin(struct qmgr *q, struct mail *m)
     }
     m->begun = true;
     m->active_us = clock_wall_us();
-    heap_set(&q->index.timers, &m->entry->timer,
-        round_expiry_ms(q, m->entry));
+    heap_set(&q->index.timers, &m->entry->timer, round_expiry_ms(q, m->entry));
     if (round_is_over_before_it_begins(q, m))
         return;
     log_write(LOG_LEVEL_INFO, q->tag,

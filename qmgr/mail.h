@@ -67,12 +67,12 @@ struct mail {
 
     struct slice header, body;
     bool has_content;
-    struct msg_in *held;       /* what the texts borrow from: a submission ... */
-    struct buf head, content;  /* ... or records that were read back */
-    size_t held_octets;        /* as counted in q->held_octets */
+    struct msg_in *held;      /* what the texts borrow from: a submission ... */
+    struct buf head, content; /* ... or records that were read back */
+    size_t held_octets;       /* as counted in q->held_octets */
     struct list content_waiters; /* jobs */
 
-    uint64_t room;         /* set aside in the spool for its STATUS */
+    uint64_t room; /* set aside in the spool for its STATUS */
 
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;

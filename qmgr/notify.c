@@ -73,8 +73,8 @@ notify_send(struct qmgr *q, struct job *j)
         .header = m->header,
         .body = m->body,
         .fd = j->fd,
-        .body_length = m->record.blob != 0 ? m->record.blob_length :
-                                             m->body.len,
+        .body_length = m->record.blob != 0 ? m->record.blob_length
+                                           : m->body.len,
         .body_crc = m->record.blob_crc,
         .will_retry_until_us = round_expiry_ms(q, m->entry) * 1000,
         .recipients = rcpts,

@@ -115,8 +115,7 @@ struct outside {
 struct txn *txn_new(void (*done)(struct qmgr *q, struct txn *t), void *owner);
 
 /* One record more, and its place: brief and head are to be written. */
-size_t txn_add(struct txn *t, enum record_type type, uint64_t id)
-    ATTR_NONNULL;
+size_t txn_add(struct txn *t, enum record_type type, uint64_t id) ATTR_NONNULL;
 void txn_commit(struct qmgr *q, struct txn *t) ATTR_NONNULL;
 void txn_free(struct txn *t);
 

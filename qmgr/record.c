@@ -72,8 +72,7 @@ message_brief_decode(struct slice in, struct message_brief *b, struct why *why)
 {
     struct message_brief read = { 0 };
 
-    if (!fields_decode(message_brief_fields, in, &read) ||
-        read.recipients == 0)
+    if (!fields_decode(message_brief_fields, in, &read) || read.recipients == 0)
         return why_perm(why, "5.3.0", "malformed message brief");
     *b = read;
     return RESULT_OK;

@@ -99,8 +99,8 @@ enum result message_brief_decode(struct slice in, struct message_brief *b,
 
 enum status_flag {
     STATUS_HELD = 1 << 0,
-    STATUS_WARNED = 1 << 1,  /* the sender knows of the delay */
-    STATUS_EXPIRE = 1 << 2,  /* postsuper -e: it ends at the next attempt */
+    STATUS_WARNED = 1 << 1, /* the sender knows of the delay */
+    STATUS_EXPIRE = 1 << 2, /* postsuper -e: it ends at the next attempt */
     STATUS_PART = 1 << 3,
     STATUS_REQUEUE = 1 << 4, /* postsuper -r */
 };
@@ -150,8 +150,8 @@ void set_end(struct set_writer *w) ATTR_NONNULL;
  * The next run of a set. *at starts as 0 and *set as the whole; false at the
  * end, and then *set is empty if all was well.
  */
-bool set_next(struct slice *set, uint32_t *at, uint32_t *start,
-    uint32_t *count) ATTR_NONNULL;
+bool set_next(struct slice *set, uint32_t *at, uint32_t *start, uint32_t *count)
+    ATTR_NONNULL;
 
 void meta_record_encode(uint64_t mark, struct buf *to) ATTR_NONNULL;
 bool meta_record_decode(struct slice in, uint64_t *mark)

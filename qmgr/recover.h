@@ -10,8 +10,8 @@
 #include "qmgr/spool/spool.h"
 
 /* A spool_found_fn and a spool_damage_fn; context is struct qmgr. */
-bool recover_found(void *context, const struct spool_found *f,
-    struct why *why) ATTR_NONNULL;
+bool recover_found(void *context, const struct spool_found *f, struct why *why)
+    ATTR_NONNULL;
 void recover_damage(void *context, const char *text) ATTR_NONNULL;
 
 /* All was found: messages get their places in the queues. */

@@ -4,23 +4,23 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
-#include "qmgr/edit.h"
 #include "qmgr/drops.h"
+#include "qmgr/edit.h"
 #include "qmgr/ledger.h"
 #include "qmgr/notify.h"
 
 enum {
-    SOON_MS = 1000,       /* after trouble of our own */
+    SOON_MS = 1000,              /* after trouble of our own */
     NOTICE_AGAIN_MS = 60 * 1000, /* bounce did not settle what it was asked */
-    JITTER_SHARE = 8,     /* of a delay that is added at random, at most */
+    JITTER_SHARE = 8, /* of a delay that is added at random, at most */
 };
 
 int64_t
 round_expiry_ms(const struct qmgr *q, const struct entry *e)
 {
-    int64_t life = (e->flags & ENTRY_BOUNCE) != 0 ?
-        q->config->bounce_queue_lifetime :
-        q->config->maximal_queue_lifetime;
+    int64_t life = (e->flags & ENTRY_BOUNCE) != 0
+        ? q->config->bounce_queue_lifetime
+        : q->config->maximal_queue_lifetime;
 
     return e->arrival_ms + life;
 }
@@ -178,8 +178,8 @@ round_check(struct qmgr *q, struct mail *m)
         finish(q, m);
         return;
     }
-    if (m->counts[RCPT_DEFERRED] > 0 && !m->hold &&
-        !m->again && has_expired(q, m))
+    if (m->counts[RCPT_DEFERRED] > 0 && !m->hold && !m->again &&
+        has_expired(q, m))
         expire(q, m);
     if (m->counts[RCPT_FAILED] > 0 && !m->notified && !q->stopping) {
         m->notified = true;
@@ -246,8 +246,7 @@ round_has_room(const struct qmgr *q)
 {
     return q->index.states[ENTRY_ACTIVE] <
         (size_t)q->config->qmgr_message_active_limit &&
-        q->active_recipients <
-        (size_t)q->config->qmgr_message_recipient_limit;
+        q->active_recipients < (size_t)q->config->qmgr_message_recipient_limit;
 }
 
 /*

@@ -65,8 +65,8 @@ find_rcpt(struct job *j, uint32_t index)
         else
             high = middle;
     }
-    return low < j->count && j->rcpts[low]->index == index ? j->rcpts[low] :
-                                                             NULL;
+    return low < j->count && j->rcpts[low]->index == index ? j->rcpts[low]
+                                                           : NULL;
 }
 
 static void
@@ -98,8 +98,9 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
 {
     struct mail *m = j->message;
 
-    if (m != NULL && (a->attempt.nonce != j->attempt.nonce ||
-                         a->attempt.id != j->attempt.id)) {
+    if (m != NULL &&
+        (a->attempt.nonce != j->attempt.nonce ||
+            a->attempt.id != j->attempt.id)) {
         log_warning("agent answers with a wrong token");
         job_lost(q, j);
         return;

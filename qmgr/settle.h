@@ -49,5 +49,5 @@ void settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     const struct spool_place *place) __attribute__((nonnull(1, 2, 3)));
 
 /* The record of it: a STATUS with STATUS_PART. */
-void settle_encode(const struct settlement *s, struct job *j,
-    struct buf *brief, struct buf *head) ATTR_NONNULL;
+void settle_encode(const struct settlement *s, struct job *j, struct buf *brief,
+    struct buf *head) ATTR_NONNULL;

@@ -52,7 +52,7 @@ struct transport {
     struct list ready;      /* destinations that may start a delivery */
     size_t running;
     int64_t next_start_ms;
-    struct timer timer; /* at next_start_ms */
+    struct timer timer;   /* at next_start_ms */
     int64_t agentless_ms; /* since when no process of its role is there; 0 */
 };
 

@@ -74,16 +74,16 @@ struct asked {
 struct world {
     struct qmgr q;
     struct config_set *set;
-    struct list log;   /* struct stored */
-    struct list txns;  /* not durable yet */
+    struct list log;  /* struct stored */
+    struct list txns; /* not durable yet */
     struct list disk;
     struct list errands;
     struct list asked;
     uint32_t offset;
-    bool frozen;       /* the power is cut: nothing becomes durable */
-    bool disk_fails;   /* transactions fail */
+    bool frozen;     /* the power is cut: nothing becomes durable */
+    bool disk_fails; /* transactions fail */
     bool no_lookup, no_bounce;
-    uint64_t next_id;  /* leased */
+    uint64_t next_id; /* leased */
     uint64_t lease_count;
     unsigned answered_ok, answered_temp, answered_perm;
     char last_text[600];
@@ -371,8 +371,8 @@ world_step_route(struct world *w)
     if (it == NULL)
         return false;
     a = LIST_ENTRY(it, struct asked, link);
-    res = (w->route == NULL ? world_route : w->route)(w,
-        slice_of(a->recipient), &route, &why);
+    res = (w->route == NULL ? world_route : w->route)(w, slice_of(a->recipient),
+        &route, &why);
     resolve_answered(&w->q, a->question, res, &route, &why);
     mem_free(a);
     return true;
@@ -425,9 +425,9 @@ world_report(struct world *w, struct errand *e, enum outcome outcome,
         results[i].index = e->indexes[i];
         results[i].outcome = outcome;
         (void)snprintf(results[i].status, sizeof(results[i].status), "%s",
-            outcome == OUTCOME_SENT         ? "2.0.0" :
-                outcome == OUTCOME_DEFERRED ? "4.4.1" :
-                                              "5.1.1");
+            outcome == OUTCOME_SENT           ? "2.0.0"
+                : outcome == OUTCOME_DEFERRED ? "4.4.1"
+                                              : "5.1.1");
         results[i].text = SLICE_LIT("said the test");
     }
     job_answered(&w->q, e->job, &a);
@@ -518,7 +518,8 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
     if (mail->settle_only)
         tlv_put_u64(&body, ATTR_PRIVATE, 1);
     assert_false(buf_failed(&body));
-    intake_submit(&w->q, told == NULL ? (void *)w : told, w, world_msg(buf_slice(&body)));
+    intake_submit(&w->q, told == NULL ? (void *)w : told, w,
+        world_msg(buf_slice(&body)));
     buf_fini(&envelope);
     buf_fini(&body);
     arena_clear(&arena);
@@ -557,7 +558,7 @@ world_settle(struct world *w)
 
     while (more) {
         qmgr_pump(&w->q);
-        more = false;
+        more = w->q.woken;
         while (world_step_route(w) || world_step_disk(w))
             more = true;
         while (!w->disk_fails && world_step_txn(w))
@@ -606,7 +607,8 @@ world_start(struct world *w)
             meta = s;
     }
     if (meta != NULL) {
-        struct spool_found f = { .type = RECORD_META, .place = meta->place,
+        struct spool_found f = { .type = RECORD_META,
+            .place = meta->place,
             .head = { meta->head, meta->head_len } };
 
         assert_true(recover_found(&w->q, &f, &why));
@@ -628,8 +630,10 @@ world_start(struct world *w)
         assert_false(s->dead);
         for (struct list *at = it; at != &w->log; at = at->next) {
             struct stored *r = LIST_ENTRY(at, struct stored, link);
-            struct spool_found f = { .type = r->type, .id = r->id,
-                .place = r->place, .blob = r->blob,
+            struct spool_found f = { .type = r->type,
+                .id = r->id,
+                .place = r->place,
+                .blob = r->blob,
                 .brief = { r->brief, r->brief_len } };
 
             if (r->id == s->id && !r->dead)

@@ -1,0 +1,115 @@
+/*
+ * queue_control - what postqueue, postsuper and postcat say to the queue
+ * manager: at its socket public/qmgr while it runs, else to a qmgr --offline
+ * of their own.
+ *
+ * Both ends of the messages QUEUE_LIST, QUEUE_EDIT, QUEUE_FLUSH, QUEUE_CAT,
+ * QUEUE_ITEM and QUEUE_DONE are here. Everything blocks: it is for commands.
+ */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/base/slice.h"
+#include "lib/base/why.h"
+#include "lib/ipc/link.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config_set;
+
+/* Queues, in the order in which they are listed. */
+enum queue_name {
+    QUEUE_ACTIVE,
+    QUEUE_INCOMING,
+    QUEUE_DEFERRED,
+    QUEUE_HOLD,
+    QUEUE_CORRUPT,
+    QUEUE_NAMES,
+};
+enum { QUEUE_ALL = (1 << QUEUE_NAMES) - 1 }; /* of sets of 1 << queue_name */
+
+const char *queue_name_text(enum queue_name name);
+bool queue_name_parse(struct slice text, enum queue_name *name)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* One message of a listing. */
+struct queue_recipient {
+    struct slice address;
+    struct slice reason; /* of its delay; may be empty */
+};
+struct queue_item {
+    enum queue_name queue;
+    uint64_t id;
+    int64_t arrival_us;
+    uint64_t size;
+    bool forced_expire;
+    struct slice sender;
+    struct queue_recipient *recipients;
+    size_t recipient_count;
+};
+void queue_item_encode(const struct queue_item *item, struct msg *m)
+    ATTR_NONNULL;
+enum result queue_item_decode(struct slice in, struct arena *arena,
+    struct queue_item *item, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+enum queue_task { /* as postsuper's options */
+    QUEUE_TASK_DELETE = 1,
+    QUEUE_TASK_HOLD,
+    QUEUE_TASK_RELEASE,
+    QUEUE_TASK_REQUEUE,
+    QUEUE_TASK_EXPIRE,
+    QUEUE_TASK_EXPIRE_RELEASE,
+};
+enum queue_flush { QUEUE_FLUSH_ALL, QUEUE_FLUSH_ID, QUEUE_FLUSH_SITE };
+
+enum { QUEUE_EDIT_IDS = 2000 }; /* in one request */
+
+/* What a command asks; which fields count depends on the message. */
+struct queue_request {
+    unsigned queues; /* LIST, EDIT */
+    uint32_t task;   /* EDIT: enum queue_task; FLUSH: queue_flush */
+    uint64_t ids[QUEUE_EDIT_IDS]; /* EDIT; FLUSH, CAT: the first */
+    size_t id_count;              /* EDIT: 0 means all */
+    struct slice site;            /* FLUSH */
+};
+void queue_request_encode(const struct queue_request *r, struct msg *m)
+    ATTR_NONNULL;
+bool queue_request_decode(struct slice in, struct queue_request *r)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* The end of an answer. */
+struct queue_done {
+    enum result result;
+    uint64_t count;
+    struct why why;
+};
+void queue_done_encode(const struct queue_done *d, struct msg *m) ATTR_NONNULL;
+bool queue_done_decode(struct slice in, struct queue_done *d)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* The command's end. */
+
+/*
+ * Reach the queue manager. RESULT_TEMPFAIL: the mail system is down, and the
+ * caller may not read the queue itself, or somebody else is doing so.
+ */
+enum queue_reach { QUEUE_RUNNING, QUEUE_OFFLINE };
+enum result queue_control_open(const struct config_set *set,
+    enum queue_reach *reach, int *fd, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* Ends a qmgr --offline too, and waits for it. */
+void queue_control_close(int fd);
+
+/*
+ * Send m (emptied), have item() called for each QUEUE_ITEM until it says false,
+ * and return what the QUEUE_DONE says. item may be NULL.
+ */
+typedef bool (*queue_item_fn)(void *context, struct slice item);
+enum result queue_control_ask(int fd, struct msg *m, queue_item_fn item,
+    void *context, struct queue_done *done, struct why *why)
+    __attribute__((nonnull(2, 5, 6))) ATTR_MUST_USE;

@@ -1,0 +1,331 @@
+#include "qmgr/committer.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/io/channel.h"
+#include "lib/io/fiber.h"
+#include "qmgr/core.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+enum {
+    ORDERS_MAX = 16, /* under way; more is gathered meanwhile */
+    LOOK_MS = 1000,  /* between looks at what there is to clean when idle */
+};
+
+/* What goes to the committer, and comes back. */
+struct order {
+    enum { ORDER_COMMIT, ORDER_COPY, ORDER_DONE } kind;
+    struct list txns;        /* ORDER_COMMIT */
+    struct spool_step *step; /* the others; and coming back: the next one */
+};
+
+struct committer {
+    struct qmgr *q;
+    struct spool *spool;
+    struct channel *to, *from;
+    pthread_t thread;
+
+    /* loop only: */
+    struct list gathered;
+    struct sched_hook hook;
+    struct fiber *fiber;
+    struct fiber_timer look;
+    size_t orders; /* under way */
+    bool died;     /* something did since the last look */
+    struct fiber_cond ended;
+
+    /* committer only: */
+    struct spool_step *asked;
+};
+
+/* The committer's thread. */
+
+static struct order *
+commit_orders(struct committer *c, struct order **orders, size_t count)
+{
+    struct order *first = orders[0];
+    struct list *it;
+
+    for (size_t i = 1; i < count; i++)
+        while ((it = list_take(&orders[i]->txns)) != NULL)
+            list_append(&first->txns, it);
+    if (!list_empty(&first->txns))
+        spool_commit(c->spool, &first->txns);
+    return first;
+}
+
+/* One step of the cleaner at a time, and its answers in between. */
+static void
+clean(struct committer *c, struct order *o)
+{
+    switch (o->kind) {
+    case ORDER_COPY:
+        spool_clean_copy(c->spool, o->step);
+        return;
+    case ORDER_DONE:
+        spool_clean_done(c->spool, o->step);
+        c->asked = NULL;
+        break;
+    case ORDER_COMMIT:
+        break;
+    }
+    o->step = NULL;
+    if (c->asked == NULL)
+        o->step = c->asked = spool_clean_next(c->spool);
+}
+
+static void
+carry_out(struct committer *c, struct order **orders, size_t count)
+{
+    size_t i = 0;
+
+    while (i < count) {
+        size_t end = i;
+
+        while (end < count && orders[end]->kind == ORDER_COMMIT)
+            end++;
+        if (end > i) {
+            (void)commit_orders(c, orders + i, end - i);
+            /* First the answers, then the cleaning. */
+            for (; i + 1 < end; i++)
+                channel_send(c->from, orders[i]);
+        }
+        clean(c, orders[i]);
+        channel_send(c->from, orders[i++]);
+    }
+}
+
+static void *
+run(void *arg)
+{
+    struct committer *c = arg;
+    void *orders[ORDERS_MAX];
+    size_t count;
+
+    while ((count = channel_receive_wait(c->to, orders, ORDERS_MAX)) > 0)
+        carry_out(c, (struct order **)orders, count);
+    channel_close(c->from);
+    return NULL;
+}
+
+/* The loop. */
+
+static bool
+send_order(struct committer *c, struct order *o)
+{
+    if (!channel_reserve(c->from, 1))
+        return false;
+    if (!channel_reserve(c->to, 1)) {
+        channel_unreserve(c->from, 1);
+        return false;
+    }
+    c->orders++;
+    channel_send(c->to, o);
+    return true;
+}
+
+void
+committer_flush(struct committer *c)
+{
+    struct order *o;
+    struct list *it;
+
+    /* Places for the cleaner's answers are left free. */
+    if (list_empty(&c->gathered) || c->orders >= ORDERS_MAX - 2)
+        return;
+    o = mem_alloc(sizeof(*o));
+    o->kind = ORDER_COMMIT;
+    list_init(&o->txns);
+    while ((it = list_take(&c->gathered)) != NULL)
+        list_append(&o->txns, it);
+    if (!send_order(c, o))
+        assert(!"room for orders is counted");
+}
+
+static void
+flush_hook(void *context)
+{
+    committer_flush(context);
+}
+
+void
+committer_add(struct committer *c, struct txn *t)
+{
+    list_append(&c->gathered, &t->spool.link);
+}
+
+static void
+look(void *arg)
+{
+    struct committer *c = arg;
+    struct order *o;
+
+    if (c->orders == 0 && c->died) {
+        c->died = false;
+        o = mem_alloc(sizeof(*o));
+        o->kind = ORDER_COMMIT;
+        list_init(&o->txns);
+        if (!send_order(c, o))
+            mem_free(o);
+    }
+    if (c->died || c->orders > 0)
+        fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
+}
+
+void
+committer_dead(struct committer *c, const struct spool_place *place)
+{
+    spool_record_dead(c->spool, place);
+    if (!c->died)
+        fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
+    c->died = true;
+}
+
+static bool
+is_live(const struct qmgr *q, const struct spool_found *f)
+{
+    if (f->type == RECORD_META)
+        return place_same(&f->place, &q->mark_place);
+    return index_is_live(&q->index, f);
+}
+
+static bool
+has_moved(struct qmgr *q, const struct spool_move *m)
+{
+    if (m->found.type != RECORD_META)
+        return index_moved(&q->index, m);
+    if (!place_same(&m->found.place, &q->mark_place))
+        return false;
+    q->mark_place = m->to;
+    return true;
+}
+
+static void
+take_over(struct committer *c, struct spool_step *step)
+{
+    for (size_t i = 0; i < step->count; i++) {
+        const struct spool_move *m = &step->moves[i];
+
+        if (!m->moved || has_moved(c->q, m))
+            continue;
+        committer_dead(c, &m->to);
+        if (place_is_set(&m->content_to))
+            committer_dead(c, &m->content_to);
+    }
+}
+
+/* A step that came back becomes the order that goes on with it. */
+static void
+go_on_cleaning(struct committer *c, struct order *o)
+{
+    struct spool_step *step = o->step;
+
+    if (o->kind == ORDER_COPY) {
+        take_over(c, step);
+        o->kind = ORDER_DONE;
+    } else {
+        for (size_t i = 0; i < step->count; i++)
+            step->moves[i].live = is_live(c->q, &step->moves[i].found);
+        o->kind = ORDER_COPY;
+    }
+    committer_flush(c);
+    if (!send_order(c, o))
+        assert(!"room for orders is counted");
+}
+
+static void
+take_back(struct committer *c, struct order *o)
+{
+    struct list *it;
+
+    c->orders--;
+    if (o->kind == ORDER_COMMIT)
+        while ((it = list_take(&o->txns)) != NULL)
+            txn_done(c->q, LIST_ENTRY(it, struct txn, spool.link));
+    if (o->step != NULL)
+        go_on_cleaning(c, o);
+    else
+        mem_free(o);
+}
+
+static void
+take_back_main(void *arg)
+{
+    struct committer *c = arg;
+    void *orders[ORDERS_MAX];
+    size_t count;
+
+    fiber_shield();
+    while ((count = channel_receive(c->from, orders, ORDERS_MAX)) > 0)
+        for (size_t i = 0; i < count; i++)
+            take_back(c, orders[i]);
+    c->fiber = NULL;
+    fiber_cond_broadcast(&c->ended);
+}
+
+static enum result
+start_thread(struct committer *c, struct why *why)
+{
+    sigset_t all, before;
+    int error;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&c->thread, NULL, run, c);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return RESULT_OK;
+    errno = error;
+    return why_errno(why, "start the committer");
+}
+
+enum result
+committer_new(struct qmgr *q, struct spool *s, struct committer **committer,
+    struct why *why)
+{
+    struct committer *c = mem_alloc(sizeof(*c));
+
+    c->q = q;
+    c->spool = s;
+    c->to = channel_new(ORDERS_MAX);
+    c->from = channel_new(ORDERS_MAX);
+    list_init(&c->gathered);
+    fiber_cond_init(&c->ended);
+    c->hook = (struct sched_hook){ .run = flush_hook, .context = c };
+    c->look = (struct fiber_timer){ .fn = look, .arg = c };
+    if (channel_attach(c->from) < 0 || start_thread(c, why) != RESULT_OK) {
+        channel_free(c->to);
+        channel_free(c->from);
+        mem_free(c);
+        return RESULT_TEMPFAIL;
+    }
+    sched_add_hook(&c->hook);
+    c->fiber = fiber_spawn("committer", take_back_main, c);
+    assert(c->fiber != NULL);
+    *committer = c;
+    return RESULT_OK;
+}
+
+void
+committer_free(struct committer *c)
+{
+    if (c == NULL)
+        return;
+    assert(list_empty(&c->gathered));
+    fiber_timer_disarm(&c->look);
+    sched_remove_hook(&c->hook);
+    /* A step of the cleaner is led to its end, no other is begun. */
+    while (c->orders > 0)
+        (void)fiber_sleep_until(clock_now_ms() + 1);
+    channel_close(c->to);
+    while (c->fiber != NULL)
+        (void)fiber_cond_wait(&c->ended, CLOCK_NEVER);
+    (void)pthread_join(c->thread, NULL);
+    channel_free(c->to);
+    channel_free(c->from);
+    mem_free(c);
+}

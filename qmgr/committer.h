@@ -1,0 +1,37 @@
+/*
+ * committer - the thread that makes transactions durable, and cleans.
+ *
+ * The loop gathers transactions and hands them over at the end of each turn;
+ * while one flush is under way the next ones gather, so a lone message is not
+ * delayed to wait for company and a thousand share one flush. What comes back
+ * has had its room in the channel from the beginning: the committer never waits
+ * for the loop.
+ *
+ * Orders go and come in order. That is what the cleaner's steps ask for: a
+ * transaction built before a move is known here is committed before the move is
+ * done (qmgr/spool/spool.h).
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/why.h"
+#include "qmgr/outside.h"
+
+struct committer;
+
+/* Starts the thread, and a fiber that takes back what it has done. */
+enum result committer_new(struct qmgr *q, struct spool *s, struct committer **c,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* With the next order. */
+void committer_add(struct committer *c, struct txn *t) ATTR_NONNULL;
+
+/* A record died: there may be something to clean. */
+void committer_dead(struct committer *c, const struct spool_place *place)
+    ATTR_NONNULL;
+
+/* The end of a turn: hand over what has gathered. */
+void committer_flush(struct committer *c) ATTR_NONNULL;
+
+/* Nothing is under way any more; waits for the thread's end. Waits. */
+void committer_free(struct committer *c);

@@ -1,0 +1,17 @@
+/*
+ * console - serves the commands postqueue, postsuper and postcat.
+ *
+ * Everybody may list and flush (authorized_mailq_users and
+ * authorized_flush_users are not built: with another value than the default
+ * the system does not start); editing and reading mail is for root and for the
+ * user that we are.
+ */
+#pragma once
+
+#include "qmgr/core.h"
+
+/* Offline: there is a spool, but nothing delivers, so nothing is flushed. */
+enum console_mode { CONSOLE_ONLINE, CONSOLE_OFFLINE };
+
+/* Serve one connection to its end; owns fd. Waits. */
+void console_serve(int fd, struct qmgr *q, enum console_mode mode) ATTR_NONNULL;

@@ -1,0 +1,344 @@
+#include "qmgr/links.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/base/mem.h"
+#include "lib/base/tlv.h"
+#include "lib/io/fiber.h"
+#include "lib/mail/route.h"
+#include "lib/mail/submission.h"
+#include "qmgr/dispatch.h"
+#include "qmgr/intake.h"
+#include "qmgr/lease.h"
+#include "qmgr/resolve.h"
+#include "qmgr/settle.h"
+
+enum { ANSWER_ARENA_MAX = 256 * 1024 * 1024 };
+
+/* Set once, before the first peer. */
+static struct outdoors *outdoors;
+
+void
+links_init(struct outdoors *o)
+{
+    outdoors = o;
+}
+
+/* The disk. */
+
+static void
+commit(void *context, struct txn *t)
+{
+    committer_add(((struct outdoors *)context)->committer, t);
+}
+
+static void
+disk(void *context, struct disk_job *j)
+{
+    pool_add(&((struct outdoors *)context)->pool, j);
+}
+
+static bool
+has_room(void *context, uint64_t octets)
+{
+    return spool_has_room(((struct outdoors *)context)->spool, octets);
+}
+
+static bool
+room_take(void *context, uint64_t octets)
+{
+    return spool_room_take(((struct outdoors *)context)->spool, octets);
+}
+
+static void
+room_give(void *context, uint64_t octets)
+{
+    if (octets > 0)
+        spool_room_give(((struct outdoors *)context)->spool, octets);
+}
+
+static void
+close_blob(void *context, int fd)
+{
+    spool_blob_close(((struct outdoors *)context)->spool, fd);
+}
+
+static void
+dead(void *context, const struct spool_place *place)
+{
+    struct outdoors *o = context;
+
+    if (o->committer != NULL)
+        committer_dead(o->committer, place);
+    else
+        spool_record_dead(o->spool, place);
+}
+
+/* lookup */
+
+static void
+resolved(struct msg_in *answer, void *context)
+{
+    struct question *question = context;
+    struct route route;
+    enum result res;
+    struct why why;
+
+    if (answer == NULL) {
+        resolve_lost(outdoors->q, question);
+        return;
+    }
+    res = route_decode(answer->body, &route, &why);
+    resolve_answered(outdoors->q, question, res, &route, &why);
+    msg_in_free(answer);
+}
+
+static bool
+resolve(void *context, struct slice sender, struct slice recipient,
+    struct question *question)
+{
+    struct peer *p = daemon_peer(ROLE_LOOKUP, map_hash_slice(recipient));
+    struct msg m;
+
+    (void)context;
+    if (p == NULL)
+        return false;
+    route_ask_encode(sender, recipient, &m);
+    link_ask(p->link, &m, resolved, question);
+    return true;
+}
+
+/* Agents and bounce. */
+
+static void
+delivered(struct msg_in *answer, void *context)
+{
+    struct job *j = context;
+    struct delivery_answer a;
+    struct arena arena;
+    struct why why;
+
+    if (answer == NULL) {
+        job_lost(outdoors->q, j);
+        return;
+    }
+    arena_init(&arena, ANSWER_ARENA_MAX);
+    if (delivery_answer_decode(answer->body, &arena, &a, &why) == RESULT_OK) {
+        job_answered(outdoors->q, j, &a);
+    } else {
+        log_warning("answer of a delivery agent: %s", why.text);
+        job_lost(outdoors->q, j);
+    }
+    arena_clear(&arena);
+    msg_in_free(answer);
+}
+
+static bool
+deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
+{
+    struct peer *p = agent->peer;
+    struct msg m;
+
+    (void)context;
+    delivery_encode(d, &m);
+    if (buf_failed(&m.body)) {
+        log_warning("a delivery is larger than a message to an agent may be");
+        msg_fini(&m);
+        return false;
+    }
+    link_ask(p->link, &m, delivered, j);
+    return true;
+}
+
+static void
+notified(struct msg_in *answer, void *context)
+{
+    struct job *j = context;
+
+    if (answer == NULL)
+        job_lost(outdoors->q, j);
+    else
+        job_notified(outdoors->q, j);
+    msg_in_free(answer);
+}
+
+static bool
+notify(void *context, struct notice *n, struct job *j)
+{
+    struct peer *p = daemon_peer(ROLE_BOUNCE, map_hash_u64(n->attempt.id));
+    struct msg m;
+
+    (void)context;
+    if (p == NULL) {
+        if (n->fd >= 0)
+            spool_blob_close(outdoors->spool, n->fd);
+        return false;
+    }
+    notice_encode(n, &m);
+    if (buf_failed(&m.body)) {
+        log_warning("a notice is larger than a message to bounce may be");
+        msg_fini(&m);
+        return false;
+    }
+    link_ask(p->link, &m, notified, j);
+    return true;
+}
+
+/* Submitters. */
+
+static void
+answer_request(void *context, void *request, enum message type,
+    const struct queue_answer *answer, int fd)
+{
+    struct outdoors *o = context;
+    struct request *r = request;
+    struct msg m;
+
+    if (type == MESSAGE_SUBMITTED && r->link == NULL &&
+        answer->result == RESULT_OK)
+        intake_unanswered(o->q, answer->id);
+    queue_answer_encode(type, answer, &m);
+    if (fd >= 0)
+        msg_put_fd(&m, fd);
+    request_reply(r, &m);
+}
+
+static void
+wake(void *context)
+{
+    fiber_cond_signal(&((struct outdoors *)context)->woken);
+}
+
+const struct outside links_outside = {
+    .commit = commit,
+    .disk = disk,
+    .has_room = has_room,
+    .room_take = room_take,
+    .room_give = room_give,
+    .close = close_blob,
+    .dead = dead,
+    .resolve = resolve,
+    .deliver = deliver,
+    .notify = notify,
+    .answer = answer_request,
+    .wake = wake,
+};
+
+/* Closed for good: the spool is not ours any more. */
+static bool
+is_closed(struct request *r, enum message type)
+{
+    struct queue_answer a = { 0 };
+    struct msg m;
+
+    if (outdoors->committer != NULL)
+        return false;
+    a.result = why_temp(&a.why, "4.3.2", "queue manager is stopping");
+    queue_answer_encode(type, &a, &m);
+    request_reply(r, &m);
+    return true;
+}
+
+static void
+serve_lease(struct request *r)
+{
+    struct slice rest = r->in->body;
+    uint64_t count = 1;
+    struct tlv t;
+
+    if (is_closed(r, MESSAGE_LEASED))
+        return;
+    while (tlv_next(&rest, &t))
+        if (t.tag == ATTR_COUNT && !tlv_u64(t.value, UINT32_MAX, &count))
+            count = 1;
+    lease_ask(outdoors->q, r, count);
+}
+
+static void
+serve_borrow(struct request *r)
+{
+    if (!is_closed(r, MESSAGE_BLOB))
+        intake_lend(outdoors->q, r, r->context);
+}
+
+static void
+serve_return(struct request *r)
+{
+    struct slice rest = r->in->body;
+    uint64_t number;
+    struct tlv t;
+
+    while (tlv_next(&rest, &t))
+        if (t.tag == ATTR_BLOB && tlv_u64(t.value, UINT64_MAX, &number))
+            intake_return(outdoors->q, number, r->context);
+    request_drop(r);
+}
+
+static void
+serve_submit(struct request *r)
+{
+    if (!is_closed(r, MESSAGE_SUBMITTED))
+        intake_submit(outdoors->q, r, r->context, request_take_in(r));
+}
+
+/* What a destination has in idle sessions comes with each answer, too. */
+static void
+serve_idle_sessions(struct request *r)
+{
+    request_drop(r);
+}
+
+const struct link_handler links_handlers[] = {
+    { MESSAGE_LEASE, serve_lease, SERVE_INLINE },
+    { MESSAGE_BORROW_BLOB, serve_borrow, SERVE_INLINE },
+    { MESSAGE_RETURN_BLOB, serve_return, SERVE_INLINE },
+    { MESSAGE_SUBMIT, serve_submit, SERVE_INLINE },
+    { MESSAGE_IDLE_SESSIONS, serve_idle_sessions, SERVE_INLINE },
+    { MESSAGE_NONE, NULL, SERVE_INLINE },
+};
+
+void
+links_peer_up(struct peer *p)
+{
+    if (p->role == ROLE_SMTP || p->role == ROLE_LOCAL)
+        p->state = agent_up(outdoors->q, p->role, p);
+    else if (p->role == ROLE_LOOKUP)
+        resolve_retry(outdoors->q);
+}
+
+void
+links_peer_gone(struct peer *p)
+{
+    intake_owner_gone(outdoors->q, p);
+    if (p->state != NULL)
+        agent_gone(outdoors->q, p->state);
+    p->state = NULL;
+}
+
+static void
+timer_fired(void *arg)
+{
+    wake(arg);
+}
+
+void
+links_pump_main(void *arg)
+{
+    struct outdoors *o = arg;
+
+    o->timer = (struct fiber_timer){ .fn = timer_fired, .arg = o };
+    for (;;) {
+        int64_t next;
+
+        qmgr_pump(o->q);
+        next = qmgr_next_ms(o->q);
+        if (next < CLOCK_NEVER)
+            fiber_timer_arm(&o->timer, next);
+        if (!o->q->woken && next > clock_now_ms() &&
+            fiber_cond_wait(&o->woken, CLOCK_NEVER) != WAIT_OK)
+            return;
+        /* Behind all that became runnable in this turn. */
+        fiber_yield();
+    }
+}
