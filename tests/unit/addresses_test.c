@@ -76,8 +76,11 @@ test_find(void **state)
             cases[i].protocols);
         snprintf(master_cf, sizeof(master_cf), "%s inet n - n - - smtpd\n",
             cases[i].service);
-        assert_int_equal(config_from_text(main_cf, master_cf, &set, &why),
-            RESULT_OK);
+        if (config_from_text(main_cf, master_cf, &set, &why) != RESULT_OK) {
+            assert_null(cases[i].want); /* lib/config refuses it already */
+            mem_free(found);
+            continue;
+        }
         why.text[0] = '\0';
         res = addresses_find(config_service(set, 0), found, &why);
         if (cases[i].want == NULL) {
