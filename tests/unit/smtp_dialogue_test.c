@@ -3,6 +3,7 @@
  * them, and what becomes of each recipient.
  */
 #include "lib/base/clock.h"
+#include "lib/base/crc32c.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
@@ -17,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -150,6 +152,8 @@ dns_ask_client(const struct sock_addr *addr, int64_t deadline,
     memset(name, 0, sizeof(*name));
 }
 
+static void interrupt(void);
+
 static int64_t
 soon(void)
 {
@@ -198,9 +202,14 @@ play_line(struct server *server, struct stream *st, struct slice step)
     }
     if (step.ptr[0] == '~' && !read_content(st))
         failure("server %td: end within the content", server - t.servers);
+    if (slice_eq_text(step, "meet")) {
+        interrupt();
+        return true;
+    }
     if (slice_eq_text(step, "hang"))
         while (stream_read_line(st, 4096, soon(), &line) == STREAM_OK)
-            continue;
+            if (slice_eq(line, SLICE_LIT(".")))
+                failure("server %td: a final dot", server - t.servers);
     return step.ptr[0] == '~';
 }
 
@@ -297,6 +306,8 @@ struct dialogue {
     enum destination_state destination;
     uint32_t flags; /* of the envelope */
     const char *body;
+    unsigned blob; /* lines of a body that comes in a descriptor */
+    bool bad_crc;  /* which is not what was lent */
 };
 
 /* clang-format off */
@@ -304,6 +315,9 @@ struct dialogue {
 #define HELLO_PIPE                                                           \
     "> 220 mx.test ESMTP\n< EHLO client.test\n> 250-mx.test\n"               \
     "> 250-PIPELINING\n> 250-SIZE 100000\n> 250-8BITMIME\n> 250 DSN\n"
+#define HELLO_PIPE_ANY                                                       \
+    "> 220 mx.test ESMTP\n< EHLO client.test\n> 250-mx.test\n"               \
+    "> 250-PIPELINING\n> 250 SIZE\n"
 #define MAIL     "< MAIL FROM:<s@client.test>\n> 250 2.1.0 ok\n"
 #define RCPT(a)  "< RCPT TO:<" a ">\n> 250 2.1.5 ok\n"
 #define DATA     "< DATA\n> 354 go\n~\n> 250 2.0.0 Ok: queued as X\n"
@@ -325,6 +339,17 @@ static const struct dialogue dialogues[] = {
     { "dots", "[#]%", "a@x", "sent 2.0.0", { HELLO ONE_MAIL },
         .body = ".\r\n..a\r\nb.\r\n.",
         .content = "Subject: t\n\n..\n...a\nb.\n..\n" },
+    { "blob", "[#]%", "a@x", "sent 2.0.0", { HELLO ONE_MAIL },
+        .blob = 100000 },
+    { "blob, pipelined", "[#]%", "a@x", "sent 2.0.0",
+        { HELLO_PIPE_ANY PIPE_MAIL }, .blob = 3000 },
+    { "blob is not what was lent", "[#]%", "a@x",
+        "deferred 4.3.0 local data error while talking to #[#]",
+        { HELLO MAIL RCPT("a@x") "< DATA\n> 354 go\nhang\n" },
+        .blob = 3000, .bad_crc = true },
+    { "blob, next host is not tried", "two.test%", "a@x", "deferred 4.3.0",
+        { HELLO MAIL RCPT("a@x") "< DATA\n> 354 go\nhang\n" },
+        .blob = 3000, .bad_crc = true },
     { "two recipients", "[#]%", "a@x b@x", "sent 2.0.0|sent 2.0.0",
         { HELLO MAIL RCPT("a@x") RCPT("b@x") DATA } },
     { "one refused", "[#]%", "a@x b@x c@x",
@@ -566,6 +591,30 @@ check_results(const struct dialogue *c, const struct delivery_answer *a)
     buf_fini(&got);
 }
 
+/*
+ * A body in a file, and what the server shall see of the message: lines with a
+ * dot in front, some of them longer than a piece of content would be cut at.
+ */
+static void
+make_blob(const struct dialogue *c, struct delivery *d, struct buf *want)
+{
+    struct buf body;
+
+    buf_init(&body, 16 << 20);
+    buf_add_text(want, "Subject: t\n\n");
+    for (unsigned i = 0; i < c->blob; i++) {
+        buf_add_format(&body, "%sline %u\r\n", i % 3 == 0 ? "." : "", i);
+        buf_add_format(want, "%sline %u\n", i % 3 == 0 ? ".." : "", i);
+    }
+    d->fd = memfd_create("blob", MFD_CLOEXEC);
+    if (write(d->fd, body.ptr, body.len) != (ssize_t)body.len)
+        failure("blob");
+    d->body = (struct slice){ 0 };
+    d->body_length = body.len;
+    d->body_crc = crc32c(0, body.ptr, body.len) ^ c->bad_crc;
+    buf_fini(&body);
+}
+
 static void
 deliver_once(const struct dialogue *c)
 {
@@ -579,7 +628,7 @@ deliver_once(const struct dialogue *c)
     };
     struct delivery_answer answer;
     struct arena arena;
-    struct buf nexthop;
+    struct buf nexthop, want;
     struct msg m;
     struct msg_in *in;
     struct why why;
@@ -592,6 +641,9 @@ deliver_once(const struct dialogue *c)
     d.envelope.flags = c->flags;
     d.envelope.size = 12 + strlen(body);
     add_recipients(c->recipients, &d);
+    buf_init(&want, 16 << 20);
+    if (c->blob > 0)
+        make_blob(c, &d, &want);
     delivery_encode(&d, &m);
     arena_init(&arena, 1 << 20);
     if (link_call(t.qmgr, &m, soon(), &in) != LINK_OK) {
@@ -604,7 +656,11 @@ deliver_once(const struct dialogue *c)
             check_results(c, &answer);
         msg_in_free(in);
     }
+    if (c->blob > 0 && !c->bad_crc &&
+        !slice_eq(buf_slice(&want), buf_slice(&t.content)))
+        failure("blob: %zu octets, not %zu", t.content.len, want.len);
     arena_clear(&arena);
+    buf_fini(&want);
     buf_fini(&nexthop);
 }
 
@@ -642,11 +698,10 @@ close_listeners(void)
         close(t.servers[i].listener);
 }
 
-/* The agent's and qmgr's ends of a link, and both around. */
+/* The agent's and qmgr's ends of a link. */
 static void
-run_dialogue(void *arg)
+open_link(void)
 {
-    const struct dialogue *c = arg;
     struct link_options agent = { .self = ROLE_SMTP,
         .peer = ROLE_QMGR,
         .peer_name = "qmgr",
@@ -655,13 +710,28 @@ run_dialogue(void *arg)
         .peer = ROLE_SMTP,
         .peer_name = "smtp",
         .handlers = no_handlers };
-    struct fiber *fibers[SERVERS] = { NULL };
     int pair[2];
 
     if (sock_pair(pair) < 0)
         failure("socketpair");
     t.agent = link_open(pair[0], &agent);
     t.qmgr = link_open(pair[1], &qmgr);
+}
+
+static struct fiber *
+open_link_and_server(void)
+{
+    open_link();
+    return fiber_spawn("server", serve, &t.servers[0]);
+}
+
+static void
+run_dialogue(void *arg)
+{
+    const struct dialogue *c = arg;
+    struct fiber *fibers[SERVERS] = { NULL };
+
+    open_link();
     for (unsigned i = 0; i < SERVERS; i++)
         if (t.servers[i].script != NULL)
             fibers[i] = fiber_spawn("server", serve, &t.servers[i]);
@@ -709,6 +779,39 @@ load_config(const struct dialogue *c)
 }
 
 static void
+begin(const struct dialogue *c)
+{
+    t.failure[0] = t.log[0] = '\0';
+    buf_init(&t.content, 16 << 20);
+    while (!open_listeners(c))
+        close_listeners();
+    load_config(c);
+    list_init(&t.client.jobs);
+    t.client.draining = false;
+    t.client.idle = idle_new(session_closed);
+}
+
+static void
+end(void)
+{
+    idle_free(t.client.idle);
+    config_drop(t.set);
+    buf_fini(&t.content);
+}
+
+static void
+run_in_sched(fiber_fn fn, const void *arg)
+{
+    log_set_sink(keep_log, NULL, NULL);
+    sched_open();
+    assert_non_null(fiber_spawn("test", fn, (void *)(uintptr_t)arg));
+    sched_run();
+    sched_close();
+    log_set_sink(NULL, NULL, NULL);
+    close_listeners();
+}
+
+static void
 test_dialogues(void **state)
 {
     (void)state;
@@ -716,31 +819,127 @@ test_dialogues(void **state)
         const struct dialogue *c = &dialogues[i];
 
         print_message("  %s\n", c->name);
-        t.failure[0] = t.log[0] = '\0';
-        buf_init(&t.content, 65536);
-        while (!open_listeners(c))
-            close_listeners();
-        load_config(c);
-        list_init(&t.client.jobs);
-        t.client.draining = false;
-        t.client.idle = idle_new(session_closed);
-        log_set_sink(keep_log, NULL, NULL);
-        sched_open();
-        assert_non_null(
-            fiber_spawn("test", run_dialogue, (void *)(uintptr_t)c));
-        sched_run();
-        sched_close();
-        log_set_sink(NULL, NULL, NULL);
-        close_listeners();
+        begin(c);
+        run_in_sched(run_dialogue, c);
         if (c->content != NULL && strcmp(buf_text(&t.content), c->content) != 0)
             failure("content: \"%s\"", buf_text(&t.content));
         if (c->log != NULL && strstr(t.log, c->log) == NULL)
             failure("not in the log: %s", c->log);
         if (t.failure[0] != '\0')
             fail_msg("%s: %s\n%s", c->name, t.failure, t.log);
-        idle_free(t.client.idle);
-        config_drop(t.set);
-        buf_fini(&t.content);
+        end();
+    }
+}
+
+/*
+ * A delivery is under way when something happens to the process: its server
+ * waits for us, or we for it.
+ */
+enum interruption { CANCEL, LOSE_QMGR };
+
+static const struct {
+    const char *name, *script;
+    enum interruption what;
+    bool sent; /* the dot was, so the result stands */
+} interruptions[] = {
+    { "stopped at MAIL", HELLO "< MAIL\nmeet\nhang\n", CANCEL },
+    { "stopped before the greeting", "meet\nhang\n", CANCEL },
+    { "qmgr lost at RCPT",
+        HELLO MAIL "< RCPT\nmeet\n> 250 ok\n< DATA\n> 354 go\nhang\n",
+        LOSE_QMGR },
+    { "qmgr lost after the dot",
+        HELLO MAIL RCPT("a@x") "< DATA\n> 354 go\n~\nmeet\n> 250 ok\n",
+        LOSE_QMGR, true },
+};
+
+static enum interruption interruption;
+
+/* The script's "meet": now. */
+static void
+interrupt(void)
+{
+    if (interruption == CANCEL) {
+        list_foreach (it, &t.client.jobs)
+            fiber_cancel(LIST_ENTRY(it, struct job, node)->fiber);
+    } else {
+        link_close(t.qmgr);
+        t.qmgr = NULL;
+        /* Our end of the link learns of it by reading. */
+        while (!list_empty(&t.client.jobs) &&
+            !job_is_orphan(LIST_ENTRY(t.client.jobs.next, struct job, node)))
+            fiber_sleep_until(clock_now_ms() + 1);
+    }
+}
+
+static void
+run_interrupted(void *arg)
+{
+    static const struct dialogue c = { .nexthop = "[#]%" };
+    struct delivery d = {
+        .attempt = { .id = 0x12345, .nonce = 7, .number = 1 },
+        .transport = SLICE_LIT("smtp"),
+        .header = SLICE_LIT("Subject: t\r\n"),
+        .fd = -1,
+    };
+    struct delivery_answer answer;
+    struct arena arena;
+    struct buf nexthop;
+    struct msg m;
+    struct msg_in *in = NULL;
+    struct why why;
+    struct fiber *server = open_link_and_server();
+    enum link_status status;
+
+    (void)arg;
+    buf_init(&nexthop, 256);
+    expand(c.nexthop, &nexthop);
+    d.nexthop = buf_slice(&nexthop);
+    d.envelope.id = d.attempt.id;
+    d.envelope.sender = SLICE_LIT("s@client.test");
+    add_recipients("a@x", &d);
+    delivery_encode(&d, &m);
+    arena_init(&arena, 1 << 20);
+    status = link_call(t.qmgr, &m, soon(), &in);
+    if (interruption == LOSE_QMGR) {
+        if (status != LINK_GONE)
+            failure("qmgr got an answer");
+    } else if (status != LINK_OK) {
+        failure("no answer");
+    } else if (delivery_answer_decode(in->body, &arena, &answer, &why) !=
+        RESULT_OK) {
+        failure("answer: %s", why.text);
+    } else if (answer.count != 0 || answer.destination != DESTINATION_OK) {
+        failure("%zu results, destination %d", answer.count,
+            answer.destination);
+    }
+    if (status == LINK_OK)
+        msg_in_free(in);
+    while (t.client.job_count > 0 || idle_leaving(t.client.idle) > 0)
+        fiber_sleep_until(clock_now_ms() + 1);
+    arena_clear(&arena);
+    buf_fini(&nexthop);
+    fiber_cancel(server);
+    link_close(t.qmgr);
+    link_close(t.agent);
+}
+
+static void
+test_interruptions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(interruptions) / sizeof(interruptions[0]);
+         i++) {
+        struct dialogue c = { .scripts = { interruptions[i].script } };
+
+        print_message("  %s\n", interruptions[i].name);
+        interruption = interruptions[i].what;
+        begin(&c);
+        run_in_sched(run_interrupted, NULL);
+        if (t.failure[0] != '\0')
+            fail_msg("%s\n%s", t.failure, t.log);
+        if (interruptions[i].sent != (strstr(t.log, "status=sent") != NULL))
+            fail_msg("log: %s", t.log);
+        end();
     }
 }
 
@@ -749,6 +948,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dialogues),
+        cmocka_unit_test(test_interruptions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
