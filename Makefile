@@ -62,7 +62,7 @@ links.postmap  := postalias
         check-fuzz check-clients fuzz lint format deps clean
 .SECONDARY:
 
-all: $(daemon.bin) $(command.bin) $(OUT)/.links
+all: $(daemon.bin) $(command.bin) $(OUT)/.links docs/postconf.5
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -115,6 +115,11 @@ $(replay.bin): $(OUT)/tests/replay/%: $(OUT)/tests/fuzz/%_fuzz.o $(OUT)/tests/fu
 	    -lunbound $(libs.lib) $(LDLIBS)
 
 -include tests/tests.mk
+
+# The page of all parameters is made from their table, and kept in git for those
+# who have no Python.
+docs/postconf.5: docs/make-postconf.5 docs/postconf.5.in lib/config/parameters.def
+	@if command -v python3 >/dev/null; then $< >$@.new && mv $@.new $@; else touch $@; fi
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/postern

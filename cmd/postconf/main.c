@@ -142,7 +142,7 @@ usage(void)
         "       postconf -P [-fhHx] [-c dir] [service[/type[/parameter]] ...]\n"
         "       postconf -Me | -Fe | -Pe [-c dir] service/type...=value ...\n"
         "       postconf -M# | -MX | -PX [-c dir] service/type... ...\n"
-        "       postconf -l | -m\n");
+        "       postconf -l\n");
     exit(EX_USAGE);
 }
 
