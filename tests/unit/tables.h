@@ -62,6 +62,7 @@ tables_config(const char *text)
                            "myhostname = mail.example.com\n"
                            "mydomain = example.com\n"
                            "inet_interfaces = 127.0.0.1\n"
+                           "alias_maps =\n"
                            "%s",
         text);
 
