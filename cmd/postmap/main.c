@@ -1,5 +1,6 @@
 /*
- * postmap, postalias, newaliases - lookup tables: built, asked, edited, listed.
+ * postmap, postalias - lookup tables: built, asked, edited, listed. (newaliases is
+ * sendmail's, and runs postalias.)
  */
 #include "cmd/postmap/query.h"
 #include "lib/base/log.h"
@@ -14,7 +15,7 @@
 
 enum { USAGE_STATUS = 1, FAILURE_STATUS = 1 };
 
-enum program { POSTMAP, POSTALIAS, NEWALIASES };
+enum program { POSTMAP, POSTALIAS };
 
 struct options {
     enum program program;
@@ -29,9 +30,7 @@ struct options {
 static const char *
 program_name(enum program program)
 {
-    static const char *const names[] = { "postmap", "postalias", "newaliases" };
-
-    return names[program];
+    return program == POSTALIAS ? "postalias" : "postmap";
 }
 
 static void
@@ -54,13 +53,12 @@ fail(const struct why *why)
 static enum program
 parse_name(const char *argv0)
 {
-    const char *slash = strrchr(argv0, '/');
-    const char *name = slash == NULL ? argv0 : slash + 1;
+    struct slice name = slice_of(argv0);
 
-    for (enum program p = POSTMAP; p <= NEWALIASES; p++)
-        if (strcmp(name, program_name(p)) == 0)
-            return p;
-    return POSTMAP;
+    name = slice_skip(name, slice_rfind(name, '/') + 1);
+    if (name.len == 0) /* no slash */
+        name = slice_of(argv0);
+    return slice_eq_text(name, "postalias") ? POSTALIAS : POSTMAP;
 }
 
 static void
@@ -132,7 +130,7 @@ parse_options(int argc, char **argv)
         (void)fprintf(stderr, "specify only one of -r or -w\n");
         usage(o.program);
     }
-    if (o.program != NEWALIASES && o.tables[0] == NULL)
+    if (o.tables[0] == NULL)
         usage(o.program);
     return o;
 }
@@ -206,14 +204,8 @@ build(struct slice spec, const struct options *o, const struct config *config)
 static int
 build_tables(const struct options *o, const struct config *config)
 {
-    struct slice rest = slice_of(config->alias_database), spec;
-
-    if (o->program == NEWALIASES)
-        while (config_list_next(&rest, &spec))
-            build(spec, o, config);
-    else
-        for (size_t i = 0; o->tables[i] != NULL; i++)
-            build(slice_of(o->tables[i]), o, config);
+    for (size_t i = 0; o->tables[i] != NULL; i++)
+        build(slice_of(o->tables[i]), o, config);
     return EXIT_SUCCESS;
 }
 
