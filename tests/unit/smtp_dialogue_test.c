@@ -698,6 +698,14 @@ close_listeners(void)
         close(t.servers[i].listener);
 }
 
+static void
+agent_gone(struct link *l, void *context)
+{
+    (void)l;
+    (void)context;
+    t.agent = NULL; /* it frees itself */
+}
+
 /* The agent's and qmgr's ends of a link. */
 static void
 open_link(void)
@@ -705,7 +713,8 @@ open_link(void)
     struct link_options agent = { .self = ROLE_SMTP,
         .peer = ROLE_QMGR,
         .peer_name = "qmgr",
-        .handlers = agent_handlers };
+        .handlers = agent_handlers,
+        .on_gone = agent_gone };
     struct link_options qmgr = { .self = ROLE_QMGR,
         .peer = ROLE_SMTP,
         .peer_name = "smtp",
