@@ -177,7 +177,7 @@ write_batch(struct spool *s, struct batch *b, struct segment *seg,
         (void)why_errno(why, "segment/%s: write", name);
         return is_full(why->sys) ? NO_SPACE : BROKEN;
     }
-    s->stats.flushes++;
+    spool_count(s, &s->stats.flushes, 1);
     if (s->disk->flush(s->disk, seg->fd) < 0) {
         (void)why_errno(why, "segment/%s: flush", name);
         return BROKEN;
@@ -187,7 +187,8 @@ write_batch(struct spool *s, struct batch *b, struct segment *seg,
     seg->last_serial = h.serial;
     seg->clean_end = b->count == 0;
     if (h.length > s->stats.batch_octets_max)
-        s->stats.batch_octets_max = h.length;
+        spool_count(s, &s->stats.batch_octets_max,
+            h.length - s->stats.batch_octets_max);
     return WRITTEN;
 }
 

@@ -104,6 +104,8 @@ choose_open(struct spool *s, bool *in_place)
 /*
  * First what failed, then what is wholly dead, then the emptiest: as long as
  * more than half of the space is dead, the emptiest gives more than half back.
+ * On a full disk a quarter is worth it: a segment of single REMOVEs, each in a
+ * block of its own, is nearly all padding.
  */
 static struct segment *
 choose(struct spool *s, bool *in_place)
@@ -130,7 +132,8 @@ choose(struct spool *s, bool *in_place)
             best_live = mine;
         }
     }
-    if (best != NULL && used > 2 * live && best_live < best->size / 4 * 3)
+    if (best != NULL && (used > 2 * live || s->pressed) &&
+        best_live < best->size / 4 * 3)
         return best;
     return choose_open(s, in_place);
 }
@@ -381,7 +384,9 @@ write_round(struct spool *s, struct copying *c, size_t end)
         m->moved = true;
         spool_record_dead(s, &m->found.place);
     }
-    s->stats.copied_octets += ok ? c->cold.octets + c->meta.octets : 0;
+    if (ok)
+        spool_count(s, &s->stats.copied_octets,
+            c->cold.octets + c->meta.octets);
     if (!ok) {
         log_warning("spool: cleaner: %s", why.text);
         job->failed = true;

@@ -91,7 +91,7 @@ static void
 succeeded(struct spool *s, struct spool_txn *t)
 {
     t->result = RESULT_OK;
-    s->stats.commits++;
+    spool_count(s, &s->stats.commits, 1);
     for (size_t i = 0; i < t->record_count; i++)
         if (t->records[i].type == RECORD_REMOVE)
             clean_note_remove(s, t->records[i].id);

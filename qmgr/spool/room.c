@@ -61,6 +61,7 @@ room_refresh(struct spool *s)
         fresh = 0;
     if (disk_free < s->min_free)
         fresh = 0;
+    s->pressed = s->segment_count > 1 && spare < cleaner + RESERVE_SETTLING + 1;
     pthread_mutex_lock(&s->lock);
     s->room_settling = settling;
     s->room_fresh = fresh;

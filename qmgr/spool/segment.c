@@ -14,6 +14,14 @@ enum { GROWTH_PART = 16 };
 
 enum { PLACE_SLOT_MASK = (1 << PLACE_SLOT_BITS) - 1 };
 
+void
+spool_count(struct spool *s, uint64_t *what, uint64_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    *what += n;
+    pthread_mutex_unlock(&s->lock);
+}
+
 uint64_t
 spool_next_serial(struct spool *s)
 {
@@ -183,13 +191,16 @@ create(struct spool *s, uint64_t reserve)
 bool
 segments_prepare(struct spool *s, enum claim claim)
 {
-    bool first = true;
+    size_t files = 0;
 
     for (size_t i = 0; i < s->segment_count; i++)
         if (s->segments[i] != NULL && s->segments[i]->use != USE_GONE)
-            first = false;
-    if (first)
+            files++;
+    /* The first comes without reserves: it grows. */
+    if (files == 0)
         return create(s, s->segment_size / GROWTH_PART);
+    if (files == 1 && segments_free(s) == 1)
+        return true;
     while (segments_free(s) < must_leave(s, claim) + 1) {
         int64_t free_octets = s->disk->free_octets(s->disk, s->dir);
 
@@ -343,7 +354,7 @@ segment_close_bad(struct spool *s, struct segment *seg)
     seg->bad = true;
     s->closures[s->closure_count++] = (struct closure){ seg->key.generation,
         seg->end };
-    s->stats.closed++;
+    spool_count(s, &s->stats.closed, 1);
     set_use(s, seg, USE_CLOSED);
     s->closures_durable = false;
     /*
@@ -397,7 +408,7 @@ after_retire(struct spool *s, struct segment *seg, enum segment_use use)
         if (s->closures[i].generation != seg->key.generation)
             s->closures[kept++] = s->closures[i];
     s->closure_count = kept;
-    s->stats.cleaned++;
+    spool_count(s, &s->stats.cleaned, 1);
     forget_targets(s);
 }
 

@@ -111,6 +111,7 @@ struct spool {
     struct batch batch;
     struct clean_job *job;
     int64_t clean_after_ms; /* paused until then */
+    bool pressed;           /* there will not be a next segment: clean more */
 
     atomic_uint_fast64_t blob_serial;
 
@@ -123,6 +124,9 @@ struct spool {
     uint64_t room_taken;
     int64_t room_seen_ms;
 };
+
+/* Add to one of s->stats. */
+void spool_count(struct spool *s, uint64_t *what, uint64_t n) ATTR_NONNULL;
 
 uint64_t spool_next_serial(struct spool *s) ATTR_NONNULL;
 

@@ -197,7 +197,7 @@ test_faults(void **state)
     };
     uint64_t states = number_from("CRASH_STATES", STATES_SAMPLE);
     uint64_t seed = number_from("CRASH_SEED", 1);
-    uint64_t step = states > 20 * STATES_SAMPLE ? 1 : 29;
+    uint64_t step = states > 20 * STATES_SAMPLE ? 5 : 61;
     unsigned runs = 0;
 
     (void)state;

@@ -2,144 +2,20 @@
 
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
+#include "lib/base/random.h"
+#include "tests/unit/spool_fixture.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* A spool in a directory of its own, and what was found in it. */
-struct fixture {
-    char path[64];
-    int dir;
-    struct spool *spool;
-    struct spool_options options;
-    size_t found_count;
-    struct {
-        enum record_type type;
-        uint64_t id, blob;
-        char head[64];
-        struct spool_place place;
-        bool parted;
-    } found[4096];
-    size_t damage_count;
-    char damage[512];
-};
-
-static bool
-note_found(void *context, const struct spool_found *f, struct why *why)
-{
-    struct fixture *x = context;
-    size_t i = x->found_count++;
-
-    (void)why;
-    if (i >= sizeof(x->found) / sizeof(x->found[0]))
-        return true;
-    x->found[i].type = f->type;
-    x->found[i].id = f->id;
-    x->found[i].blob = f->blob;
-    x->found[i].place = f->place;
-    x->found[i].parted = f->parted;
-    (void)snprintf(x->found[i].head, sizeof(x->found[i].head), SLICE_FMT,
-        SLICE_ARG(f->head.len > 0 ? f->head : f->brief));
-    return true;
-}
-
-static void
-note_damage(void *context, const char *text)
-{
-    struct fixture *x = context;
-
-    x->damage_count++;
-    (void)snprintf(x->damage, sizeof(x->damage), "%s", text);
-}
-
-static void
-start(struct fixture *x)
-{
-    struct why why = { 0 };
-
-    x->found_count = x->damage_count = 0;
-    x->spool = NULL;
-    if (spool_open(&x->options, note_found, note_damage, x, &x->spool, &why) !=
-        RESULT_OK)
-        fail_msg("open: %s", why.text);
-}
-
-static int
-setup(void **state)
-{
-    struct fixture *x = mem_alloc(sizeof(*x));
-
-    (void)snprintf(x->path, sizeof(x->path), "/tmp/spool_test.XXXXXX");
-    if (mkdtemp(x->path) == NULL)
-        return -1;
-    x->dir = open(x->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    x->options = (struct spool_options){
-        .disk = &disk_real,
-        .dir = x->dir,
-        .segment_size = 128 * 1024,
-    };
-    start(x);
-    *state = x;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct fixture *x = *state;
-    char command[128];
-
-    spool_close(x->spool);
-    close(x->dir);
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", x->path);
-    if (system(command) != 0)
-        return -1;
-    mem_free(x);
-    return 0;
-}
-
-static void
-restart(struct fixture *x)
-{
-    spool_close(x->spool);
-    start(x);
-}
-
-static enum result
-commit(struct fixture *x, struct spool_record *records, size_t count)
-{
-    struct spool_txn txn = { .records = records, .record_count = count };
-    struct list txns = LIST_INIT(txns);
-
-    list_append(&txns, &txn.link);
-    spool_commit(x->spool, &txns);
-    return txn.result;
-}
-
-static struct spool_place
-put(struct fixture *x, enum record_type type, uint64_t id, const char *head,
-    const char *content)
-{
-    struct spool_record r = {
-        .type = type,
-        .id = id,
-        .head = slice_of(head),
-        .content = slice_of(content),
-    };
-
-    assert_int_equal(commit(x, &r, 1), RESULT_OK);
-    return r.place;
-}
 
 static void
 test_round_trip(void **state)
@@ -150,24 +26,29 @@ test_round_trip(void **state)
     struct why why;
 
     assert_int_equal(x->found_count, 0);
-    place = put(x, RECORD_MESSAGE, 7, "envelope", "content of it");
-    (void)put(x, RECORD_STATUS, 7, "status", "");
-    (void)put(x, RECORD_MESSAGE, 5, "other", "");
+    place = fixture_put(x, RECORD_MESSAGE, 7, "envelope", "content of it");
+    (void)fixture_put(x, RECORD_STATUS, 7, "status", "");
+    (void)fixture_put(x, RECORD_MESSAGE, 5, "other", "");
+    (void)fixture_put(x, RECORD_META, 0, "high-water", "");
     buf_init(&head, 100);
     buf_init(&content, 100);
     assert_int_equal(spool_read(x->spool, &place, 7, &head, &content, &why),
         RESULT_OK);
     assert_string_equal(buf_text(&head), "envelope");
     assert_string_equal(buf_text(&content), "content of it");
-    restart(x);
+    assert_int_equal(spool_read(x->spool, &place, 8, &head, &content, &why),
+        RESULT_PERMFAIL); /* not its id */
+    fixture_restart(x);
     assert_int_equal(x->damage_count, 0);
-    assert_int_equal(x->found_count, 3);
-    assert_int_equal(x->found[0].id, 5);
-    assert_string_equal(x->found[1].head, "envelope");
-    assert_int_equal(x->found[2].type, RECORD_STATUS);
-    assert_string_equal(x->found[2].head, "status");
+    assert_int_equal(x->found_count, 4);
+    assert_int_equal(x->found[0].type, RECORD_META);
+    assert_string_equal(x->found[0].head, "high-water");
+    assert_int_equal(x->found[1].id, 5);
+    assert_string_equal(x->found[2].head, "envelope");
+    assert_int_equal(x->found[3].type, RECORD_STATUS);
+    assert_string_equal(x->found[3].head, "status");
     buf_clear(&content);
-    assert_int_equal(spool_read(x->spool, &x->found[1].place, 7, &head,
+    assert_int_equal(spool_read(x->spool, &x->found[2].place, 7, &head,
                          &content, &why),
         RESULT_OK);
     assert_string_equal(buf_text(&content), "content of it");
@@ -179,22 +60,306 @@ static void
 test_remove(void **state)
 {
     struct fixture *x = *state;
-    struct spool_record r = { .type = RECORD_REMOVE, .id = 7 };
+    struct spool_place place = fixture_put(x, RECORD_MESSAGE, 7, "envelope",
+        "content of it");
 
-    r.target = put(x, RECORD_MESSAGE, 7, "envelope", "content of it");
-    (void)put(x, RECORD_MESSAGE, 8, "stays", "");
-    assert_int_equal(commit(x, &r, 1), RESULT_OK);
-    restart(x);
+    (void)fixture_put(x, RECORD_STATUS, 7, "status", "");
+    (void)fixture_put(x, RECORD_MESSAGE, 8, "stays", "");
+    fixture_remove(x, 7, &place);
+    fixture_restart(x);
     assert_int_equal(x->found_count, 1);
     assert_int_equal(x->found[0].id, 8);
+}
+
+/* A change without its message is not told. */
+static void
+test_orphan(void **state)
+{
+    struct fixture *x = *state;
+
+    (void)fixture_put(x, RECORD_STATUS, 7, "status", "");
+    fixture_restart(x);
+    assert_int_equal(x->found_count, 0);
+}
+
+static void
+test_brief(void **state)
+{
+    struct fixture *x = *state;
+    static char large[SPOOL_BRIEF_MAX + 1];
+    struct spool_record r = {
+        .type = RECORD_MESSAGE,
+        .id = 3,
+        .brief = SLICE_LIT("in short"),
+        .head = SLICE_LIT("at length"),
+    };
+    struct buf head, content;
+    struct why why;
+
+    assert_int_equal(fixture_commit(x, &r, 1, false, &why), RESULT_OK);
+    memset(large, 'b', sizeof(large));
+    r.brief = (struct slice){ large, sizeof(large) };
+    assert_int_equal(fixture_commit(x, &r, 1, false, &why), RESULT_PERMFAIL);
+    r.brief.len--;
+    r.id = 4;
+    assert_int_equal(fixture_commit(x, &r, 1, false, &why), RESULT_OK);
+    fixture_restart(x);
+    assert_int_equal(x->found_count, 2);
+    assert_string_equal(x->found[0].head, "in short");
+    buf_init(&head, 100);
+    buf_init(&content, 100);
+    assert_int_equal(spool_read(x->spool, &x->found[0].place, 3, &head,
+                         &content, &why),
+        RESULT_OK);
+    assert_string_equal(buf_text(&head), "at length");
+    buf_fini(&head);
+    buf_fini(&content);
+}
+
+/* What one record may be; what no segment can hold is refused for good. */
+static void
+test_sizes(void **state)
+{
+    static const struct {
+        size_t len;
+        enum result want;
+    } cases[] = {
+        { 0, RESULT_OK },
+        { 1, RESULT_OK },
+        { 4096, RESULT_OK },
+        { 100000, RESULT_OK },
+        { 128 * 1024 - 4 * 4096, RESULT_PERMFAIL },
+        { 128 * 1024 - 5 * 4096, RESULT_OK },
+        { 128 * 1024, RESULT_PERMFAIL },
+    };
+    struct fixture *x = *state;
+    struct why why;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(fixture_message(x, i + 1, cases[i].len, NULL, &why),
+            cases[i].want);
+    assert_string_equal(why.status, "5.3.4");
+    fixture_restart(x);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct found *f = fixture_find(x, RECORD_MESSAGE, i + 1);
+
+        assert_int_equal(f != NULL, cases[i].want == RESULT_OK);
+        if (f != NULL)
+            fixture_check_content(x, i + 1, cases[i].len, &f->place);
+    }
+}
+
+/* Many at once: more than a batch and a segment take, in order. */
+static void
+test_group(void **state)
+{
+    enum { COUNT = 100 };
+    struct fixture *x = *state;
+    static struct spool_txn txns[COUNT];
+    static struct spool_record records[COUNT][2];
+    struct list list = LIST_INIT(list);
+    struct spool_stats before, after;
+    static char content[5000];
+
+    memset(content, 'c', sizeof(content));
+    for (size_t i = 0; i < COUNT; i++) {
+        records[i][0] = (struct spool_record){
+            .type = RECORD_MESSAGE,
+            .id = i + 1,
+            .head = SLICE_LIT("envelope"),
+            .content = { content, sizeof(content) },
+        };
+        records[i][1] = (struct spool_record){
+            .type = RECORD_STATUS,
+            .id = i + 1,
+            .head = SLICE_LIT("status"),
+        };
+        txns[i] = (struct spool_txn){
+            .records = records[i],
+            .record_count = 2,
+        };
+        list_append(&list, &txns[i].link);
+    }
+    txns[50].record_count = 0; /* not one: alone refused */
+    spool_stats(x->spool, &before);
+    spool_commit(x->spool, &list);
+    spool_stats(x->spool, &after);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(txns[i].result, i == 50 ? RESULT_PERMFAIL : RESULT_OK);
+    assert_int_equal(after.commits - before.commits, COUNT - 1);
+    assert_true(after.flushes - before.flushes < 10);
+    for (size_t i = 1; i < COUNT; i++)
+        if (i != 50 && i != 51)
+            assert_true(txns[i].serial > txns[i - 1].serial);
+    fixture_restart(x);
+    assert_int_equal(x->found_count, 2 * (COUNT - 1));
+}
+
+static void
+test_lock(void **state)
+{
+    struct fixture *x = *state;
+    struct spool_options options = x->options;
+    struct fixture second = *x;
+    char pid[32];
+    struct why why;
+
+    options.lock_wait_ms = 0;
+    second.options = options;
+    assert_int_equal(fixture_open(&second, &why), RESULT_TEMPFAIL);
+    (void)snprintf(pid, sizeof(pid), "process %d", (int)getpid());
+    assert_non_null(strstr(why.text, pid));
+    /* It did no harm. */
+    (void)fixture_put(x, RECORD_MESSAGE, 7, "envelope", "");
+    fixture_restart(x);
+    assert_int_equal(x->found_count, 1);
+}
+
+static void
+test_identity(void **state)
+{
+    struct fixture *x = *state;
+    struct spool_identity first, second;
+
+    spool_identity(x->spool, &first);
+    fixture_restart(x);
+    spool_identity(x->spool, &second);
+    assert_string_equal(first.id, second.id);
+    assert_int_equal(strlen(first.id), 32);
+    assert_true(second.epoch > first.epoch);
+}
+
+static int
+blob_with(struct fixture *x, const char *text)
+{
+    struct disk *disk = x->options.disk;
+    struct iovec iov;
+    struct why why;
+    int fd;
+
+    iov.iov_len = strlen(text);
+    memcpy(&iov.iov_base, &text, sizeof(text));
+    assert_int_equal(spool_blob_lend(x->spool, &fd, &why), RESULT_OK);
+    assert_int_equal(disk->write(disk, fd, &iov, 1, 0), 0);
+    return fd;
+}
+
+static bool
+is_second(void *context, uint64_t number)
+{
+    const uint64_t *second = context;
+
+    return number == *second;
+}
+
+static void
+test_blobs(void **state)
+{
+    struct fixture *x = *state;
+    const char *text = "a large body";
+    uint32_t crc = crc32c(0, text, strlen(text));
+    uint64_t number, second;
+    char octets[20];
+    struct why why;
+    int fd = blob_with(x, text), again;
+
+    assert_int_equal(spool_blob_keep(x->spool, fd, 5, crc, &number, &why),
+        RESULT_PERMFAIL);
+    assert_int_equal(spool_blob_keep(x->spool, fd, strlen(text), crc + 1,
+                         &number, &why),
+        RESULT_PERMFAIL);
+    assert_int_equal(spool_blob_keep(x->spool, fd, strlen(text), crc, &number,
+                         &why),
+        RESULT_OK);
+    spool_blob_close(x->spool, fd);
+    fd = blob_with(x, text);
+    assert_int_equal(spool_blob_keep(x->spool, fd, strlen(text), crc, &second,
+                         &why),
+        RESULT_OK);
+    spool_blob_close(x->spool, fd);
+    assert_true(second != number);
+
+    assert_int_equal(spool_blob_open(x->spool, number, &again, &why),
+        RESULT_OK);
+    assert_int_equal(x->options.disk->read(x->options.disk, again, octets,
+                         sizeof(octets), 0),
+        strlen(text));
+    assert_memory_equal(octets, text, strlen(text));
+    spool_blob_drop(x->spool, number);
+    /* Who has it open goes on reading. */
+    assert_int_equal(x->options.disk->read(x->options.disk, again, octets, 1,
+                         0),
+        1);
+    spool_blob_close(x->spool, again);
+    assert_int_equal(spool_blob_open(x->spool, number, &again, &why),
+        RESULT_TEMPFAIL);
+
+    fd = blob_with(x, text);
+    assert_int_equal(spool_blob_keep(x->spool, fd, strlen(text), crc, &number,
+                         &why),
+        RESULT_OK);
+    spool_blob_close(x->spool, fd);
+    fixture_restart(x);
+    spool_blob_sweep(x->spool, is_second, &second);
+    assert_int_equal(spool_blob_open(x->spool, number, &again, &why),
+        RESULT_TEMPFAIL);
+    assert_int_equal(spool_blob_open(x->spool, second, &again, &why),
+        RESULT_OK);
+    spool_blob_close(x->spool, again);
+}
+
+/* Each step of keeping fails once: then there is no blob, and no leak. */
+static void
+test_blob_faults(void **state)
+{
+    struct fixture *x = *state;
+    const char *text = "a large body";
+    enum result res = RESULT_TEMPFAIL;
+    unsigned nth;
+
+    for (nth = 1; res != RESULT_OK; nth++) {
+        struct disk_fault fault = { .count = 1, .err = ENOSPC };
+        uint64_t number = 0;
+        struct why why;
+        int fd = blob_with(x, text);
+
+        fault.first = disk_sim_calls(x->sim) + nth;
+        disk_sim_fail(x->sim, &fault);
+        res = spool_blob_keep(x->spool, fd, strlen(text),
+            crc32c(0, text, strlen(text)), &number, &why);
+        disk_sim_fail(x->sim, &(struct disk_fault){ 0 });
+        spool_blob_close(x->spool, fd);
+        if (res != RESULT_OK)
+            assert_string_equal(why.status, "4.3.1");
+        assert_int_equal(number != 0, res == RESULT_OK);
+    }
+    assert_int_equal(nth, 5); /* flush, link, flush directory */
 }
 
 int
 main(void)
 {
+#define ON_SIM(test) \
+    cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+#define ON_DISK(test) \
+    cmocka_unit_test_setup_teardown(test, fixture_setup_real, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
+        ON_SIM(test_round_trip),
+        ON_DISK(test_round_trip),
+        ON_SIM(test_remove),
+        ON_SIM(test_orphan),
+        ON_SIM(test_brief),
+        ON_SIM(test_sizes),
+        ON_DISK(test_sizes),
+        ON_SIM(test_group),
+        ON_DISK(test_group),
+        ON_SIM(test_lock),
+        ON_DISK(test_lock),
+        ON_SIM(test_identity),
+        ON_DISK(test_identity),
+        ON_SIM(test_blobs),
+        ON_DISK(test_blobs),
+        ON_SIM(test_blob_faults),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,351 @@
+/*
+ * Octets that change by themselves: what is whole is found, what is not is set
+ * aside and named, and nothing is ever found that was not written.
+ */
+#include "lib/base/mem.h"
+#include "tests/unit/spool_fixture.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BLOCK = 4096, MESSAGES = 6, CONTENT = 3000 };
+
+/* Each message its own batch, each batch one block: message n is in block n. */
+static void
+fill(struct fixture *x)
+{
+    struct why why;
+
+    for (uint64_t id = 1; id <= MESSAGES; id++)
+        assert_int_equal(fixture_message(x, id, CONTENT, NULL, &why),
+            RESULT_OK);
+}
+
+static void
+check_found(struct fixture *x)
+{
+    for (size_t i = 0; i < x->found_count; i++) {
+        const struct found *f = &x->found[i];
+        char head[40];
+
+        assert_true(f->id >= 1 && f->id <= MESSAGES);
+        (void)snprintf(head, sizeof(head), "envelope of %" PRIu64, f->id);
+        assert_string_equal(f->head, head);
+        fixture_check_content(x, f->id, CONTENT, &f->place);
+    }
+}
+
+/* Any octet of a batch that later ones say was durable. */
+static void
+test_below_the_mark(void **state)
+{
+    struct fixture *x = *state;
+    unsigned harmless = 0;
+
+    fill(x);
+    fixture_kill(x);
+    for (uint64_t at = 2 * BLOCK; at < 3 * BLOCK; at++) {
+        struct disk_sim *before = x->sim;
+        unsigned char xor = (unsigned char)(1U << at % 8);
+
+        x->sim = disk_sim_cut(before, CUT_KEPT, 0);
+        x->options.disk = disk_sim_disk(x->sim);
+        assert_true(disk_sim_rot(x->sim, "segment", "0000", at, xor));
+        fixture_start(x);
+        check_found(x);
+        if (x->found_count == MESSAGES) {
+            harmless++; /* the header is damaged, its record is not; padding */
+        } else {
+            assert_int_equal(x->found_count, MESSAGES - 1);
+            assert_null(fixture_find(x, RECORD_MESSAGE, 2));
+            assert_true(x->damage_count > 0);
+        }
+        if (x->damage_count > 0) {
+            assert_non_null(strstr(x->damage[0], "segment/0000"));
+            assert_non_null(strstr(x->damage[0], "8192"));
+            assert_non_null(strstr(x->damage[0], "damaged/0000-"));
+        }
+        spool_close(x->spool);
+        disk_sim_free(x->sim);
+        x->sim = before;
+    }
+    x->spool = NULL;
+    x->options.disk = disk_sim_disk(x->sim);
+    assert_true(harmless >= 64 && harmless < BLOCK - CONTENT);
+}
+
+/* The last batch may be torn: it is dropped without a word. */
+static void
+test_torn_tail(void **state)
+{
+    struct fixture *x = *state;
+
+    fill(x);
+    fixture_kill(x);
+    assert_true(
+        disk_sim_rot(x->sim, "segment", "0000", MESSAGES * BLOCK + 300, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    assert_int_equal(x->damage_count, 0);
+    check_found(x);
+}
+
+/* After a clean end there are no torn tails. */
+static void
+test_clean_end(void **state)
+{
+    struct fixture *x = *state;
+
+    fill(x);
+    spool_close(x->spool);
+    assert_true(
+        disk_sim_rot(x->sim, "segment", "0000", MESSAGES * BLOCK + 300, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    assert_int_equal(x->damage_count, 1);
+    assert_non_null(strstr(x->damage[0], "message 6"));
+    check_found(x);
+    /* What was set aside is the block as it was found. */
+    {
+        static unsigned char is[BLOCK], was[BLOCK];
+        const char *name = strstr(x->damage[0], "damaged/") + 8;
+
+        assert_int_equal(disk_sim_file_length(x->sim, "damaged", name), BLOCK);
+        (void)disk_sim_file_read(x->sim, "damaged", name, 0, is, BLOCK);
+        (void)disk_sim_file_read(x->sim, "segment", "0000", MESSAGES * BLOCK,
+            was, BLOCK);
+        assert_memory_equal(is, was, BLOCK);
+    }
+    /* The cleaner takes what is whole of it elsewhere; then all is quiet. */
+    fixture_restart(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+}
+
+/* Several places at a time, several batches in a row. */
+static void
+test_many_places(void **state)
+{
+    struct fixture *x = *state;
+
+    fill(x);
+    spool_close(x->spool);
+    for (uint64_t block = 2; block <= 4; block++)
+        assert_true(
+            disk_sim_rot(x->sim, "segment", "0000", block * BLOCK + 20, 0xff));
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 3 * BLOCK + 500, 0xff));
+    fixture_start(x);
+    check_found(x);
+    /* 2 and 4 have whole records behind their damaged headers. */
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    assert_null(fixture_find(x, RECORD_MESSAGE, 3));
+    assert_true(x->damage_count >= 1);
+}
+
+/* A transaction is left out whole. */
+static void
+test_half_a_transaction(void **state)
+{
+    struct fixture *x = *state;
+    char content[2000];
+    struct spool_record r[2] = {
+        { .type = RECORD_MESSAGE, .id = 9, .head = SLICE_LIT("notice") },
+        { .type = RECORD_STATUS, .id = 1, .head = SLICE_LIT("settled") },
+    };
+    struct why why;
+
+    memset(content, 'x', sizeof(content));
+    r[0].content = (struct slice){ content, sizeof(content) };
+    assert_int_equal(fixture_message(x, 1, CONTENT, NULL, &why), RESULT_OK);
+    assert_int_equal(fixture_commit(x, r, 2, true, &why), RESULT_OK);
+    (void)fixture_put(x, RECORD_MESSAGE, 10, "later", "");
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 2 * BLOCK + 1000, 1));
+    fixture_start(x);
+    assert_non_null(fixture_find(x, RECORD_MESSAGE, 1));
+    assert_non_null(fixture_find(x, RECORD_MESSAGE, 10));
+    assert_null(fixture_find(x, RECORD_MESSAGE, 9));
+    assert_null(fixture_find(x, RECORD_STATUS, 1));
+    assert_int_equal(x->damage_count, 1);
+}
+
+/* Segments enough that some are sealed. */
+static void
+fill_segments(struct fixture *x)
+{
+    struct why why;
+
+    for (uint64_t id = 1; id <= 200; id++)
+        assert_int_equal(fixture_message(x, id, CONTENT, NULL, &why),
+            RESULT_OK);
+}
+
+static void
+test_index_block(void **state)
+{
+    struct fixture *x = *state;
+    uint64_t last = x->options.segment_size - BLOCK;
+    static unsigned char trailer[BLOCK];
+    uint32_t index_at;
+
+    fill_segments(x);
+    spool_close(x->spool);
+    (void)disk_sim_file_read(x->sim, "segment", "0000", last, trailer, BLOCK);
+    memcpy(&index_at, trailer + 28, sizeof(index_at));
+    assert_true(index_at > 1 && index_at * (uint64_t)BLOCK < last);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000",
+        index_at * (uint64_t)BLOCK + 40, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, 200);
+    assert_int_equal(x->damage_count, 1);
+    assert_non_null(strstr(x->damage[0], "index"));
+    spool_close(x->spool);
+    /* Without a trailer it is read as if it had not been sealed. */
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", last + 3, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, 200);
+    assert_int_equal(x->damage_count, 0);
+}
+
+/* A record of a sealed segment whose head is needed at the start. */
+static void
+test_sealed_record(void **state)
+{
+    struct fixture *x = *state;
+
+    fill_segments(x);
+    spool_close(x->spool);
+    /* Message 2 stands alone in its batch, its head behind two headers. */
+    assert_true(
+        disk_sim_rot(x->sim, "segment", "0000", 2 * BLOCK + 64 + 56 + 3, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, 199);
+    assert_null(fixture_find(x, RECORD_MESSAGE, 2));
+    assert_int_equal(x->damage_count, 1);
+    assert_non_null(strstr(x->damage[0], "message 2 "));
+}
+
+/* A content that rotted is told when it is read, and never given out. */
+static void
+test_sealed_content(void **state)
+{
+    struct fixture *x = *state;
+    struct buf head, content;
+    struct why why;
+
+    fill_segments(x);
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 2 * BLOCK + 2000, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, 200);
+    buf_init(&head, 1000);
+    buf_init(&content, 10000);
+    assert_int_equal(spool_read(x->spool,
+                         &fixture_find(x, RECORD_MESSAGE, 2)->place, 2, &head,
+                         &content, &why),
+        RESULT_PERMFAIL);
+    assert_int_equal(content.len, 0);
+    assert_non_null(strstr(why.text, "segment/0000"));
+    buf_fini(&head);
+    buf_fini(&content);
+}
+
+static void
+test_segment_header(void **state)
+{
+    struct fixture *x = *state;
+
+    fill(x);
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 100, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES); /* the copy serves */
+    assert_int_equal(x->damage_count, 0);
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 40, 1));
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", 2048 + 40, 1));
+    fixture_start(x);
+    check_found(x);
+    assert_int_equal(x->found_count, MESSAGES); /* the first batch serves */
+    assert_int_equal(x->damage_count, 1);
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "segment", "0000", BLOCK + 9, 1));
+    fixture_start(x);
+    assert_int_equal(x->found_count, 0); /* set aside whole, and named */
+    assert_int_equal(x->damage_count, 1);
+    assert_non_null(strstr(x->damage[0], "segment/0000"));
+    assert_true(disk_sim_file_length(x->sim, "segment", "0000") < 0 ||
+        x->spool != NULL);
+}
+
+static void
+test_owner(void **state)
+{
+    struct fixture *x = *state;
+    struct spool_identity before, after;
+    struct why why;
+
+    fill(x);
+    spool_identity(x->spool, &before);
+    spool_close(x->spool);
+    assert_true(disk_sim_rot(x->sim, "", "owner", 25, 1));
+    fixture_start(x);
+    spool_identity(x->spool, &after);
+    assert_int_equal(x->damage_count, 1);
+    assert_int_equal(x->found_count, MESSAGES);
+    assert_string_equal(before.id, after.id);
+    assert_true(after.epoch > before.epoch);
+    spool_close(x->spool);
+    /* "postern-spool 1": a later format is left alone. */
+    assert_true(disk_sim_rot(x->sim, "", "owner", 14, '1' ^ '7'));
+    assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
+    assert_non_null(strstr(why.text, "newer"));
+}
+
+/* A bad sector: what can be read is read, and the file is not used again. */
+static void
+test_unreadable(void **state)
+{
+    struct fixture *x = *state;
+    int dir, fd;
+
+    fill(x);
+    spool_close(x->spool);
+    dir = x->options.disk->open(x->options.disk, x->options.dir, "segment", 0,
+        0);
+    fd = x->options.disk->open(x->options.disk, dir, "0000", 0, 0);
+    disk_sim_bad_place(x->sim, fd, 3 * BLOCK + 512, 3 * BLOCK + 1024);
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    check_found(x);
+    assert_null(fixture_find(x, RECORD_MESSAGE, 3));
+    assert_true(x->damage_count >= 1);
+    (void)x->options.disk->close(x->options.disk, fd);
+    (void)x->options.disk->close(x->options.disk, dir);
+}
+
+int
+main(void)
+{
+#define ON_SIM(test) \
+    cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        ON_SIM(test_below_the_mark),
+        ON_SIM(test_torn_tail),
+        ON_SIM(test_clean_end),
+        ON_SIM(test_many_places),
+        ON_SIM(test_half_a_transaction),
+        ON_SIM(test_index_block),
+        ON_SIM(test_sealed_record),
+        ON_SIM(test_sealed_content),
+        ON_SIM(test_segment_header),
+        ON_SIM(test_owner),
+        ON_SIM(test_unreadable),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
