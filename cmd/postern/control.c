@@ -9,6 +9,7 @@
 #include "lib/io/logsink.h"
 #include "lib/io/sock.h"
 #include "lib/ipc/link.h"
+#include "lib/mail/queue_control.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -142,58 +143,52 @@ control_status(const struct control *c)
     return EX_OK;
 }
 
-/*
- * Ask at a socket below queue_directory, whose own path may be longer than a
- * socket's name can be.
- */
 static enum result
-ask(const struct control *c, const char *socket, struct msg *m, int64_t ms,
-    struct why *why)
+read_answer(const struct msg_in *in, struct why *why)
 {
-    int64_t now = clock_now_ms();
-    struct sock_addr addr;
-    struct msg_in *in = NULL;
-    struct slice rest;
+    struct slice rest = in->body;
+    uint64_t result = RESULT_PERMFAIL;
     struct tlv t;
-    uint64_t result = RESULT_OK;
-    enum result res;
-    int fd;
 
-    if (chdir(c->config->queue_directory) < 0 ||
-        !sock_addr_unix(socket, &addr)) {
-        msg_fini(m);
-        return why_errno(why, "%s/%s", c->config->queue_directory, socket);
-    }
-    res = sock_connect(&addr, NULL, now + CONNECT_MS, &fd, why);
-    if (res != RESULT_OK) {
-        msg_fini(m);
-        return res;
-    }
-    res = wire_send(fd, m, 1, now + ms, why);
-    if (res == RESULT_OK)
-        res = wire_recv(fd, now + ms, &in, why);
-    close(fd);
-    if (res != RESULT_OK)
-        return res;
-    rest = in->body;
     while (tlv_next(&rest, &t)) {
         if (t.tag == ATTR_RESULT && !tlv_u64(t.value, RESULT_PERMFAIL, &result))
             result = RESULT_PERMFAIL;
         else if (t.tag == ATTR_TEXT)
             (void)why_temp(why, "4.3.0", SLICE_FMT, SLICE_ARG(t.value));
     }
-    msg_in_free(in);
     return (enum result)result;
 }
 
+/*
+ * Relative to queue_directory, whose own path may be longer than a socket's
+ * name can be.
+ */
 static enum result
 ask_master(const struct control *c, enum message type, int64_t ms,
     struct why *why)
 {
+    int64_t now = clock_now_ms();
+    struct sock_addr addr;
+    struct msg_in *in = NULL;
     struct msg m;
+    enum result res;
+    int fd;
 
+    if (chdir(c->config->queue_directory) < 0 ||
+        !sock_addr_unix("private/master", &addr))
+        return why_errno(why, "%s", c->config->queue_directory);
+    res = sock_connect(&addr, NULL, now + CONNECT_MS, &fd, why);
+    if (res != RESULT_OK)
+        return res;
     msg_init(&m, type);
-    return ask(c, "private/master", &m, ms, why);
+    res = wire_send(fd, &m, 1, now + ms, why);
+    if (res == RESULT_OK)
+        res = wire_recv(fd, now + ms, &in, why);
+    if (res == RESULT_OK)
+        res = read_answer(in, why);
+    msg_in_free(in);
+    close(fd);
+    return res;
 }
 
 static int
@@ -265,13 +260,29 @@ control_reopen_log(const struct control *c)
 int
 control_flush(const struct control *c)
 {
+    struct queue_request *request;
+    struct queue_done done;
+    enum queue_reach reach;
     struct msg m;
     struct why why;
+    enum result res;
+    int fd;
 
     if (running(c) == 0)
         return not_running(c);
-    msg_init(&m, MESSAGE_QUEUE_FLUSH);
-    if (ask(c, "public/qmgr", &m, STATUS_MS, &why) != RESULT_OK)
+    if (queue_control_open(c->set, &reach, &fd, &why) != RESULT_OK)
         return control_fail(c, "flush: %s", why.text);
-    return EX_OK;
+    request = mem_alloc(sizeof(*request));
+    request->task = QUEUE_FLUSH_ALL;
+    msg_init(&m, MESSAGE_QUEUE_FLUSH);
+    queue_request_encode(request, &m);
+    mem_free(request);
+    res = queue_control_ask(fd, &m, NULL, NULL, &done, &why);
+    queue_control_close(fd);
+    if (res == RESULT_OK)
+        res = done.result;
+    else
+        done.why = why;
+    return res == RESULT_OK ? EX_OK
+                            : control_fail(c, "flush: %s", done.why.text);
 }

@@ -8,7 +8,8 @@
 
 struct control {
     const char *directory; /* of the configuration */
-    const struct config *config;
+    struct config_set *set;
+    const struct config *config; /* of set */
 };
 
 int control_start(const struct control *c) ATTR_NONNULL;

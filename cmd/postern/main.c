@@ -62,7 +62,6 @@ int
 main(int argc, char **argv)
 {
     struct control c = { .directory = getenv("MAIL_CONFIG") };
-    struct config_set *set;
     struct why why;
     int option, status;
 
@@ -76,13 +75,13 @@ main(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return usage();
-    if (config_load_main(c.directory, tell_error, NULL, &set, &why) !=
+    if (config_load_main(c.directory, tell_error, NULL, &c.set, &why) !=
         RESULT_OK) {
         fprintf(stderr, "postern: fatal: %s\n", why.text);
         return EX_CONFIG;
     }
-    c.config = config_main(set);
+    c.config = config_main(c.set);
     status = run(&c, argv[optind]);
-    config_drop(set);
+    config_drop(c.set);
     return status;
 }

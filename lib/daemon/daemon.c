@@ -22,7 +22,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { MASTER_FD = 3 };
+enum {
+    MASTER_FD = 3,
+    LOCK_FD = 4, /* see lib/daemon/lock.h; no program that we run has it */
+};
 
 /* A message of master, in the order in which it came. */
 struct order {
@@ -151,6 +154,7 @@ daemon_init(int argc, char **argv, const struct daemon_options *options)
     set_limits();
     (void)fcntl(MASTER_FD, F_SETFL, flags | O_NONBLOCK);
     (void)fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
 
     process.options = options;
     list_init(&process.orders);
