@@ -512,12 +512,13 @@ mail_begin(struct qmgr *q, struct mail *m)
     m->begun = true;
     m->active_us = clock_wall_us();
     heap_set(&q->index.timers, &m->entry->timer, round_expiry_ms(q, m->entry));
+    if (left > 0)
+        log_write(LOG_LEVEL_INFO, q->tag,
+            "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
+            queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
+            (unsigned long long)m->envelope.size, left);
     if (round_is_over_before_it_begins(q, m))
         return;
-    log_write(LOG_LEVEL_INFO, q->tag,
-        "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
-        queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
-        (unsigned long long)m->envelope.size, left);
     for (size_t i = 0; i < m->envelope.recipient_count; i++)
         if (m->rcpts[i].state == RCPT_PENDING)
             resolve_rcpt(q, &m->rcpts[i]);

@@ -1,0 +1,174 @@
+#include "cmd/postqueue/listing.h"
+
+#include "lib/base/buf.h"
+#include "lib/mail/queue_id.h"
+
+#include <time.h>
+
+enum {
+    REASON_WIDTH = 76, /* its end stands in this column */
+    LINE_MAX_OCTETS = 64 * 1024 * 1024,
+};
+
+static const char null_sender[] = "MAILER-DAEMON";
+
+/* Columns of the two forms of queue ids. */
+struct columns {
+    int id, size, date, date_gap;
+    const char *heading;
+};
+static const struct columns short_columns = { 11, 7, 20, 1,
+    "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------" };
+static const struct columns long_columns = { 17, 8, 19, 1,
+    "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------" };
+
+static void
+put_escaped(struct buf *to, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        if (c == '"' || c == '\\')
+            buf_add_format(to, "\\%c", c);
+        else if (c < ' ' || c == 127)
+            buf_add_format(to, "\\u%04x", c);
+        else
+            buf_add_octet(to, c);
+    }
+}
+
+static void
+put_member(struct buf *to, const char *name, struct slice value)
+{
+    buf_add_format(to, "\"%s\": \"", name);
+    put_escaped(to, value);
+    buf_add_octet(to, '"');
+}
+
+static void
+put_recipients(struct buf *to, const struct queue_item *item)
+{
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        const struct queue_recipient *r = &item->recipients[i];
+
+        buf_add_text(to, i == 0 ? "{" : ", {");
+        put_member(to, "address", r->address);
+        if (r->reason.len > 0) {
+            buf_add_text(to, ", ");
+            put_member(to, "delay_reason", r->reason);
+        }
+        buf_add_octet(to, '}');
+    }
+}
+
+static void
+print_json(struct listing *l, const struct queue_item *item, const char *id)
+{
+    struct slice sender = item->sender.len > 0 ? item->sender
+                                               : slice_of(null_sender);
+    struct buf line;
+
+    buf_init(&line, LINE_MAX_OCTETS);
+    buf_add_octet(&line, '{');
+    put_member(&line, "queue_name", slice_of(queue_name_text(item->queue)));
+    buf_add_text(&line, ", ");
+    put_member(&line, "queue_id", slice_of(id));
+    buf_add_format(&line,
+        ", \"arrival_time\": %lld, \"message_size\": %llu, "
+        "\"forced_expire\": %s, ",
+        (long long)(item->arrival_us / 1000000), (unsigned long long)item->size,
+        item->forced_expire ? "true" : "false");
+    put_member(&line, "sender", sender);
+    buf_add_text(&line, ", \"recipients\": [");
+    put_recipients(&line, item);
+    buf_add_text(&line, "]}\n");
+    (void)fwrite(line.ptr, 1, line.len, l->to);
+    buf_fini(&line);
+}
+
+/* Control characters would do what they like to a terminal. */
+static void
+print_clean(FILE *to, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        (void)fputc(c < ' ' || c == 127 ? '?' : c, to);
+    }
+}
+
+static void
+print_reason(FILE *to, struct slice reason)
+{
+    int padding = REASON_WIDTH - (int)slice_head(reason, REASON_WIDTH).len;
+
+    (void)fprintf(to, "%*s(", padding, "");
+    print_clean(to, reason);
+    (void)fputs(")\n", to);
+}
+
+static void
+print_text(struct listing *l, const struct queue_item *item, const char *id)
+{
+    const struct columns *c = l->long_ids ? &long_columns : &short_columns;
+    time_t arrival = (time_t)(item->arrival_us / 1000000);
+    char marked[QUEUE_ID_SIZE + 2], date[32];
+    struct slice said = { "", 0 };
+    struct tm tm;
+
+    (void)localtime_r(&arrival, &tm);
+    (void)strftime(date, sizeof(date), "%a %b %e %H:%M:%S", &tm);
+    (void)snprintf(marked, sizeof(marked), "%s%s%s", id,
+        item->queue == QUEUE_ACTIVE     ? "*"
+            : item->queue == QUEUE_HOLD ? "!"
+                                        : "",
+        item->forced_expire ? "#" : "");
+    (void)fprintf(l->to, "%-*s %*llu %-*s ", c->id, marked, c->size,
+        (unsigned long long)item->size, c->date, date);
+    print_clean(l->to,
+        item->sender.len > 0 ? item->sender : slice_of(null_sender));
+    (void)fputc('\n', l->to);
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        const struct queue_recipient *r = &item->recipients[i];
+
+        /* Said once for all that it holds for. */
+        if (r->reason.len > 0 && !slice_eq(r->reason, said))
+            print_reason(l->to, r->reason);
+        said = r->reason;
+        (void)fprintf(l->to, "%*s", c->id + c->size + c->date + 3, "");
+        print_clean(l->to, r->address);
+        (void)fputc('\n', l->to);
+    }
+    (void)fputc('\n', l->to);
+}
+
+void
+listing_item(struct listing *l, const struct queue_item *item)
+{
+    char id[QUEUE_ID_SIZE];
+
+    (void)queue_id_text(item->id, l->long_ids, id);
+    if (l->json) {
+        print_json(l, item, id);
+    } else {
+        if (l->count == 0)
+            (void)fprintf(l->to, "%s\n",
+                (l->long_ids ? &long_columns : &short_columns)->heading);
+        print_text(l, item, id);
+    }
+    l->count++;
+    l->octets += item->size;
+}
+
+void
+listing_end(struct listing *l)
+{
+    if (l->json)
+        return;
+    if (l->count == 0)
+        (void)fprintf(l->to, "Mail queue is empty\n");
+    else
+        (void)fprintf(l->to, "-- %llu Kbytes in %llu Request%s.\n",
+            (unsigned long long)l->octets / 1024, (unsigned long long)l->count,
+            l->count == 1 ? "" : "s");
+}

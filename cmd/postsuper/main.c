@@ -1,0 +1,237 @@
+/*
+ * postsuper - delete, hold, release, requeue and expire messages.
+ */
+#include "lib/base/mem.h"
+#include "lib/base/tlv.h"
+#include "lib/daemon/command.h"
+#include "lib/mail/queue_control.h"
+#include "lib/mail/queue_id.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FAILURE = 1 };
+
+/* What each option does and says. */
+static const struct task {
+    int option;
+    enum queue_task task;
+    unsigned queues; /* unless the command names some */
+    const char *each, *total;
+} tasks[] = {
+#define LIVE (1 << QUEUE_INCOMING | 1 << QUEUE_ACTIVE | 1 << QUEUE_DEFERRED)
+    { 'd', QUEUE_TASK_DELETE, LIVE | 1 << QUEUE_HOLD, "removed", "Deleted" },
+    { 'h', QUEUE_TASK_HOLD, LIVE, "placed on hold", "Placed on hold" },
+    { 'H', QUEUE_TASK_RELEASE, 1 << QUEUE_HOLD, "released from hold",
+        "Released from hold" },
+    { 'r', QUEUE_TASK_REQUEUE, LIVE | 1 << QUEUE_HOLD, "requeued", "Requeued" },
+    { 'e', QUEUE_TASK_EXPIRE, LIVE | 1 << QUEUE_HOLD, "expired",
+        "Force-expired" },
+    { 'f', QUEUE_TASK_EXPIRE_RELEASE, LIVE | 1 << QUEUE_HOLD, "expired",
+        "Force-expired" },
+};
+enum { TASKS = sizeof(tasks) / sizeof(tasks[0]) };
+
+/* The messages of one task. */
+struct order {
+    bool given, all;
+    uint64_t *ids;
+    size_t count, room;
+};
+
+struct super {
+    const char *config_dir;
+    struct order orders[TASKS];
+    unsigned queues; /* named on the command line; 0: none */
+    struct config_set *set;
+    int fd;
+};
+
+static void
+usage(void)
+{
+    command_fail(FAILURE,
+        "usage: postsuper [-c config_dir] [-d queue_id (delete)] "
+        "[-e queue_id (expire)] [-f queue_id (expire and/or un-hold)] "
+        "[-h queue_id (hold)] [-H queue_id (un-hold)] "
+        "[-p (purge temporary files)] [-r queue_id (requeue)] "
+        "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] "
+        "[queue...]");
+}
+
+static void
+add_id(struct order *o, struct slice text)
+{
+    uint64_t id;
+
+    if (!queue_id_parse(text, &id)) {
+        command_say(LOG_LEVEL_WARNING, "invalid mail queue id: " SLICE_FMT,
+            SLICE_ARG(text));
+        return;
+    }
+    if (o->count == o->room) {
+        o->room = o->room == 0 ? 64 : o->room * 2;
+        o->ids = mem_resize(o->ids, o->room * sizeof(*o->ids));
+    }
+    o->ids[o->count++] = id;
+}
+
+static void
+read_ids(struct order *o)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+
+    while ((n = getline(&line, &room, stdin)) >= 0) {
+        struct slice text = slice_trim((struct slice){ line, (size_t)n });
+
+        if (text.len > 0)
+            add_id(o, text);
+    }
+    free(line);
+}
+
+static void
+take_order(struct order *o, const char *text)
+{
+    o->given = true;
+    if (strcmp(text, "ALL") == 0)
+        o->all = true;
+    else if (strcmp(text, "-") == 0)
+        read_ids(o);
+    else
+        add_id(o, slice_of(text));
+}
+
+/* The command line is read twice: -c decides where warnings are logged. */
+static void
+parse_config_dir(struct super *s, int argc, char **argv)
+{
+    int option;
+
+    opterr = 0;
+    while ((option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) >= 0)
+        if (option == 'c')
+            s->config_dir = optarg;
+    optind = 1;
+    opterr = 1;
+}
+
+static void
+parse_options(struct super *s, int argc, char **argv)
+{
+    enum queue_name queue;
+    int option;
+
+    while ((option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) >= 0) {
+        if (option == '?')
+            usage();
+        for (size_t i = 0; i < TASKS; i++)
+            if (tasks[i].option == option)
+                take_order(&s->orders[i], optarg);
+        /* -p, -s, -S: the spool is cleaned and checked by its manager. */
+    }
+    for (; optind < argc; optind++) {
+        if (!queue_name_parse(slice_of(argv[optind]), &queue) ||
+            queue == QUEUE_CORRUPT)
+            command_fail(FAILURE, "invalid directory name: %s", argv[optind]);
+        s->queues |= 1U << queue;
+    }
+}
+
+struct saying {
+    const struct task *task;
+    bool long_ids;
+};
+
+static bool
+say_one(void *context, struct slice in)
+{
+    const struct saying *s = context;
+    char text[QUEUE_ID_SIZE];
+    struct tlv v;
+    uint64_t id;
+
+    while (tlv_next(&in, &v))
+        if (v.tag == ATTR_ID && tlv_u64(v.value, UINT64_MAX, &id))
+            command_say(LOG_LEVEL_INFO, "%s: %s",
+                queue_id_text(id, s->long_ids, text), s->task->each);
+    return true;
+}
+
+static uint64_t
+ask(struct super *s, const struct task *t, const struct queue_request *r)
+{
+    struct saying saying = {
+        t,
+        config_main(s->set)->enable_long_queue_ids,
+    };
+    struct queue_done done;
+    struct msg m;
+    struct why why;
+
+    msg_init(&m, MESSAGE_QUEUE_EDIT);
+    queue_request_encode(r, &m);
+    if (queue_control_ask(s->fd, &m, say_one, &saying, &done, &why) !=
+        RESULT_OK)
+        command_fail(FAILURE, "%s", why.text);
+    if (done.result != RESULT_OK)
+        command_fail(FAILURE, "%s", done.why.text);
+    return done.count;
+}
+
+static void
+carry_out(struct super *s, const struct task *t, const struct order *o)
+{
+    struct queue_request *r = mem_alloc(sizeof(*r));
+    uint64_t count = 0;
+
+    r->task = t->task;
+    r->queues = s->queues != 0 ? s->queues : t->queues;
+    if (o->all) {
+        count = ask(s, t, r);
+    } else {
+        for (size_t at = 0; at < o->count; at += r->id_count) {
+            size_t left = o->count - at;
+
+            r->id_count = left < QUEUE_EDIT_IDS ? left : QUEUE_EDIT_IDS;
+            memcpy(r->ids, o->ids + at, r->id_count * sizeof(r->ids[0]));
+            count += ask(s, t, r);
+        }
+    }
+    command_say(LOG_LEVEL_INFO, "%s: %llu message%s", t->total,
+        (unsigned long long)count, count == 1 ? "" : "s");
+    mem_free(r);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct super s = { .fd = -1 };
+    enum queue_reach reach;
+    struct why why;
+    bool any = false;
+
+    parse_config_dir(&s, argc, argv);
+    s.set = command_begin("postsuper", s.config_dir, FAILURE);
+    (void)signal(SIGPIPE, SIG_IGN);
+    parse_options(&s, argc, argv);
+    for (size_t i = 0; i < TASKS; i++)
+        any |= s.orders[i].given;
+    if (!any)
+        return EXIT_SUCCESS;
+    if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
+        command_fail(FAILURE, "%s", why.text);
+    for (size_t i = 0; i < TASKS; i++) {
+        if (s.orders[i].given)
+            carry_out(&s, &tasks[i], &s.orders[i]);
+        mem_free(s.orders[i].ids);
+    }
+    queue_control_close(s.fd);
+    config_drop(s.set);
+    return EXIT_SUCCESS;
+}

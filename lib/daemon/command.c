@@ -1,0 +1,94 @@
+#include "lib/daemon/command.h"
+
+#include "lib/base/mem.h"
+#include "lib/io/logsink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The program's name, and whether its log is open. */
+static struct {
+    const char *name;
+    bool logs;
+} command;
+
+static void
+say(enum log_level level, const char *fmt, va_list ap)
+{
+    static const char *const words[] = {
+        [LOG_LEVEL_INFO] = "",
+        [LOG_LEVEL_WARNING] = "warning: ",
+        [LOG_LEVEL_ERROR] = "error: ",
+        [LOG_LEVEL_FATAL] = "fatal: ",
+        [LOG_LEVEL_PANIC] = "panic: ",
+    };
+    char text[LOG_TEXT_MAX];
+
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    (void)fprintf(stderr, "%s: %s%s\n", command.name, words[level], text);
+    if (command.logs)
+        log_write(level, NULL, "%s", text);
+}
+
+void
+command_say(enum log_level level, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(level, fmt, ap);
+    va_end(ap);
+}
+
+void
+command_fail(int status, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(LOG_LEVEL_FATAL, fmt, ap);
+    va_end(ap);
+    log_flush();
+    exit(status);
+}
+
+/* Where the daemons write, if we may; else syslog. */
+static bool
+open_log(const struct config *config)
+{
+    struct why why;
+
+    if (config->maillog_file[0] == '/' &&
+        strcmp(config->maillog_file, "/dev/stdout") != 0 &&
+        logsink_open(LOGSINK_FILE, config->maillog_file, NULL, &why) ==
+            RESULT_OK)
+        return true;
+    return logsink_open(LOGSINK_SYSLOG, NULL, config->syslog_facility, &why) ==
+        RESULT_OK;
+}
+
+static void
+report(void *context, enum config_severity severity, const char *text)
+{
+    (void)context;
+    if (severity == CONFIG_ERROR)
+        command_say(LOG_LEVEL_ERROR, "%s", text);
+}
+
+struct config_set *
+command_begin(const char *program, const char *directory, int status)
+{
+    struct config_set *set;
+    struct why why;
+
+    command.name = program;
+    if (directory == NULL)
+        directory = config_default_directory();
+    if (config_load_main(directory, report, NULL, &set, &why) != RESULT_OK)
+        command_fail(status, "%s", why.text);
+    /* Kept until the command ends, as the log wants it. */
+    log_set_tag(mem_format("%s/%s", config_main(set)->syslog_name, program));
+    command.logs = open_log(config_main(set));
+    return set;
+}
