@@ -118,7 +118,8 @@ submit(struct session *s, struct refusal *no)
     code = cleanup_reply_code(res, &why);
     if (code == 452)
         return refusal_set(no, code, "4.3.1", "Insufficient system storage");
-    if (code == 451) {
+    /* What is wrong with our system (RFC 3463 class x.3) is for our log. */
+    if (code == 451 && strncmp(why.status, "4.3.", 4) == 0) {
         log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s: %s",
             session_queue_id(s, (char[QUEUE_ID_SIZE]){ 0 }), why.text);
         return refusal_set(no, code, why.status,
