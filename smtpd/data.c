@@ -80,20 +80,28 @@ mode_of(const struct session *s)
         : UNSTUFF_STRICT;
 }
 
+/* There was a bare LF, and the client is none that may. */
+static bool
+allow_bare_lf(struct session *s, struct refusal *no)
+{
+    bool rejects = s->profile->bare_newline == BARE_NEWLINE_REJECT;
+
+    if (!rejects && s->profile->bare_newline != BARE_NEWLINE_NOTE)
+        return true;
+    (void)refusal_set(no, (int)s->config->smtpd_forbid_bare_newline_reject_code,
+        "5.5.2", "%s Error: bare <LF> received", s->config->myhostname);
+    session_log_refusal(s, rejects ? "reject" : "note", no);
+    return !rejects;
+}
+
 /* What can be said about the content before clean-up ends. */
 static bool
 check_content(struct session *s, const struct unstuff *u, struct refusal *no)
 {
     int64_t limit = s->config->message_size_limit;
 
-    if (u->bare_lf && s->profile->bare_newline == BARE_NEWLINE_REJECT &&
-        !s->trusted_lines) {
-        (void)refusal_set(no,
-            (int)s->config->smtpd_forbid_bare_newline_reject_code, "5.5.2",
-            "%s Error: bare <LF> received", s->config->myhostname);
-        session_log_refusal(s, "reject", no);
+    if (u->bare_lf && !s->trusted_lines && !allow_bare_lf(s, no))
         return false;
-    }
     if (limit > 0 && s->mail.octets > (uint64_t)limit) {
         log_write(LOG_LEVEL_WARNING, s->profile->tag,
             "%s: queue file size limit exceeded",

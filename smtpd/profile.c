@@ -23,6 +23,7 @@ struct profile_set {
 
 /* Newest first. The process's, as the configuration itself is. */
 static struct list all = LIST_INIT(all);
+static struct profile_set *newest;
 
 static const struct {
     enum stage stage;
@@ -87,6 +88,7 @@ parse_bare_newline(struct profile *p, struct why *why)
         { "no", BARE_NEWLINE_ALLOW },
         { "yes", BARE_NEWLINE_NORMALIZE },
         { "normalize", BARE_NEWLINE_NORMALIZE },
+        { "note", BARE_NEWLINE_NOTE },
         { "reject", BARE_NEWLINE_REJECT },
     };
     struct slice value = slice_of(p->config->smtpd_forbid_bare_newline);
@@ -253,10 +255,18 @@ profiles_compile(struct config_set *set, struct why *why)
         profile_set_free(ps);
         return res;
     }
-    if (!list_empty(&all))
-        profile_set_leave(LIST_ENTRY(all.next, struct profile_set, node));
+    profiles_forget();
     list_prepend(&all, &ps->node);
+    newest = ps;
     return RESULT_OK;
+}
+
+void
+profiles_forget(void)
+{
+    if (newest != NULL)
+        profile_set_leave(newest);
+    newest = NULL;
 }
 
 const struct profile *

@@ -23,6 +23,7 @@
 enum bare_newline {
     BARE_NEWLINE_ALLOW,     /* "no" */
     BARE_NEWLINE_NORMALIZE, /* "yes", "normalize" */
+    BARE_NEWLINE_NOTE,      /* the same, with a line in the log */
     BARE_NEWLINE_REJECT,
 };
 
@@ -64,6 +65,9 @@ const struct profile *profile_use(struct config_set *set,
     const struct service *service, bool public) __attribute__((nonnull(1)))
 ATTR_MUST_USE;
 void profile_leave(const struct profile *p); /* NULL is welcome */
+
+/* Let the newest go, too: the process ends. */
+void profiles_forget(void);
 
 /* "no_address_mappings, ...": as flags of an envelope. */
 enum result receive_override_parse(const char *text, uint32_t *flags,
