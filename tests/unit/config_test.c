@@ -148,7 +148,7 @@ test_defaults(void **state)
     assert_int_equal(c->message_size_limit, 10240000);
     assert_int_equal(c->queue_segment_size, 64 << 20);
     assert_true(c->append_at_myorigin);
-    assert_false(c->biff == false);
+    assert_true(c->swap_bangpath);
     assert_string_equal(c->local_recipient_maps,
         "proxy:unix:passwd.byname hash:/etc/aliases");
     assert_string_equal(c->syslog_name, "postern");
@@ -174,7 +174,7 @@ static const struct {
     { "relayhost = a\n\nmyorigin = x", "relayhost", "a" },
     { "relayhost = a\r\nmyorigin = x\r\n", "relayhost", "a" },
     { "relayhost = a # b", "relayhost", "a # b" },
-    { "biff = no\nbiff = yes", "biff", "yes" },
+    { "swap_bangpath = no\nswap_bangpath = yes", "swap_bangpath", "yes" },
     { "own = $mydomain\nmydomain = x.y\nrelayhost = [$own]", "relayhost",
         "[x.y]" },
     { "own = 5\nsmtpd_timeout = ${own}m", "smtpd_timeout", "5m" },
@@ -193,8 +193,9 @@ static const struct {
     { "relayhost = $relayhost", NULL, NULL, "line 1: relayhost = $relayhost" },
     { "own = $own\nrelayhost = $own", NULL, NULL, "a loop?" },
     { "own = ${\nrelayhost = x", NULL, NULL, "line 1: own = ${" },
-    { "biff = maybe", NULL, NULL, "line 1: biff = maybe: neither yes nor no" },
-    { "biff =", NULL, NULL, "neither yes nor no" },
+    { "swap_bangpath = maybe", NULL, NULL,
+        "line 1: swap_bangpath = maybe: neither yes nor no" },
+    { "swap_bangpath =", NULL, NULL, "neither yes nor no" },
     { "smtpd_timeout = 5x", NULL, NULL, "bad time value or unit" },
     { "smtpd_timeout = 0", NULL, NULL, "less than 1s" },
     { "smtpd_recipient_limit = ten", NULL, NULL, "not a number" },
@@ -236,7 +237,7 @@ test_values(void **state)
 static const struct {
     const char *main_cf, *master_cf, *want;
 } complaints[] = {
-    { "biff = no\n", "", "" },
+    { "swap_bangpath = no\n", "", "" },
     { "smtpd_baner = x\n", "",
         "W main.cf, line 1: unknown parameter smtpd_baner: ignored (did you "
         "mean smtpd_banner?)\n" },
@@ -250,9 +251,9 @@ static const struct {
     { "slow_destination_rate_delay = 1s\n", "",
         "W main.cf, line 1: unknown parameter slow_destination_rate_delay: "
         "ignored (did you mean smtp_destination_rate_delay?)\n" },
-    { "biff = no\nbiff = yes\n", "",
-        "W main.cf, line 2: overriding earlier entry: biff=no\n" },
-    { "  biff = no\n", "",
+    { "swap_bangpath = no\nswap_bangpath = yes\n", "",
+        "W main.cf, line 2: overriding earlier entry: swap_bangpath=no\n" },
+    { "  swap_bangpath = no\n", "",
         "W main.cf, line 1: a logical line must not begin with a blank: "
         "ignored\n" },
     /* Without use here. */
@@ -269,10 +270,10 @@ static const struct {
         "W master.cf, line 1: pipe is not built into postern yet: 2 services "
         "will not work\n" },
     { "smtpd_timeout = x\n",
-        "a inet n - n - - smtpd -o biff=no\nb inet n - n - - smtpd\n",
+        "a inet n - n - - smtpd -o swap_bangpath=no\nb inet n - n - - smtpd\n",
         "E main.cf, line 1: smtpd_timeout = x: bad time value or unit\n"
-        "W master.cf, line 1: smtpd has no use for -o biff: ignored\n" },
-    { "", "a inet n - n - - smtpd -o smtpd_timeout=$biff\n",
+        "W master.cf, line 1: smtpd has no use for -o swap_bangpath: ignored\n" },
+    { "", "a inet n - n - - smtpd -o smtpd_timeout=$swap_bangpath\n",
         "E master.cf, line 1: smtpd_timeout = yes: bad time value or unit\n" },
     { "",
         "# x\n\nsmtp inet n - n - -\n x\nsmtp inet n - n - - smtpd\n"
@@ -385,12 +386,12 @@ test_files(void **state)
     struct why why;
 
     (void)state;
-    write_file("main.cf", "biff = no\n");
+    write_file("main.cf", "swap_bangpath = no\n");
     remove_file("master.cf");
     assert_int_not_equal(config_load(dir, NULL, NULL, &set, &why), RESULT_OK);
     assert_non_null(strstr(why.text, "master.cf"));
     assert_int_equal(config_load_main(dir, NULL, NULL, &set, &why), RESULT_OK);
-    assert_false(config_main(set)->biff);
+    assert_false(config_main(set)->swap_bangpath);
     assert_string_equal(config_main(set)->config_directory, dir);
     assert_string_equal(config_directory(set), dir);
     config_drop(set);
@@ -399,7 +400,7 @@ test_files(void **state)
     write_file("master.cf", "");
     assert_int_not_equal(config_load(dir, NULL, NULL, &set, &why), RESULT_OK);
     assert_int_equal(config_load_main(dir, NULL, NULL, &set, &why), RESULT_OK);
-    assert_true(config_main(set)->biff);
+    assert_true(config_main(set)->swap_bangpath);
     config_drop(set);
 
     /* A line past its limit is refused, not cut. */
@@ -718,7 +719,7 @@ test_round_trip(void **state)
             assert_string_equal(config_get(x, parameter_at(i)->name),
                 config_get(y, parameter_at(i)->name));
         assert_int_equal(x->smtpd_timeout, y->smtpd_timeout);
-        assert_int_equal(x->biff, y->biff);
+        assert_int_equal(x->swap_bangpath, y->swap_bangpath);
         assert_string_equal(config_get(x, "mua_restrictions"),
             config_get(y, "mua_restrictions"));
         if (!main)
