@@ -112,6 +112,30 @@ scanned_damage(void *context, const struct scan_damage *d)
         sg->seg->keep = true;
 }
 
+/*
+ * That it can be read does not mean that it is durable: a process that was
+ * killed may not have flushed its last batch, or not with success, and then no
+ * later flush would write it. So this one, and the header, are written again;
+ * the same octets, so that it does not matter if that is cut short.
+ */
+static enum result
+make_durable(struct spool *s, struct segment *seg, const struct image *img,
+    const struct scan *sc, struct why *why)
+{
+    struct iovec header = { img->octets, BLOCK_SIZE };
+    struct iovec batch = { img->octets + sc->last_at,
+        (size_t)(sc->end - sc->last_at) };
+
+    if ((img->have >= BLOCK_SIZE &&
+            s->disk->write(s->disk, seg->fd, &header, 1, 0) < 0) ||
+        (sc->last_at > 0 &&
+            s->disk->write(s->disk, seg->fd, &batch, 1, (off_t)sc->last_at) <
+                0) ||
+        s->disk->flush(s->disk, seg->fd) < 0)
+        return why_errno(why, "segment/%04" PRIu32 ": write again", seg->slot);
+    return RESULT_OK;
+}
+
 /* Read it all. durable: known from elsewhere; limit: nothing valid behind. */
 static enum result
 scan_file(struct loading *l, struct segment *seg, uint64_t limit,
@@ -119,6 +143,7 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
 {
     struct spool *s = l->spool;
     struct image img = { .disk = s->disk, .fd = seg->fd };
+    enum result res;
     struct scanning sg = { l, seg, &img };
     struct scan sc = {
         .key = seg->key,
@@ -129,23 +154,20 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
         .context = &sg,
     };
 
-    /*
-     * What a process wrote and did not flush before it was killed is there to
-     * be read, but not durable: it has to be before it is told.
-     */
-    if (s->disk->flush(s->disk, seg->fd) < 0)
-        return why_errno(why, "segment/%04" PRIu32 ": flush", seg->slot);
     img.length = seg->reserved;
     scan_segment(&img, &sc);
     seg->end = sc.end;
     seg->last_serial = sc.last_serial;
     seg->clean_end = sc.clean_end;
     saw_serial(l, sc.max_serial);
+    res = make_durable(s, seg, &img, &sc, why);
     if (img.unreadable) {
         seg->damaged = seg->keep = true;
         tell(l, seg, "has octets that cannot be read");
     }
     image_fini(&img);
+    if (res != RESULT_OK)
+        return res;
     if (buf_failed(&seg->index))
         return why_temp(why, "4.3.0", "segment/%04" PRIu32 ": out of memory",
             seg->slot);

@@ -218,7 +218,7 @@ scan_segment(struct image *img, struct scan *sc)
     uint64_t at = SEGMENT_DATA;
     bool gap = false; /* what was before this place is not known */
 
-    sc->last_serial = sc->max_serial = 0;
+    sc->last_serial = sc->max_serial = sc->last_at = 0;
     sc->clean_end = false;
     if (sc->limit > img->length)
         sc->limit = img->length;
@@ -233,6 +233,7 @@ scan_segment(struct image *img, struct scan *sc)
             is_whole(img, sc, &h)) {
             take_batch(img, sc, &h);
             sc->last_serial = h.serial;
+            sc->last_at = at;
             sc->clean_end = h.records == 0;
             at += h.length;
             gap = false;

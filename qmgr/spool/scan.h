@@ -52,7 +52,8 @@ struct scan {
     uint64_t end;         /* behind the last batch */
     uint64_t last_serial; /* of a batch */
     uint64_t max_serial;  /* of batches and transactions */
-    bool clean_end;       /* the last batch is empty */
+    uint64_t last_at;     /* where the last batch is; 0: there is none */
+    bool clean_end;       /* it is empty */
 };
 
 void scan_segment(struct image *img, struct scan *sc) ATTR_NONNULL;

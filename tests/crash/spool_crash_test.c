@@ -209,8 +209,10 @@ test_faults(void **state)
             .partial = kinds[k].partial,
         };
 
-        if (getenv("CRASH_FAULT") != NULL)
-            fault.first = number_from("CRASH_FAULT", 1);
+        /* To repeat one: CRASH_KIND=k CRASH_FAULT=call. */
+        if (number_from("CRASH_KIND", k) != k)
+            continue;
+        fault.first = number_from("CRASH_FAULT", fault.first);
         while (model_note("seed %" PRIu64 " fault %zu at call %" PRIu64,
                    seed + k % 2, k, fault.first),
             run_with_fault(seed + k % 2, &fault)) {
