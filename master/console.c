@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define CONSOLE_SOCKET "private/master"
+#define CONSOLE_SOCKET "pid/master.socket"
 
 enum {
     CONSOLE_BACKLOG = 16,

@@ -1,6 +1,7 @@
 /*
- * console - private/master: where the postern command asks the master to
- * reload, stop and tell. For the user that the master is, and root, alone.
+ * console - pid/master.socket: where the postern command asks the master to
+ * reload, stop and tell. For the user that the master is, and root, alone; in
+ * a directory where no daemon can put a socket of its own in its place.
  */
 #pragma once
 

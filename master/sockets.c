@@ -76,20 +76,61 @@ name_taken(const struct list *entries, const char *name)
     return false;
 }
 
-/* The row of a service, the same one for as long as master runs. */
-static enum result
-find_row(struct sockets *s, const char *service, unsigned *row, struct why *why)
+/* What sockets_update() is about to make of the table. */
+struct update {
+    struct sockets *sockets;
+    struct list old; /* not asked for again so far */
+    struct list kept, opened;
+    int patience_ms;
+    struct why *why;
+};
+
+static bool
+row_in_use(const struct update *u, unsigned row)
 {
+    const struct list *lists[] = { &u->old, &u->kept, &u->opened };
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        list_foreach (it, lists[i])
+            if (LIST_ENTRY(it, struct sock_entry, node)->row == row)
+                return true;
+    return slots_used(u->sockets->slots, row) > 0;
+}
+
+/* A row that no service has, or none any more. */
+static unsigned
+free_row(const struct update *u)
+{
+    unsigned row = 0;
+
+    while (row < SLOTS_ROWS && u->sockets->rows[row] != NULL)
+        row++;
+    if (row < SLOTS_ROWS)
+        return row;
+    row = 0;
+    while (row < SLOTS_ROWS && row_in_use(u, row))
+        row++;
+    return row;
+}
+
+/* The row of a service: its running sessions count when it comes again. */
+static enum result
+find_row(struct update *u, const char *service, unsigned *row)
+{
+    char **rows = u->sockets->rows;
     unsigned i = 0;
 
-    while (i < SLOTS_ROWS && s->rows[i] != NULL &&
-        strcmp(s->rows[i], service) != 0)
+    while (i < SLOTS_ROWS && (rows[i] == NULL || strcmp(rows[i], service) != 0))
         i++;
     if (i == SLOTS_ROWS)
-        return why_perm(why, "5.3.5", "more than %d services were listened on",
+        i = free_row(u);
+    if (i == SLOTS_ROWS)
+        return why_perm(u->why, "5.3.5", "more than %d services that listen",
             SLOTS_ROWS);
-    if (s->rows[i] == NULL)
-        s->rows[i] = mem_text(service);
+    if (rows[i] == NULL || strcmp(rows[i], service) != 0) {
+        mem_free(rows[i]);
+        rows[i] = mem_text(service);
+    }
     *row = i;
     return RESULT_OK;
 }
@@ -119,15 +160,6 @@ listen_patiently(const struct sock_addr *addr, int patience_ms, int *fd,
     return res;
 }
 
-/* What sockets_update() is about to make of the table. */
-struct update {
-    struct sockets *sockets;
-    struct list old; /* not asked for again so far */
-    struct list kept, opened;
-    int patience_ms;
-    struct why *why;
-};
-
 /* The entry is kept, or made with fd -1 for the caller to open; NULL: error. */
 static struct sock_entry *
 want(struct update *u, const char *name, const char *service, enum role role)
@@ -145,7 +177,7 @@ want(struct update *u, const char *name, const char *service, enum role role)
         list_append(&u->kept, &e->node);
         return e;
     }
-    if (find_row(u->sockets, service, &row, u->why) != RESULT_OK)
+    if (find_row(u, service, &row) != RESULT_OK)
         return NULL;
     e = mem_alloc(sizeof(*e));
     *e = (struct sock_entry){

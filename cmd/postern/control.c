@@ -96,16 +96,18 @@ become_master(const struct control *c, const char *option)
     return control_fail(c, "cannot run %s: %s", path, strerror(errno));
 }
 
-static pid_t
+static bool
 running(const struct control *c)
 {
-    return lock_holder(c->config->queue_directory);
+    pid_t pid;
+
+    return lock_is_held(c->config->queue_directory, &pid);
 }
 
 static int
 start(const struct control *c, const char *option)
 {
-    if (running(c) != 0)
+    if (running(c))
         return control_fail(c, "the Postern mail system is already running");
     control_say(c, "starting the Postern mail system");
     return become_master(c, option);
@@ -132,9 +134,9 @@ control_check(const struct control *c)
 int
 control_status(const struct control *c)
 {
-    pid_t pid = running(c);
+    pid_t pid;
 
-    if (pid == 0) {
+    if (!lock_is_held(c->config->queue_directory, &pid)) {
         fprintf(stderr, "postern: the Postern mail system is not running\n");
         return 1;
     }
@@ -175,7 +177,7 @@ ask_master(const struct control *c, enum message type, int64_t ms,
     int fd;
 
     if (chdir(c->config->queue_directory) < 0 ||
-        !sock_addr_unix("private/master", &addr))
+        !sock_addr_unix("pid/master.socket", &addr))
         return why_errno(why, "%s", c->config->queue_directory);
     res = sock_connect(&addr, NULL, now + CONNECT_MS, &fd, why);
     if (res != RESULT_OK)
@@ -197,24 +199,30 @@ not_running(const struct control *c)
     return control_fail(c, "the Postern mail system is not running");
 }
 
+static void
+signal_master(const struct control *c, int number)
+{
+    pid_t pid;
+
+    if (lock_is_held(c->config->queue_directory, &pid) && pid > 0)
+        (void)kill(pid, number);
+}
+
 /* Told by socket, else by signal; at the end by force. */
 static int
 end_instance(const struct control *c, enum message type, const char *doing)
 {
-    pid_t pid = running(c);
     struct why why;
 
-    if (pid == 0)
+    if (!running(c))
         return not_running(c);
     control_say(c, "%s the Postern mail system", doing);
     if (ask_master(c, type, STATUS_MS, &why) != RESULT_OK)
-        (void)kill(pid, type == MESSAGE_INSTANCE_ABORT ? SIGKILL : SIGTERM);
+        signal_master(c, type == MESSAGE_INSTANCE_ABORT ? SIGKILL : SIGTERM);
     if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + STOP_MS,
             &why) == RESULT_OK)
         return EX_OK;
-    pid = running(c);
-    if (pid != 0)
-        (void)kill(pid, SIGKILL); /* its children end with it */
+    signal_master(c, SIGKILL); /* its children end with it */
     if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + KILL_MS,
             &why) != RESULT_OK)
         return control_fail(c, "%s", why.text);
@@ -238,7 +246,7 @@ control_reload(const struct control *c)
 {
     struct why why;
 
-    if (running(c) == 0)
+    if (!running(c))
         return not_running(c);
     control_say(c, "refreshing the Postern mail system");
     if (ask_master(c, MESSAGE_INSTANCE_RELOAD, RELOAD_MS, &why) != RESULT_OK)
@@ -251,7 +259,7 @@ control_reopen_log(const struct control *c)
 {
     struct why why;
 
-    if (running(c) != 0 &&
+    if (running(c) &&
         ask_master(c, MESSAGE_INSTANCE_REOPEN, STATUS_MS, &why) != RESULT_OK)
         return control_fail(c, "logrotate: %s", why.text);
     return EX_OK;
@@ -268,7 +276,7 @@ control_flush(const struct control *c)
     enum result res;
     int fd;
 
-    if (running(c) == 0)
+    if (!running(c))
         return not_running(c);
     if (queue_control_open(c->set, &reach, &fd, &why) != RESULT_OK)
         return control_fail(c, "flush: %s", why.text);

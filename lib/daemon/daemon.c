@@ -44,6 +44,7 @@ static struct {
     uint32_t index, pool;
     uint32_t expected; /* peers, before the daemon begins */
     bool begun, draining;
+    bool refused; /* our first configuration: master will end us */
     int exit_status;
 } process;
 
@@ -311,6 +312,7 @@ carry_out_configure(struct request *r)
     tlv_put_u64(&answer.body, ATTR_RESULT, (uint64_t)res);
     if (res != RESULT_OK)
         tlv_put(&answer.body, ATTR_TEXT, slice_of(why.text));
+    process.refused = process.set == NULL;
     request_reply(r, &answer);
 }
 
@@ -484,6 +486,10 @@ static const struct {
 static void
 carry_out(struct request *r)
 {
+    if (process.refused) {
+        request_drop(r);
+        return;
+    }
     for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
         if (deeds[i].type == r->in->type) {
             deeds[i].carry_out(r);

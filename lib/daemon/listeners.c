@@ -16,6 +16,7 @@ enum {
     FULL_QUICK_LOOKS = 3,
     FULL_QUICK_MS = 3,
     NO_DESCRIPTOR_MS = 100,
+    WARN_MS = 10 * 1000, /* not each time */
 };
 
 struct listener {
@@ -50,6 +51,7 @@ static struct {
     unsigned sessions;
     struct fiber_cond idle;
     bool begun;
+    int64_t warn_again_ms;
 } listeners;
 
 void
@@ -174,6 +176,18 @@ wait_for_slot(struct listener *l, unsigned looks)
     (void)fiber_cond_wait(&l->freed, clock_now_ms() + ms);
 }
 
+static void
+warn_no_room(const struct listener *l)
+{
+    int64_t now = clock_now_ms();
+
+    if (now < listeners.warn_again_ms)
+        return;
+    listeners.warn_again_ms = now + WARN_MS;
+    log_warning("accept connection on %s: out of descriptors or memory",
+        l->name);
+}
+
 /* Accept failed. */
 static void
 accept_again(struct listener *l)
@@ -183,8 +197,7 @@ accept_again(struct listener *l)
             return; /* closed */
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
         errno == ENOBUFS) {
-        log_warning("accept connection on %s: out of descriptors or memory",
-            l->name);
+        warn_no_room(l);
         (void)fiber_sleep_until(clock_now_ms() + NO_DESCRIPTOR_MS);
     }
 }

@@ -21,29 +21,32 @@ whole_file(void)
     return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
 }
 
+/* Everybody may look whether it is locked. */
 static int
 open_in(const char *directory, const char *name, int flags)
 {
     char *path = mem_format("%s/%s", directory, name);
-    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
 
     mem_free(path);
     return fd;
 }
 
-pid_t
-lock_holder(const char *queue_directory)
+bool
+lock_is_held(const char *queue_directory, pid_t *pid)
 {
     struct flock lock = whole_file();
-    int fd = open_in(queue_directory, MASTER_PID, O_RDWR);
-    pid_t pid = 0;
+    int fd = open_in(queue_directory, MASTER_PID, O_RDONLY);
+    bool held;
 
+    *pid = 0;
     if (fd < 0)
-        return 0;
-    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-        pid = lock.l_pid;
+        return false;
+    held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (held && lock.l_pid > 0)
+        *pid = lock.l_pid;
     close(fd);
-    return pid;
+    return held;
 }
 
 static void
@@ -64,9 +67,9 @@ lock_master(struct why *why)
     if (fd < 0)
         return why_errno(why, "open %s", MASTER_PID);
     if (fcntl(fd, F_SETLK, &lock) == 0) {
-        /* The number is for people; the lock is what counts. */
-        if (ftruncate(fd, 0) < 0 || dprintf(fd, "%10ld\n", (long)getpid()) < 0)
-            return why_errno(why, "write %s", MASTER_PID);
+        /* The number is for people; a full disk does not stop the start. */
+        if (ftruncate(fd, 0) == 0)
+            (void)dprintf(fd, "%10ld\n", (long)getpid());
         return RESULT_OK;
     }
     if (errno == EACCES || errno == EAGAIN) {
@@ -118,13 +121,14 @@ lock_wait_gone(const char *queue_directory, int64_t deadline, struct why *why)
 {
     int fd;
     enum result res;
+    pid_t pid;
 
-    while (lock_holder(queue_directory) != 0) {
+    while (lock_is_held(queue_directory, &pid)) {
         if (clock_now_ms() >= deadline)
             return why_temp(why, "4.3.0", "the master is still running");
         sleep_ms(LOOK_MS);
     }
-    fd = open_in(queue_directory, CHILDREN_LOCK, O_RDWR);
+    fd = open_in(queue_directory, CHILDREN_LOCK, O_RDONLY);
     if (fd < 0)
         return errno == ENOENT ? RESULT_OK
                                : why_errno(why, "open %s", CHILDREN_LOCK);

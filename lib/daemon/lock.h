@@ -11,11 +11,15 @@
 #include "lib/base/attr.h"
 #include "lib/base/why.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Process id of the master of that queue directory; 0: none is running. */
-pid_t lock_holder(const char *queue_directory) ATTR_NONNULL;
+/*
+ * Whether a master of that queue directory runs. Its process id is 0 where it
+ * has none for us: in another container.
+ */
+bool lock_is_held(const char *queue_directory, pid_t *pid) ATTR_NONNULL;
 
 /*
  * Become the master of the queue directory that is the working directory.

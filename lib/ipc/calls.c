@@ -151,6 +151,9 @@ link_call(struct link *l, struct msg *m, int64_t deadline,
         c = call_start(l, m, wake_waiter, &w);
         st = c == NULL ? LINK_GONE : wait_for_answer(c, &w, deadline);
     }
+    /* Else one who asks again at once would keep the link from ending. */
+    if (st == LINK_GONE && c == NULL)
+        fiber_yield();
     link_unref(l);
     if (st == LINK_OK)
         *answer = w.answer;

@@ -77,7 +77,7 @@ enum {
     X(DRAINED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
     X(WAKE, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
     X(REOPEN_LOG, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)           \
-    /* the postern command at private/master: cmd/postern, master/console */    \
+    /* the postern command at pid/master.socket: cmd/postern, master/console */ \
     X(INSTANCE_STATUS, FROM_COMMAND, FROM_MASTER, KIND_REQUEST, INSTANCE_DONE, MESSAGE_SMALL, 0) \
     X(INSTANCE_RELOAD, FROM_COMMAND, FROM_MASTER, KIND_REQUEST, INSTANCE_DONE, MESSAGE_SMALL, 0) \
     X(INSTANCE_STOP, FROM_COMMAND, FROM_MASTER, KIND_REQUEST, INSTANCE_DONE, MESSAGE_SMALL, 0) \

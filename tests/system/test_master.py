@@ -645,7 +645,7 @@ def test_users(stage):
     assert (stage.spool / "pid").stat().st_uid == 0
     for name in ("qmgr", "pickup", "smtp"):
         assert (stage.spool / "public" / name).stat().st_mode & 0o777 == 0o666
-    assert (stage.spool / "private/master").stat().st_mode & 0o777 == 0o600
+    assert (stage.spool / "pid/master.socket").stat().st_mode & 0o777 == 0o600
 
 
 @needs_root
@@ -659,7 +659,7 @@ def test_console_is_for_root_alone(stage):
     done = subprocess.run(
         ["/usr/bin/python3", "-c", "import socket,sys;"
          "socket.socket(socket.AF_UNIX).connect(sys.argv[1])",
-         str(stage.spool / "private/master")], preexec_fn=attempt,
+         str(stage.spool / "pid/master.socket")], preexec_fn=attempt,
         stderr=subprocess.PIPE, check=False)
     assert b"PermissionError" in done.stderr
 

@@ -3,8 +3,8 @@
 #include "lib/base/clock.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -65,12 +65,13 @@ test_one_master(void **state)
 {
     struct why why;
     int lock;
-    pid_t pid;
+    pid_t pid, holder;
 
     (void)state;
-    assert_int_equal(lock_holder(directory), 0);
+    assert_false(lock_is_held(directory, &holder));
     pid = start_master(NULL);
-    assert_int_equal(lock_holder(directory), pid);
+    assert_true(lock_is_held(directory, &holder));
+    assert_int_equal(holder, pid);
     assert_int_equal(lock_take(clock_now_ms() + 50, &lock, &why),
         RESULT_PERMFAIL);
     assert_non_null(strstr(why.text, "already running"));
@@ -79,7 +80,7 @@ test_one_master(void **state)
 
     /* A crash leaves nothing that is in the way. */
     bury(pid);
-    assert_int_equal(lock_holder(directory), 0);
+    assert_false(lock_is_held(directory, &holder));
     assert_int_equal(access("pid/master.pid", F_OK), 0);
     assert_int_equal(lock_wait_gone(directory, clock_now_ms() + 20, &why),
         RESULT_OK);
@@ -91,7 +92,7 @@ test_left_children(void **state)
 {
     struct why why;
     int children, lock;
-    pid_t group, pid;
+    pid_t group, pid, holder;
 
     (void)state;
     /* The child of it is found by its process group. */
@@ -105,9 +106,9 @@ test_left_children(void **state)
             pause();
     }
     while (lock_wait_gone(directory, clock_now_ms(), &why) == RESULT_OK ||
-        lock_holder(directory) != 0)
+        lock_is_held(directory, &holder))
         (void)sched_yield(); /* until the master has come and gone */
-    assert_int_equal(lock_holder(directory), 0);
+    assert_false(lock_is_held(directory, &holder));
 
     /* In a process of its own: a failed one keeps the master's lock. */
     pid = fork();
