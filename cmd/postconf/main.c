@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+ATTR_PRINTF(2, 0)
 static void
 say(const char *severity, const char *fmt, va_list ap)
 {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+ATTR_PRINTF(4, 0)
 static void
 tell(struct report *r, enum config_severity severity, unsigned line,
     const char *fmt, va_list ap)

@@ -5,14 +5,16 @@
  */
 #include "lib/config/set.h"
 
-/* Values of SECURITY parameters without which nothing is let through. */
+/* Values without which nothing is let through, or that ask for what is so. */
 static const struct {
     const char *name;
     const char *silent; /* asks for nothing */
     const char *warn;   /* asks for what is welcome, but may be missing */
 } harmless[] = {
+    { "in_flow_delay", "0 0s", "" },
     { "lmtp_tls_security_level", "none", "may" },
     { "smtp_tls_security_level", "none", "may" },
+    { "smtpd_client_connection_count_limit", "0", "" },
     { "smtpd_tls_security_level", "none", "may" },
 };
 
@@ -60,20 +62,30 @@ struct check {
 
 enum harm { HARM_NONE, HARM_WARN, HARM_STOP };
 
+static bool
+is_word(const char *words, const char *value)
+{
+    struct slice rest = slice_of(words), word;
+
+    while (slice_word(&rest, " ", &word)) {
+        if (slice_eq_text(word, value))
+            return true;
+    }
+    return false;
+}
+
 static enum harm
 harm_of(const struct parameter *p, const char *value)
 {
-    if (p->state == STATE_PENDING)
-        return HARM_WARN;
     for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
         if (strcmp(harmless[i].name, p->name) != 0)
             continue;
-        if (strcmp(value, harmless[i].silent) == 0)
+        if (is_word(harmless[i].silent, value))
             return HARM_NONE;
-        if (strcmp(value, harmless[i].warn) == 0)
+        if (is_word(harmless[i].warn, value))
             return HARM_WARN;
     }
-    return HARM_STOP;
+    return p->state == STATE_PENDING ? HARM_WARN : HARM_STOP;
 }
 
 /* Setting what is so anyway changes nothing. */

@@ -627,6 +627,29 @@ test_bad_masters(void **state)
     }
 }
 
+/* What is installed says nothing that is wrong, unknown or not built. */
+static void
+test_installed(void **state)
+{
+    struct config_set *set = NULL;
+    struct buf said;
+    struct why why;
+
+    (void)state;
+    if (access("conf/main.cf", R_OK) < 0)
+        skip();
+    buf_init(&said, 1 << 20);
+    if (config_load("conf", collect, &said, &set, &why) != RESULT_OK)
+        fail_msg("%s", why.text);
+    assert_string_equal(buf_text(&said), "");
+    assert_non_null(config_find_service(set, "smtp", "inet"));
+    assert_string_equal(config_tag_of_service(set, "relay", "smtp"),
+        "postern/relay/smtp");
+    assert_string_equal(config_main(set)->relay_domains, "");
+    config_drop(set);
+    buf_fini(&said);
+}
+
 /* A snapshot with facts of a host that is not this one. */
 static struct config_set *
 decode_with_facts(const char *main_cf, const char *hostname,
@@ -787,6 +810,7 @@ main(void)
         cmocka_unit_test(test_lmtp),
         cmocka_unit_test(test_transports),
         cmocka_unit_test(test_bad_masters),
+        cmocka_unit_test(test_installed),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_references),
