@@ -96,6 +96,23 @@ is_rewritten(struct recipient_tables *t, struct slice address, struct why *why)
     return TABLE_NOT_FOUND;
 }
 
+/*
+ * Names that every site has (RFC 5321 section 4.5.1 and what notices are sent
+ * from): they are delivered, or dropped, without an entry anywhere.
+ */
+static bool
+is_reserved(const struct config *config, enum address_class class,
+    struct slice address)
+{
+    struct slice local, domain;
+
+    (void)address_split(address, &local, &domain);
+    return class == CLASS_LOCAL &&
+        (slice_eq_nocase(local, SLICE_LIT("postmaster")) ||
+            slice_eq_nocase(local, SLICE_LIT("mailer-daemon")) ||
+            slice_eq_nocase(local, slice_of(config->double_bounce_sender)));
+}
+
 /* The table that knows the users of a class; NULL: none does. */
 static struct table_list *
 list_of(struct recipient_tables *t, enum address_class class)
@@ -147,7 +164,7 @@ recipient_check(struct recipient_tables *t, enum address_class class,
     enum table_status status;
 
     *code = 451;
-    if (class == CLASS_DEFAULT)
+    if (class == CLASS_DEFAULT || is_reserved(config, class, address))
         return RESULT_OK;
     if (class != CLASS_VIRTUAL_ALIAS && table_list_empty(list))
         return RESULT_OK;
