@@ -80,14 +80,20 @@ run_delayed(struct evaluation *e)
         : VERDICT_NONE;
 }
 
+/* RFC 5321 section 4.5.1: there is always a postmaster, and for everybody. */
+static bool
+is_postmaster(const struct session *s)
+{
+    return slice_eq_nocase(s->recipient, SLICE_LIT("postmaster"));
+}
+
 bool
 access_recipient(struct session *s, struct refusal *no)
 {
     struct evaluation e;
     enum verdict verdict;
 
-    /* RFC 5321 section 4.5.1: there is always a postmaster. */
-    if (slice_eq_nocase(s->recipient, SLICE_LIT("postmaster")))
+    if (is_postmaster(s))
         return true;
     evaluation_begin(&e, s, no);
     verdict = run_delayed(&e);
@@ -105,6 +111,8 @@ access_verify(struct session *s, struct refusal *no)
     struct evaluation e;
     enum verdict verdict;
 
+    if (is_postmaster(s))
+        return true;
     evaluation_begin(&e, s, no);
     verdict = run_delayed(&e);
     if (verdict != VERDICT_REFUSED)
