@@ -7,29 +7,18 @@
 #include "lib/table/table_type.h"
 #include "lib/table/text.h"
 
-/* What stands between the braces; false when there are none. */
-static bool
-take_off_braces(struct slice in, struct slice *inside)
-{
-    in = slice_trim(in);
-    if (in.len < 2 || in.ptr[0] != '{' || in.ptr[in.len - 1] != '}')
-        return false;
-    *inside = slice_trim((struct slice){ in.ptr + 1, in.len - 2 });
-    return true;
-}
-
 static enum result
 fill(struct table *t, struct pairs *pairs, struct why *why)
 {
     struct slice rest, element, key, value;
 
-    if (!take_off_braces(slice_of(t->name), &rest))
+    if (!table_take_off_braces(slice_of(t->name), &rest))
         return why_perm(why, "5.3.5",
             "%s: need '{name=value...}' after inline:", t->spec);
     while (config_list_next(&rest, &element)) {
         struct slice text = element;
 
-        if (element.ptr[0] == '{' && !take_off_braces(element, &text))
+        if (element.ptr[0] == '{' && !table_take_off_braces(element, &text))
             return why_perm(why, "5.3.5", "%s: missing '}'", t->spec);
         if (!text_split_assignment(text, &key, &value))
             return why_perm(why, "5.3.5",

@@ -24,8 +24,7 @@ static_find(struct table *t, struct slice key, struct buf *value,
 
     (void)key;
     (void)why;
-    if (text.len >= 2 && text.ptr[0] == '{' && text.ptr[text.len - 1] == '}')
-        text = slice_trim((struct slice){ text.ptr + 1, text.len - 2 });
+    (void)table_take_off_braces(text, &text);
     buf_add(value, text);
     return TABLE_FOUND;
 }

@@ -14,8 +14,11 @@ static const struct table_type *const types[] = {
     &table_type_environ,
     &table_type_fail,
     &table_type_inline,
+    &table_type_pipemap,
+    &table_type_randmap,
     &table_type_static,
     &table_type_texthash,
+    &table_type_unionmap,
     &table_type_unix,
 };
 
@@ -37,6 +40,16 @@ table_type_find(struct slice name)
         if (slice_eq_text(name, types[i]->name))
             return types[i];
     return NULL;
+}
+
+bool
+table_take_off_braces(struct slice in, struct slice *inside)
+{
+    in = slice_trim(in);
+    if (in.len < 2 || in.ptr[0] != '{' || in.ptr[in.len - 1] != '}')
+        return false;
+    *inside = slice_trim((struct slice){ in.ptr + 1, in.len - 2 });
+    return true;
 }
 
 static bool
@@ -69,6 +82,7 @@ open_new(struct slice spec, const struct config *config, struct table **table,
             SLICE_ARG(slice_head(spec, colon)));
     t = mem_alloc(sizeof(*t));
     t->type = type;
+    t->flags = type->flags;
     t->references = 1;
     t->spec = mem_text_of(spec);
     t->name = t->spec + colon + 1;
@@ -135,7 +149,7 @@ table_name(const struct table *t)
 bool
 table_matches_whole_keys(const struct table *t)
 {
-    return (t->type->flags & TABLE_WHOLE_KEYS) != 0;
+    return (t->flags & TABLE_WHOLE_KEYS) != 0;
 }
 
 /*
@@ -157,7 +171,7 @@ table_find(struct table *t, struct slice key, struct buf *value,
     char folded[TABLE_KEY_MAX];
     bool changed = false;
 
-    if (t->type->flags & TABLE_KEEP_CASE)
+    if (t->flags & TABLE_KEEP_CASE)
         return table_find_unfolded(t, key, value, why);
     if (key.len > sizeof(folded)) {
         buf_clear(value);

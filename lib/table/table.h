@@ -7,8 +7,8 @@
  * lookup a second or more after (without a restart). Lookups may wait.
  *
  * Types that work inside the process: hash btree texthash inline static unix
- * environ fail, later cidr regexp pcre ...; "proxy:" in front of one of these
- * is dropped. What cannot be asked gives TABLE_ERROR, never TABLE_NOT_FOUND.
+ * environ unionmap pipemap randmap fail, later cidr regexp pcre ...; "proxy:" in
+ * front of one of these is dropped. What cannot be asked gives TABLE_ERROR, never TABLE_NOT_FOUND.
  */
 #pragma once
 

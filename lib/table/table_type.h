@@ -52,7 +52,8 @@ struct table {
     char *spec;       /* "type:name" */
     const char *name; /* in spec, behind the colon */
     unsigned references;
-    void *state; /* the type's */
+    unsigned flags; /* the type's; open() may change them */
+    void *state;    /* the type's */
 };
 
 struct table_writer {
@@ -66,8 +67,13 @@ struct table_writer {
 
 const struct table_type *table_type_find(struct slice name);
 
+/* What stands between the braces that name begins and ends with. */
+bool table_take_off_braces(struct slice in, struct slice *inside) ATTR_NONNULL;
+
 extern const struct table_type table_type_environ, table_type_fail,
-    table_type_inline, table_type_static, table_type_texthash, table_type_unix;
+    table_type_inline, table_type_pipemap, table_type_randmap,
+    table_type_static, table_type_texthash, table_type_unionmap,
+    table_type_unix;
 #ifdef HAVE_DB
 extern const struct table_type table_type_hash, table_type_btree;
 #endif

@@ -390,12 +390,15 @@ test_log(void **state)
         "postfix/cleanup: 1234: message-id=<>\n");
 }
 
+/* Beyond the first block that is looked at. */
+#define X64       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define FAR_EIGHT "A: 1\r\n\r\n" X64 X64 "x\x80x" X64
+
 static void
 test_8bit(void **state)
 {
     static const char *const eight[] = { "A: \xc3\xa4\r\n", "A: 1\r\n\r\n\xff",
-        "A: 1\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-        "xxxxxxxxxxxxxxxxxxx\x80xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" };
+        FAR_EIGHT };
     struct mail m = { .content = SLICE_LIT("A: 1\r\n\r\nx\r\n") };
 
     (void)state;

@@ -1,6 +1,7 @@
 #include "lib/table/table.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/random.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/text.h"
 #include "tests/unit/tables.h"
@@ -70,6 +71,17 @@ static const struct {
     { "inline:{A=1}", "a", "1" },
     { "inline:{a=1}", "c", "-" },
     { "proxy:inline:{a=1}", "a", "1" },
+    { "unionmap:{inline:{a=1,b=2}, inline:{a=3}}", "A", "1,3" },
+    { "unionmap:{inline:{a=1,b=2},inline:{a=3}}", "b", "2" },
+    { "unionmap:{inline:{a=1},inline:{a=3}}", "c", "-" },
+    { "unionmap:{inline:{a=1},fail:x}", "a", "!fail:x lookup error" },
+    { "pipemap:{inline:{a=b},inline:{b=c}}", "A", "c" },
+    { "pipemap:{inline:{a=b},inline:{q=c}}", "a", "-" },
+    { "pipemap:{inline:{a=b},fail:x}", "z", "-" },
+    { "pipemap:{inline:{a=b},fail:x}", "a", "!fail:x lookup error" },
+    { "pipemap:{unionmap:{inline:{a=b},static:c},inline:{{b,c = d}}}", "a",
+        "d" },
+    { "randmap:{one,one}", "a", "one" },
     { "unix:passwd.byname", "no-such-user-here", "-" },
     { "unix:passwd.byname", "", "-" },
     { "unix:group.byname", "root", "root:x:0:" },
@@ -125,6 +137,14 @@ static const struct {
     { "inline:{}", "inline:{}: empty inline table" },
     { "inline:{a}", "inline:{a}: need name=value in \"a\"" },
     { "inline:{a=1,a=2}", "inline:{a=1,a=2}: duplicate entry: \"a\"" },
+    { "unionmap:inline:{a=b}",
+        "bad syntax: \"unionmap:inline:{a=b}\"; need "
+        "\"unionmap:{type:name...}\"" },
+    { "pipemap:{}",
+        "bad syntax: \"pipemap:{}\"; need \"pipemap:{type:name...}\"" },
+    { "randmap:{,}",
+        "bad syntax: \"randmap:{,}\"; need \"randmap:{type:name...}\"" },
+    { "pipemap:{static:x nosuch:y}", "unsupported dictionary type: nosuch" },
     { "unix:shadow.byname", "unknown table: unix:shadow.byname" },
     { "texthash:", "texthash:: no file name" },
 };
@@ -142,6 +162,26 @@ test_refused(void **state)
             RESULT_PERMFAIL);
         assert_string_equal(why.text, refused[i].want);
     }
+}
+
+/* Every word comes up, and nothing else. */
+static void
+test_randmap(void **state)
+{
+    struct table *t = opened("randmap:{a, b c}");
+    unsigned seen[3] = { 0 };
+
+    (void)state;
+    random_set_seed(1);
+    for (unsigned i = 0; i < 100; i++) {
+        const char *word = asked(t, "x");
+
+        assert_int_equal(strlen(word), 1);
+        assert_in_range(word[0], 'a', 'c');
+        seen[word[0] - 'a']++;
+    }
+    assert_true(seen[0] > 0 && seen[1] > 0 && seen[2] > 0);
+    table_close(t);
 }
 
 static void
@@ -328,6 +368,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lookups),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_randmap),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_long_key),
         cmocka_unit_test(test_replaced),
