@@ -215,9 +215,7 @@ add_entry(struct profile_set *ps, const struct service *service,
     e->profile.config = config;
     e->profile.rewrite = config_of_service(ps->set,
         config->rewrite_service_name);
-    e->profile.tag = service == NULL
-        ? config_tag_of_service(ps->set, "smtp", "smtpd")
-        : service->log_tag;
+    e->profile.tag = service == NULL ? NULL : service->log_tag;
     e->profile.stand_alone = service == NULL;
     e->profile.long_ids = config_main(ps->set)->enable_long_queue_ids;
     return compile(&e->profile, why);

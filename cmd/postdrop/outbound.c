@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -57,6 +58,36 @@ catch_signals(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/*
+ * Not installed set-gid, we may not write there; smtpd can take the message all
+ * the same while it runs.
+ */
+static enum result
+create_memory(struct outbound *o, struct why *why)
+{
+    o->fd = memfd_create("message", MFD_CLOEXEC);
+    o->hidden[0] = '\0';
+    return o->fd < 0 ? why_errno(why, "memory for a message") : RESULT_OK;
+}
+
+static enum result
+create_file(const struct config *config, struct outbound *o, struct why *why)
+{
+    (void)snprintf(o->hidden, sizeof(o->hidden), ".tmp-%s", o->name);
+    catch_signals();
+    unfinished.dir = o->dir;
+    unfinished.name = o->hidden;
+    o->fd = openat(o->dir, o->hidden,
+        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (o->fd >= 0)
+        return RESULT_OK;
+    unfinished.name = NULL;
+    if (errno == EACCES)
+        return create_memory(o, why);
+    return why_errno(why, "create a file in %s/maildrop",
+        config->queue_directory);
+}
+
 enum result
 outbound_create(const struct config *config, struct outbound *o,
     struct why *why)
@@ -64,6 +95,7 @@ outbound_create(const struct config *config, struct outbound *o,
     char *path = mem_format("%s/maildrop", config->queue_directory);
 
     *o = (struct outbound){ .fd = -1 };
+    drop_name(getuid(), o->name);
     o->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (o->dir < 0) {
         enum result res = why_errno(why, "open %s", path);
@@ -71,21 +103,8 @@ outbound_create(const struct config *config, struct outbound *o,
         mem_free(path);
         return res;
     }
-    drop_name(getuid(), o->name);
-    (void)snprintf(o->hidden, sizeof(o->hidden), ".tmp-%s", o->name);
-    catch_signals();
-    unfinished.dir = o->dir;
-    unfinished.name = o->hidden;
-    o->fd = openat(o->dir, o->hidden,
-        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (o->fd < 0) {
-        unfinished.name = NULL;
-        mem_free(path);
-        return why_errno(why, "create a file in %s/maildrop",
-            config->queue_directory);
-    }
     mem_free(path);
-    return RESULT_OK;
+    return create_file(config, o, why);
 }
 
 enum result
@@ -178,6 +197,10 @@ outbound_keep(struct outbound *o, const struct config *config, struct why *why)
 {
     int fd;
 
+    if (o->hidden[0] == '\0')
+        return why_temp(why, "4.3.0",
+            "the mail system is down, and its maildrop may not be written to "
+            "(postdrop is not set-gid)");
     if (fsync(o->fd) < 0)
         return why_errno(why, "flush a message");
     if (fchmod(o->fd, FILE_MODE) < 0)
