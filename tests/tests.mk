@@ -71,3 +71,7 @@ fuzz: $(fuzz.bin)
 # The stand-in for all daemons in the tests of master.
 $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
 	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
+
+# The spool alone: messages a second, CPU for each.
+$(OUT)/tests/bench/spool_bench: $(OUT)/tests/bench/spool_bench.o $(OUT)/qmgr.a $(lib.a)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)

@@ -22,6 +22,7 @@ enum {
     STEP_RECORDS = 2048,
     STEP_OCTETS = 4 * 1024 * 1024,
     PAUSE_MS = 1000, /* after a failure */
+    SLACK = 3,       /* segments in use above twice what is live */
 };
 
 struct clean_job {
@@ -102,40 +103,53 @@ choose_open(struct spool *s, bool *in_place)
 }
 
 /*
- * First what failed, then what is wholly dead, then the emptiest: as long as
- * more than half of the space is dead, the emptiest gives more than half back.
- * On a full disk a quarter is worth it: a segment of single REMOVEs, each in a
- * block of its own, is nearly all padding.
+ * First what is wholly dead, then what failed, then the emptiest. Not at once,
+ * since most mail dies young and need not be copied; but what is in use stays
+ * below twice what is live and four segments. On a full disk a quarter is worth
+ * it: a segment of single REMOVEs, each in a block of its own, is nearly all
+ * padding.
  */
 static struct segment *
-choose(struct spool *s, bool *in_place)
+choose_complete(const struct spool *s)
 {
-    uint64_t used = s->segment_size, live = 0, best_live = 0;
+    uint64_t used = 0, live = 0;
     struct segment *best = NULL;
 
     for (size_t i = 0; i < s->segment_count; i++) {
         struct segment *seg = s->segments[i];
-        uint64_t mine;
 
+        if (!segment_in_use(seg))
+            continue;
+        used += seg->size;
+        live += seg->live;
         if (!is_complete(seg))
             continue;
-        mine = live_of(s, seg);
-        used += seg->size;
-        live += mine;
-        if (seg->stuck && mine > 0)
-            continue;
-        if (seg->bad || (seg->damaged && !seg->stuck) || mine == 0)
+        if (seg->live == 0)
             return seg;
-        if (best == NULL || mine < best_live ||
-            (mine == best_live && seg->key.generation < best->key.generation)) {
+        if (seg->stuck)
+            continue;
+        if (seg->bad || seg->damaged)
+            return seg;
+        if (best == NULL || seg->live < best->live ||
+            (seg->live == best->live &&
+                seg->key.generation < best->key.generation))
             best = seg;
-            best_live = mine;
-        }
     }
-    if (best != NULL && (used > 2 * live || s->pressed) &&
-        best_live < best->size / 4 * 3)
-        return best;
-    return choose_open(s, in_place);
+    if (best == NULL || best->live >= best->size / 4 * 3)
+        return NULL;
+    return s->pressed || used > 2 * live + SLACK * s->segment_size ? best
+                                                                   : NULL;
+}
+
+static struct segment *
+choose(struct spool *s, bool *in_place)
+{
+    struct segment *seg;
+
+    pthread_mutex_lock(&s->lock);
+    seg = choose_complete(s);
+    pthread_mutex_unlock(&s->lock);
+    return seg != NULL ? seg : choose_open(s, in_place);
 }
 
 static bool

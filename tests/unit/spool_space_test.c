@@ -124,7 +124,7 @@ test_passing(void **state)
         check_bound(o);
     }
     spool_stats(o->x->spool, &st);
-    assert_true(st.segments <= 6);
+    assert_true(st.segments <= 8);
     assert_true(st.cleaned >= 2000 * CONTENT / SEGMENT - 4);
     fixture_restart(o->x);
     assert_int_equal(o->x->found_count, 5);
