@@ -83,15 +83,8 @@ split(struct rebuild *r, unsigned line_number, struct slice line,
         log_warning("%s, line %u: %s", r->path, line_number, problem);
         return false;
     }
-    if (!text_split_pair(line, key, value, &problem)) {
-        log_warning("%s, line %u: %s -- ignoring this line", r->path,
-            line_number, problem);
+    if (!text_take_pair(r->path, line_number, line, key, value))
         return false;
-    }
-    if (key->ptr[key->len - 1] == ':')
-        log_warning("%s, line %u: record is in \"key: value\" format; "
-                    "is this an alias file?",
-            r->path, line_number);
     if (r->flags & REBUILD_FILES) {
         buf_clear(&r->value);
         if (!read_files(r, line_number, *value))
@@ -102,8 +95,9 @@ split(struct rebuild *r, unsigned line_number, struct slice line,
 }
 
 static enum result
-put_line(struct rebuild *r, unsigned line_number, struct slice line)
+put_line(void *context, unsigned line_number, struct slice line)
 {
+    struct rebuild *r = context;
     const enum table_put how = r->flags & REBUILD_REPLACE ? TABLE_PUT_REPLACE
                                                           : TABLE_PUT_NEW;
     struct slice key, value;
@@ -116,28 +110,6 @@ put_line(struct rebuild *r, unsigned line_number, struct slice line)
     if (res == RESULT_OK && duplicate && (r->flags & REBUILD_IGNORE) == 0)
         log_warning("%s: duplicate entry: \"" SLICE_FMT "\"",
             table_writer_path(r->writer), SLICE_ARG(key));
-    return res;
-}
-
-static enum result
-put_lines(struct rebuild *r, struct slice text)
-{
-    struct lines lines;
-    struct slice line;
-    enum result res = RESULT_OK;
-
-    lines_init(&lines, text);
-    while (res == RESULT_OK && lines_next(&lines, &line)) {
-        if (lines.too_long)
-            log_warning("%s, line %u: line is too long", r->path, lines.last);
-        else if (lines.stray_blank)
-            log_warning("%s: logical line must not start with whitespace: "
-                        "\"" SLICE_FMT "\"",
-                r->path, SLICE_ARG(slice_head(line, 30)));
-        else
-            res = put_line(r, lines.last, line);
-    }
-    lines_fini(&lines);
     return res;
 }
 
@@ -190,7 +162,7 @@ write_all(struct rebuild *r, int from, const struct config *config)
     buf_init(&r->value, TEXT_FILE_MAX);
     res = text_read_fd(from, r->path, &text, r->why);
     if (res == RESULT_OK)
-        res = put_lines(r, buf_slice(&text));
+        res = text_each_line(r->path, buf_slice(&text), put_line, r);
     if (res == RESULT_OK && r->source == REBUILD_POSTALIAS)
         res = put_markers(r, config);
     buf_fini(&text);

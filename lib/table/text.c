@@ -1,5 +1,8 @@
 #include "lib/table/text.h"
 
+#include "lib/base/log.h"
+#include "lib/config/lines.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -55,6 +58,47 @@ text_split_pair(struct slice line, struct slice *key, struct slice *value,
         return false;
     }
     return true;
+}
+
+bool
+text_take_pair(const char *file, unsigned number, struct slice line,
+    struct slice *key, struct slice *value)
+{
+    const char *problem;
+
+    if (!text_split_pair(line, key, value, &problem)) {
+        log_warning("%s, line %u: %s -- ignoring this line", file, number,
+            problem);
+        return false;
+    }
+    if (key->ptr[key->len - 1] == ':')
+        log_warning("%s, line %u: record is in \"key: value\" format; "
+                    "is this an alias file?",
+            file, number);
+    return true;
+}
+
+enum result
+text_each_line(const char *file, struct slice text, text_line_fn fn,
+    void *context)
+{
+    struct lines lines;
+    struct slice line;
+    enum result res = RESULT_OK;
+
+    lines_init(&lines, text);
+    while (res == RESULT_OK && lines_next(&lines, &line)) {
+        if (lines.too_long)
+            log_warning("%s, line %u: line is too long", file, lines.last);
+        else if (lines.stray_blank)
+            log_warning("%s: logical line must not start with whitespace: "
+                        "\"" SLICE_FMT "\"",
+                file, SLICE_ARG(slice_head(line, 30)));
+        else
+            res = fn(context, lines.last, line);
+    }
+    lines_fini(&lines);
+    return res;
 }
 
 bool

@@ -13,6 +13,19 @@
 #include <stdbool.h>
 
 /*
+ * Each logical line of a source file to fn, until one fails. Lines that are no
+ * lines are named in a warning and left out.
+ */
+typedef enum result (
+    *text_line_fn)(void *context, unsigned number, struct slice line);
+enum result text_each_line(const char *file, struct slice text, text_line_fn fn,
+    void *context) __attribute__((nonnull(1, 3)));
+
+/* text_split_pair() with a warning for what is wrong or looks so. */
+bool text_take_pair(const char *file, unsigned number, struct slice line,
+    struct slice *key, struct slice *value) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
  * "key whitespace value"; a key may be in double quotes, which it keeps. False:
  * *problem says what is wrong in Postfix's words.
  */

@@ -4,7 +4,6 @@
  */
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/config/lines.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/pairs.h"
 #include "lib/table/table_type.h"
@@ -29,52 +28,27 @@ texthash_open(struct table *t, const struct config *config, struct why *why)
     return RESULT_OK;
 }
 
-static void
-add_line(const char *path, unsigned number, struct slice line, struct pairs *to)
+static enum result
+add_line(void *context, unsigned number, struct slice line)
 {
+    struct table *t = context;
+    struct texthash *s = t->state;
     struct slice key, value;
-    const char *problem;
 
-    if (!text_split_pair(line, &key, &value, &problem)) {
-        log_warning("%s, line %u: %s -- ignoring this line", path, number,
-            problem);
-        return;
-    }
-    if (key.ptr[key.len - 1] == ':')
-        log_warning("%s, line %u: record is in \"key: value\" format; "
-                    "is this an alias file?",
-            path, number);
-    switch (pairs_add(to, key, value)) {
+    if (!text_take_pair(t->name, number, line, &key, &value))
+        return RESULT_OK;
+    switch (pairs_add(&s->pairs, key, value)) {
     case PAIRS_ADDED:
         break;
     case PAIRS_DUPLICATE:
-        log_warning("%s, line %u: duplicate entry: \"" SLICE_FMT "\"", path,
+        log_warning("%s, line %u: duplicate entry: \"" SLICE_FMT "\"", t->name,
             number, SLICE_ARG(key));
         break;
     case PAIRS_FULL:
-        log_warning("%s, line %u: table is full", path, number);
+        log_warning("%s, line %u: table is full", t->name, number);
         break;
     }
-}
-
-static void
-add_text(const char *path, struct slice text, struct pairs *to)
-{
-    struct lines lines;
-    struct slice line;
-
-    lines_init(&lines, text);
-    while (lines_next(&lines, &line)) {
-        if (lines.too_long)
-            log_warning("%s, line %u: line is too long", path, lines.last);
-        else if (lines.stray_blank)
-            log_warning("%s: logical line must not start with whitespace: "
-                        "\"" SLICE_FMT "\"",
-                path, SLICE_ARG(slice_head(line, 30)));
-        else
-            add_line(path, lines.last, line, to);
-    }
-    lines_fini(&lines);
+    return RESULT_OK;
 }
 
 static enum result
@@ -90,7 +64,7 @@ load(struct table *t, struct why *why)
     if (res == RESULT_OK) {
         pairs_fini(&s->pairs);
         pairs_init(&s->pairs);
-        add_text(t->name, buf_slice(&text), &s->pairs);
+        (void)text_each_line(t->name, buf_slice(&text), add_line, t);
         file_watch_set(&s->watch, &st);
     }
     buf_fini(&text);
