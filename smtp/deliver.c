@@ -96,8 +96,7 @@ open_session(struct attempt_run *run, const struct target *target)
 
     if (s == NULL) {
         if (!fiber_cancelled())
-            log_write(LOG_LEVEL_INFO, job->profile.tag, "%s",
-                job->excuse.text);
+            log_write(LOG_LEVEL_INFO, job->profile.tag, "%s", job->excuse.text);
         return NULL;
     }
     if (target->path.len == 0 && sock_addr_port(&target->addr) == 25 &&

@@ -4,7 +4,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
+#include "smtp/source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -49,31 +51,6 @@ session_new(const struct profile *profile, const struct target *target, int fd)
     return s;
 }
 
-/*
- * The local address to connect from: smtp_bind_address, smtp_bind_address6.
- * False: the admin's text is none; that is said, and any address will do.
- */
-static bool
-bind_address(const struct config *config, const struct target *target,
-    struct sock_addr *from)
-{
-    bool six = target->addr.u.any.sa_family == AF_INET6;
-    const char *text = six ? config->smtp_bind_address6
-                           : config->smtp_bind_address;
-    struct slice bare = slice_of(text);
-
-    if (target->path.len > 0 || bare.len == 0)
-        return false;
-    if (bare.ptr[0] == '[' && bare.ptr[bare.len - 1] == ']')
-        bare = slice_skip(slice_head(bare, bare.len - 1), 1);
-    if (sock_addr_parse(bare, 0, from) &&
-        from->u.any.sa_family == target->addr.u.any.sa_family)
-        return true;
-    log_warning("bad %s parameter: %s",
-        six ? "smtp_bind_address6" : "smtp_bind_address", text);
-    return false;
-}
-
 static void
 refused_connection(const struct target *target, const struct why *why,
     struct excuse *excuse)
@@ -91,6 +68,25 @@ refused_connection(const struct target *target, const struct why *why,
             sock_addr_port(&target->addr), reason);
 }
 
+/* An address of ours that is gone is no reason not to deliver. */
+static enum result
+connect_from_somewhere(const struct config *config, const struct target *target,
+    int64_t deadline, int *fd, struct why *why)
+{
+    struct sock_addr from;
+    char address[SOCK_TEXT_MAX];
+    enum result res;
+
+    if (!source_address(config, target->addr.u.any.sa_family, &from))
+        return sock_connect(&target->addr, NULL, deadline, fd, why);
+    res = sock_connect(&target->addr, &from, deadline, fd, why);
+    if (res == RESULT_OK || why->sys != EADDRNOTAVAIL)
+        return res;
+    log_warning("bind %s: %s", sock_addr_text(&from, address),
+        strerror(why->sys));
+    return sock_connect(&target->addr, NULL, deadline, fd, why);
+}
+
 struct session *
 session_connect(const struct profile *profile, const struct target *target,
     struct excuse *excuse)
@@ -98,16 +94,14 @@ session_connect(const struct profile *profile, const struct target *target,
     const struct config *config = profile->config;
     int64_t timeout = config->smtp_connect_timeout;
     struct session *s;
-    struct sock_addr from;
     struct why why;
-    bool bound = bind_address(config, target, &from);
     int fd;
 
     /* 0 is documented as the system's own limit; ours needs a number. */
     if (timeout <= 0)
         timeout = 600 * 1000;
-    if (sock_connect(&target->addr, bound ? &from : NULL,
-            clock_now_ms() + timeout, &fd, &why) != RESULT_OK) {
+    if (connect_from_somewhere(config, target, clock_now_ms() + timeout, &fd,
+            &why) != RESULT_OK) {
         refused_connection(target, &why, excuse);
         return NULL;
     }

@@ -39,8 +39,8 @@ struct dns_record {
 
 struct dns_answer {
     enum dns_status status;
-    bool secure;           /* validated, or AD believed (dns_trust_ad) */
-    struct slice canonical; /* the owner after CNAMEs, if there were any */
+    bool secure;                /* validated, or AD believed (dns_trust_ad) */
+    struct slice canonical;     /* the owner after CNAMEs, if there were any */
     struct dns_record *records; /* in arena */
     size_t count;
 };
@@ -74,8 +74,8 @@ enum client_name_status {
 struct client_name {
     enum client_name_status status;         /* of name */
     enum client_name_status reverse_status; /* of reverse_name */
-    char name[256];         /* verified, or "unknown" */
-    char reverse_name[256]; /* unverified, or "unknown" */
+    char name[256];                         /* verified, or "unknown" */
+    char reverse_name[256];                 /* unverified, or "unknown" */
 };
 void dns_ask_client(const struct sock_addr *addr, int64_t deadline,
     struct client_name *name) ATTR_NONNULL;

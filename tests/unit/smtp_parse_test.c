@@ -1,9 +1,11 @@
 /* What the SMTP client reads and writes: next hops, replies, dots. */
 #include "lib/base/buf.h"
+#include "lib/base/log.h"
 #include "smtp/dots.h"
 #include "smtp/excuse.h"
 #include "smtp/nexthop.h"
 #include "smtp/reply.h"
+#include "smtp/source.h"
 #include "smtp/target.h"
 
 #include <setjmp.h>
@@ -300,6 +302,57 @@ test_order(void **state)
     }
 }
 
+static const struct {
+    const char *config;
+    int family;
+    const char *want; /* NULL: any */
+} sources[] = {
+    { "", AF_INET, NULL },
+    { "smtp_bind_address=192.0.2.9\n", AF_INET, "192.0.2.9" },
+    { "smtp_bind_address=192.0.2.9\n", AF_INET6, NULL },
+    { "smtp_bind_address6=[2001:db8::9]\n", AF_INET6, "2001:db8::9" },
+    { "smtp_bind_address=here\n", AF_INET, NULL },
+    { "inet_interfaces=192.0.2.9\n", AF_INET, "192.0.2.9" },
+    { "inet_interfaces=192.0.2.9, [2001:db8::9]\n", AF_INET6, "2001:db8::9" },
+    { "inet_interfaces=192.0.2.9, 192.0.2.8\n", AF_INET, NULL },
+    { "inet_interfaces=192.0.2.9, localhost\n", AF_INET, NULL },
+    { "inet_interfaces=127.0.0.1\n", AF_INET, NULL },
+    { "inet_interfaces=all\n", AF_INET, NULL },
+    { "inet_interfaces=192.0.2.9\n", AF_UNIX, NULL },
+};
+
+static void
+quiet(void *context, enum log_level level, const char *tag, struct slice line)
+{
+    (void)context;
+    (void)level;
+    (void)tag;
+    (void)line;
+}
+
+static void
+test_source(void **state)
+{
+    (void)state;
+    log_set_sink(quiet, NULL, NULL);
+    for (size_t i = 0; i < COUNT(sources); i++) {
+        struct config_set *set;
+        struct sock_addr from;
+        struct why why;
+        char text[SOCK_TEXT_MAX];
+
+        assert_int_equal(config_from_text(sources[i].config, "", &set, &why),
+            RESULT_OK);
+        assert_int_equal(source_address(config_main(set), sources[i].family,
+                             &from),
+            sources[i].want != NULL);
+        if (sources[i].want != NULL)
+            assert_string_equal(sock_addr_text(&from, text), sources[i].want);
+        config_drop(set);
+    }
+    log_set_sink(NULL, NULL, NULL);
+}
+
 int
 main(void)
 {
@@ -310,6 +363,7 @@ main(void)
         cmocka_unit_test(test_reply_bounds),
         cmocka_unit_test(test_dots),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_source),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
