@@ -115,7 +115,6 @@ scope_expand(const struct config_scope *scope, const char *text,
     return res;
 }
 
-/* The range of a text is that of its length. */
 static bool
 in_range(const struct parameter *p, int64_t n, struct why *why)
 {

@@ -200,6 +200,7 @@ static const struct {
     { "smtpd_timeout = 0", NULL, NULL, "less than 1s" },
     { "smtpd_recipient_limit = ten", NULL, NULL, "not a number" },
     { "smtpd_recipient_limit = 0", NULL, NULL, "less than 1" },
+    { "myhostname =", NULL, NULL, "line 1: myhostname = : must not be empty" },
     { "queue_segment_size = 2k", NULL, NULL, "less than 1048576" },
     { "smtpd_client_ipv4_prefix_length = 33", NULL, NULL, "more than 32" },
     { "message_size_limit = 1x", NULL, NULL, "not a number of octets" },
