@@ -167,7 +167,7 @@ static const struct {
     { "myorigin=a", "myorigin", "a" },
     { "myorigin =  a b \t", "myorigin", "a b" },
     { "myorigin = a=b", "myorigin", "a=b" },
-    { "myorigin =", "myorigin", "" },
+    { "relayhost =", "relayhost", "" },
     { "# c\n\n  # d\nmyorigin = a", "myorigin", "a" },
     { "relayhost = a,\n b,\n\tc", "relayhost", "a, b,\tc" },
     { "relayhost = a\n# c\n\n  # d\n b", "relayhost", "a b" },
