@@ -1,5 +1,5 @@
 # What is built and run for "make check" and its parts; see tests/run.
-actor := $(OUT)/tests/actor/actor
+actor := $(OUT)/tests/actor/actor $(OUT)/tests/actor/rogue
 
 check-build: all $(test.bin) $(replay.bin) $(actor)
 
@@ -68,8 +68,10 @@ fuzz: $(fuzz.bin)
 	    $$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
 	        tests/fuzz/corpus/$$n || exit 1; done
 
-# The stand-in for all daemons in the tests of master.
+# Stand-ins for daemons in the tests of master and of their links.
 $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
+$(OUT)/tests/actor/rogue: $(OUT)/tests/actor/rogue.o $(lib.a)
+$(actor):
 	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
 # The spool alone: messages a second, CPU for each.

@@ -63,7 +63,7 @@ begin(struct why *why)
     (void)why;
     if (is_told("die"))
         daemon_fail(7);
-    log_info("begin with %zu peers", sched_count());
+    log_info("begin");
     return RESULT_OK;
 }
 
