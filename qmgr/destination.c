@@ -47,7 +47,7 @@ static void destination_free(struct qmgr *q, struct destination *d);
 static bool
 is_idle(const struct destination *d)
 {
-    return list_empty(&d->bundles) && d->running == 0 &&
+    return list_empty(&d->bundles) && d->gathering == 0 && d->running == 0 &&
         d->health == HEALTH_LIVE && d->ceiling == 0 &&
         d->next_start_ms <= clock_now_ms();
 }
@@ -148,7 +148,9 @@ bundle_of(struct qmgr *q, struct destination *d, struct mail *m)
     b->message = m;
     b->destination = d;
     list_init(&b->rcpts);
-    list_append(&d->bundles, &b->link);
+    list_init(&b->link);
+    b->gathering = true;
+    d->gathering++;
     list_append(&m->bundles, &b->message_link);
     map_add(&q->bundles, hash, &b->node);
     return b;
@@ -157,6 +159,8 @@ bundle_of(struct qmgr *q, struct destination *d, struct mail *m)
 static void
 bundle_free(struct qmgr *q, struct bundle *b)
 {
+    if (b->gathering)
+        b->destination->gathering--;
     map_remove(&q->bundles, &b->node);
     list_remove(&b->link);
     list_remove(&b->message_link);
@@ -175,6 +179,8 @@ bundle_take(struct qmgr *q, struct rcpt *r)
         return;
     bundle_free(q, b);
     destination_touch(q, d);
+    if (is_idle(d))
+        destination_free(q, d);
 }
 
 void
@@ -230,6 +236,41 @@ suspend(struct qmgr *q, struct destination *d, struct rcpt *r)
     refuse_rcpt(q, r, d->status, text);
 }
 
+static void
+refuse_bundles(struct qmgr *q, struct destination *d,
+    void (*refuse)(struct qmgr *q, struct destination *d, struct rcpt *r))
+{
+    list_foreach_safe (it, &d->bundles) {
+        struct bundle *b = LIST_ENTRY(it, struct bundle, link);
+        struct rcpt *r;
+
+        while ((r = bundle_next(q, b)) != NULL) {
+            rcpt_set_state(r, RCPT_PENDING);
+            refuse(q, d, r);
+        }
+    }
+}
+
+/* b has gathered what it gets, or enough. */
+static void
+join(struct qmgr *q, struct bundle *b)
+{
+    struct destination *d = b->destination;
+
+    b->gathering = false;
+    d->gathering--;
+    list_append(&d->bundles, &b->link);
+    if (d->health == HEALTH_DEAD)
+        refuse_bundles(q, d, suspend);
+    destination_touch(q, d);
+}
+
+static bool
+is_full(const struct transport *t, size_t count)
+{
+    return t->recipient_limit > 0 && count >= (size_t)t->recipient_limit;
+}
+
 void
 destination_enqueue(struct qmgr *q, struct transport *t, struct slice nexthop,
     struct rcpt *r)
@@ -259,7 +300,19 @@ destination_enqueue(struct qmgr *q, struct transport *t, struct slice nexthop,
     r->bundle = b;
     list_append(&b->rcpts, &r->link);
     b->count++;
-    destination_touch(q, d);
+    if (b->gathering && (!mail_gathers(r->message) || is_full(t, b->count)))
+        join(q, b);
+}
+
+void
+bundle_join_all(struct qmgr *q, struct mail *m)
+{
+    list_foreach_safe (it, &m->bundles) {
+        struct bundle *b = LIST_ENTRY(it, struct bundle, message_link);
+
+        if (b->gathering)
+            join(q, b);
+    }
 }
 
 static size_t
@@ -333,21 +386,6 @@ destination_ended(struct qmgr *q, struct destination *d)
 }
 
 /* Feedback. */
-
-static void
-refuse_bundles(struct qmgr *q, struct destination *d,
-    void (*refuse)(struct qmgr *q, struct destination *d, struct rcpt *r))
-{
-    list_foreach_safe (it, &d->bundles) {
-        struct bundle *b = LIST_ENTRY(it, struct bundle, link);
-        struct rcpt *r;
-
-        while ((r = bundle_next(q, b)) != NULL) {
-            rcpt_set_state(r, RCPT_PENDING);
-            refuse(q, d, r);
-        }
-    }
-}
 
 static void
 die(struct qmgr *q, struct destination *d, const char *status,
@@ -470,6 +508,8 @@ destination_refuse_all(struct qmgr *q, struct destination *d,
         }
     }
     destination_touch(q, d);
+    if (is_idle(d))
+        destination_free(q, d);
 }
 
 void

@@ -38,6 +38,7 @@ struct destination {
     char *nexthop;
     uint64_t hash;       /* which agent it is pinned to */
     struct list bundles; /* in the order of their turns */
+    size_t gathering;    /* bundles that have not joined them yet */
     size_t running;      /* deliveries under way */
     double window;
     double success, failure; /* feedback not yet in the window */
@@ -52,7 +53,11 @@ struct destination {
     uint32_t idle_sessions; /* that agents keep */
 };
 
-/* Recipients of one message that wait for one destination. */
+/*
+ * Recipients of one message that wait for one destination. While others of
+ * the message are still being resolved a bundle gathers and is not offered,
+ * unless it is large enough: else a list would go out in driblets.
+ */
 struct bundle {
     struct map_node node;     /* by message and destination */
     struct list link;         /* of destination->bundles */
@@ -61,6 +66,7 @@ struct bundle {
     struct destination *destination;
     struct list rcpts;
     size_t count;
+    bool gathering; /* not in destination->bundles */
 };
 
 /* r, PENDING, queues for nexthop, or is deferred since that is dead. */
@@ -88,6 +94,9 @@ void destination_revive_all(struct qmgr *q) ATTR_NONNULL;
 
 /* Take r, which is WAITING, out of its bundle. Its state is the caller's. */
 void bundle_take(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;
+
+/* m is resolved: what it has gathered joins the queues. */
+void bundle_join_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 /* All of a message; its recipients are on no list any more. */
 void bundle_free_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;

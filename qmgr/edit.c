@@ -15,8 +15,8 @@ edit_done(struct qmgr *q, struct edit *edit, uint64_t id)
     edit->done(edit, id);
 }
 
-static bool
-is_held(const struct entry *e)
+bool
+edit_is_held(const struct entry *e)
 {
     return e->state == ENTRY_HELD || (e->message != NULL && e->message->hold);
 }
@@ -26,7 +26,7 @@ static void
 write_flags(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     edit->pending++;
-    ledger_hold(q, e, is_held(e), edit);
+    ledger_hold(q, e, edit_is_held(e), edit);
 }
 
 static bool delete (struct qmgr *q, struct entry *e, struct edit *edit)
@@ -55,7 +55,7 @@ hold(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     struct mail *m = e->message;
 
-    if (is_held(e) || e->state == ENTRY_DAMAGED)
+    if (edit_is_held(e) || e->state == ENTRY_DAMAGED)
         return false;
     if (m == NULL) {
         entry_set_state(&q->index, e, ENTRY_HELD);
@@ -86,7 +86,7 @@ try_now(struct qmgr *q, struct entry *e)
 static bool
 release(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (!is_held(e))
+    if (!edit_is_held(e))
         return false;
     try_now(q, e);
     write_flags(q, e, edit);
@@ -116,7 +116,7 @@ expire(struct qmgr *q, struct entry *e, struct edit *edit)
     if (e->state == ENTRY_DAMAGED || (e->flags & ENTRY_EXPIRE) != 0)
         return false;
     e->flags |= ENTRY_EXPIRE;
-    if (!is_held(e))
+    if (!edit_is_held(e))
         try_now(q, e);
     write_flags(q, e, edit);
     return true;
@@ -127,7 +127,7 @@ expire_release(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     if (e->state == ENTRY_DAMAGED)
         return false;
-    if ((e->flags & ENTRY_EXPIRE) != 0 && !is_held(e))
+    if ((e->flags & ENTRY_EXPIRE) != 0 && !edit_is_held(e))
         return false;
     e->flags |= ENTRY_EXPIRE;
     try_now(q, e);
@@ -149,7 +149,7 @@ bool
 edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
     unsigned queues, struct edit *edit)
 {
-    unsigned state = is_held(e) ? ENTRY_HELD : e->state;
+    unsigned state = edit_is_held(e) ? ENTRY_HELD : e->state;
 
     if (e->state == ENTRY_ENTERING || e->state == ENTRY_LEAVING ||
         (queues & 1U << state) == 0 ||

@@ -39,6 +39,7 @@ bool edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
     unsigned queues, struct edit *edit) ATTR_NONNULL;
 
 /* For qmgr/ledger. */
+bool edit_is_held(const struct entry *e) ATTR_NONNULL;
 void edit_done(struct qmgr *q, struct edit *edit, uint64_t id) ATTR_NONNULL;
 
 /* Try deferred mail now. */

@@ -29,12 +29,6 @@ struct entry_write {
 };
 
 static void
-write_again(struct qmgr *q, struct timer *t)
-{
-    txn_commit(q, LIST_ENTRY(t, struct entry_write, timer)->txn);
-}
-
-static void
 write_free(struct qmgr *q, struct entry_write *w)
 {
     timer_disarm(q, &w->timer);
@@ -125,6 +119,38 @@ status_written(struct qmgr *q, struct entry_write *w)
         round_ended(q, m, w->next_try_ms);
     else
         mail_touch(q, m);
+}
+
+/*
+ * What is written late must not say what was true early: behind a newer record
+ * it would be taken for the newest. An end stays what it is.
+ */
+static void
+write_again(struct qmgr *q, struct timer *t)
+{
+    struct entry_write *w = LIST_ENTRY(t, struct entry_write, timer);
+    struct entry *e = index_find(&q->index, w->id);
+    bool gone = e == NULL || e->state == ENTRY_LEAVING;
+
+    switch (w->kind) {
+    case WRITE_ENDING:
+    case WRITE_REMOVE:
+        txn_commit(q, w->txn);
+        return;
+    case WRITE_INTERIM:
+        if (!gone && e->message != NULL) {
+            e->message->writing--;
+            mail_dirty(q, e->message);
+        }
+        break;
+    case WRITE_HOLD:
+        if (!gone)
+            ledger_hold(q, e, edit_is_held(e), w->edit);
+        else if (w->edit != NULL)
+            edit_done(q, w->edit, w->id);
+        break;
+    }
+    write_free(q, w);
 }
 
 static void

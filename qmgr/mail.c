@@ -16,9 +16,12 @@ enum {
     ARENA_MAX = 512 * 1024 * 1024, /* a million recipients with their results */
     PARTS_MAX = 64,                /* read back at a time */
     READ_AGAIN_MS = 60 * 1000,
+    GATHER_MS = 100,    /* a slow table delays the others no longer */
     ROOM_STATUS = 1024, /* octets in the spool */
     ROOM_RCPT = 512,
 };
+
+static void gather_timeout(struct qmgr *q, struct timer *t);
 
 struct mail *
 mail_new(struct qmgr *q, struct entry *e)
@@ -37,6 +40,7 @@ mail_new(struct qmgr *q, struct entry *e)
     list_init(&m->bundles);
     list_init(&m->dirty_link);
     list_init(&m->check_link);
+    m->gather.fire = gather_timeout;
     e->message = m;
     return m;
 }
@@ -56,6 +60,7 @@ mail_free(struct qmgr *q, struct mail *m)
     for (size_t i = 0; m->rcpts != NULL && i < m->envelope.recipient_count; i++)
         list_remove(&m->rcpts[i].link);
     q->active_recipients -= m->rcpts == NULL ? 0 : m->envelope.recipient_count;
+    timer_disarm(q, &m->gather);
     job_fence_all(q, m);
     bundle_free_all(q, m);
     list_remove(&m->dirty_link);
@@ -479,6 +484,19 @@ mail_want_content(struct qmgr *q, struct mail *m, struct job *j)
 
 /* The round. */
 
+void
+mail_gathered(struct qmgr *q, struct mail *m)
+{
+    timer_disarm(q, &m->gather);
+    bundle_join_all(q, m);
+}
+
+static void
+gather_timeout(struct qmgr *q, struct timer *t)
+{
+    mail_gathered(q, LIST_ENTRY(t, struct mail, gather));
+}
+
 /*
  * Whatever becomes of its recipients can be written: else a full disk would
  * have delivered mail delivered again and again.
@@ -519,8 +537,12 @@ mail_begin(struct qmgr *q, struct mail *m)
             (unsigned long long)m->envelope.size, left);
     if (round_is_over_before_it_begins(q, m))
         return;
+    if (m->counts[RCPT_PENDING] > 1)
+        timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
     for (size_t i = 0; i < m->envelope.recipient_count; i++)
         if (m->rcpts[i].state == RCPT_PENDING)
             resolve_rcpt(q, &m->rcpts[i]);
+    if (m->counts[RCPT_RESOLVING] == 0)
+        mail_gathered(q, m);
     mail_touch(q, m);
 }

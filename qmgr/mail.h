@@ -77,6 +77,7 @@ struct mail {
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;
     struct list bundles;
+    struct timer gather;    /* how long these may gather recipients */
     struct list dirty_link; /* q->dirty */
     struct list check_link; /* q->checks */
     unsigned reading;       /* disk jobs under way */
@@ -124,6 +125,14 @@ void mail_load(struct qmgr *q, struct entry *e) ATTR_NONNULL;
 
 /* The round begins. */
 void mail_begin(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* Nothing of it is asked of lookup any more, or for too long. */
+void mail_gathered(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+static inline bool
+mail_gathers(const struct mail *m)
+{
+    return m->gather.node.slot != 0;
+}
 
 /* Have job_send() called for j when the content is in memory. */
 void mail_want_content(struct qmgr *q, struct mail *m, struct job *j)

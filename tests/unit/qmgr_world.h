@@ -9,6 +9,7 @@
 #pragma once
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "lib/base/tlv.h"
@@ -643,19 +644,20 @@ world_start(struct world *w)
     recover_end(&w->q);
 }
 
-WORLD_FN void
-world_open(struct world *w, const char *main_cf)
-{
-    static const char master_cf[] = "smtp unix - - n - - smtp\n"
-                                    "slow unix - - n - 2 smtp\n"
-                                    "local unix - n n - - local\n"
-                                    "error unix - - n - - error\n"
-                                    "retry unix - - n - - error\n"
-                                    "discard unix - - n - - discard\n"
-                                    "bounce unix - - n - 0 bounce\n"
-                                    "qmgr unix n - n 300 1 qmgr\n";
-    struct why why;
+__attribute__((unused)) static const char world_master_cf[] =
+    "smtp unix - - n - - smtp\n"
+    "slow unix - - n - 2 smtp\n"
+    "local unix - n n - - local\n"
+    "error unix - - n - - error\n"
+    "retry unix - - n - - error\n"
+    "discard unix - - n - - discard\n"
+    "bounce unix - - n - 0 bounce\n"
+    "qmgr unix n - n 300 1 qmgr\n";
 
+/* set is held. */
+WORLD_FN void
+world_open_set(struct world *w, struct config_set *set)
+{
     *w = (struct world){ 0 };
     list_init(&w->log);
     list_init(&w->txns);
@@ -663,9 +665,30 @@ world_open(struct world *w, const char *main_cf)
     list_init(&w->errands);
     list_init(&w->asked);
     clock_set(1000000, 1700000000 * (int64_t)1000000);
-    assert_int_equal(config_from_text(main_cf, master_cf, &w->set, &why),
-        RESULT_OK);
+    w->set = config_hold(set);
     world_start(w);
+}
+
+WORLD_FN void
+world_open(struct world *w, const char *main_cf)
+{
+    struct config_set *set;
+    struct why why;
+
+    assert_int_equal(config_from_text(main_cf, world_master_cf, &set, &why),
+        RESULT_OK);
+    world_open_set(w, set);
+    config_drop(set);
+}
+
+WORLD_FN void
+world_no_log(void *context, enum log_level level, const char *tag,
+    struct slice line)
+{
+    (void)context;
+    (void)level;
+    (void)tag;
+    (void)line;
 }
 
 /* From now on nothing becomes durable; what was not is lost. */
