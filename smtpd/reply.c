@@ -7,7 +7,11 @@
 
 #include <stdio.h>
 
-enum { LINE_MAX_OCTETS = 2048 + 512 }; /* a reply quotes at most a command */
+enum {
+    LINE_MAX_OCTETS = 2048 + 512, /* a reply quotes at most a command */
+    FRONT = 4,                    /* "250 " */
+    BACK = 2,                     /* CRLF */
+};
 
 void
 reply_soften(const struct session *s, int *code, char *status)
@@ -20,22 +24,27 @@ reply_soften(const struct session *s, int *code, char *status)
         status[0] = '4';
 }
 
+/* In one piece and by hand: this is the most frequent thing that we do. */
 static void
 say(struct session *s, int code, char separator, const char *fmt, va_list ap)
 {
-    int64_t deadline = clock_now_ms() + s->config->smtpd_timeout;
     char line[LINE_MAX_OCTETS];
+    size_t len = FRONT;
     int n;
 
-    n = vsnprintf(line, sizeof(line), fmt, ap);
+    n = vsnprintf(line + FRONT, sizeof(line) - FRONT - BACK, fmt, ap);
     if (n < 0)
         return;
-    reply_soften(s, &code, line);
-    stream_printf(s->client, deadline, "%03d%c", code, separator);
-    stream_write(s->client,
-        slice_head((struct slice){ line, (size_t)n }, sizeof(line) - 1),
-        deadline);
-    stream_write(s->client, SLICE_LIT("\r\n"), deadline);
+    len += strlen(line + FRONT);
+    reply_soften(s, &code, line + FRONT);
+    line[0] = (char)('0' + code / 100 % 10);
+    line[1] = (char)('0' + code / 10 % 10);
+    line[2] = (char)('0' + code % 10);
+    line[3] = separator;
+    line[len++] = '\r';
+    line[len++] = '\n';
+    stream_write(s->client, (struct slice){ line, len },
+        clock_now_ms() + s->config->smtpd_timeout);
 }
 
 /* Whoever errs much waits: not the others. */
