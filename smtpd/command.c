@@ -23,7 +23,7 @@ no_auth(struct session *s, struct slice args)
 }
 
 static enum command_result
-unknown(struct session *s, struct slice args)
+not_there(struct session *s, struct slice args)
 {
     (void)args;
     reply(s, 500, "5.5.2 Error: command not recognized");
@@ -40,16 +40,16 @@ const struct command commands[VERB_COUNT] = {
     COMMAND(MAIL, "mail", command_mail, COMMAND_NEEDS_HELO),
     COMMAND(RCPT, "rcpt", command_rcpt, 0),
     COMMAND(DATA, "data", command_data, 0),
-    COMMAND(BDAT, "bdat", unknown, 0),
+    COMMAND(BDAT, "bdat", not_there, 0),
     COMMAND(RSET, "rset", command_rset, COMMAND_JUNK),
     COMMAND(NOOP, "noop", command_noop, COMMAND_JUNK),
     COMMAND(VRFY, "vrfy", command_vrfy, COMMAND_JUNK),
     COMMAND(ETRN, "etrn", command_etrn, COMMAND_NEEDS_HELO | COMMAND_JUNK),
     COMMAND(HELP, "help", command_help, COMMAND_JUNK),
     COMMAND(QUIT, "quit", command_quit, COMMAND_ALWAYS),
-    COMMAND(XCLIENT, "xclient", unknown, 0),
-    COMMAND(XFORWARD, "xforward", unknown, 0),
-    COMMAND(UNKNOWN, "unknown", unknown, 0),
+    COMMAND(XCLIENT, "xclient", not_there, 0),
+    COMMAND(XFORWARD, "xforward", not_there, 0),
+    COMMAND(UNKNOWN, "unknown", not_there, 0),
 };
 
 enum verb
@@ -68,23 +68,35 @@ command_parse(struct slice line, struct slice *args)
 }
 
 bool
-command_is_forbidden(const char *forbidden, enum verb verb, struct slice line)
+command_is_listed(const char *list, struct slice line)
 {
-    /* The one pattern that is a default: what no command begins with. */
-    const struct slice no_letter = SLICE_LIT("regexp:{{/^[^A-Z]/ Bogus}}");
-    struct slice rest = slice_of(forbidden), word, name;
+    struct slice rest = slice_of(list), word, name;
 
-    line = slice_trim(line);
-    if (verb == VERB_UNKNOWN && header_name_length(line) > 0)
-        return true;
     if (!slice_word(&line, " \t", &word))
         return false;
-    while (config_list_next(&rest, &name)) {
+    while (config_list_next(&rest, &name))
         if (slice_eq_nocase(name, word))
             return true;
-        if (slice_eq(name, no_letter) &&
-            !((word.ptr[0] | 0x20) >= 'a' && (word.ptr[0] | 0x20) <= 'z'))
-            return true;
-    }
     return false;
+}
+
+static bool
+begins_with_letter(struct slice line)
+{
+    return line.len > 0 && (line.ptr[0] | 0x20) >= 'a' &&
+        (line.ptr[0] | 0x20) <= 'z';
+}
+
+bool
+command_is_forbidden(const char *forbidden, enum verb verb, struct slice line)
+{
+    line = slice_trim(line);
+    if (line.len == 0)
+        return false;
+    if (verb == VERB_UNKNOWN && header_name_length(line) > 0)
+        return true;
+    if (command_is_listed(forbidden, line))
+        return true;
+    return !begins_with_letter(line) &&
+        strstr(forbidden, COMMAND_NO_LETTER) != NULL;
 }

@@ -62,12 +62,18 @@ extern const struct command commands[VERB_COUNT];
  */
 enum verb command_parse(struct slice line, struct slice *args) ATTR_NONNULL;
 
+/* In smtpd_forbidden_commands: what no command begins with. */
+#define COMMAND_NO_LETTER "regexp:{{/^[^A-Z]/ Bogus}}"
+
 /*
  * Is this no SMTP at all: a name in smtpd_forbidden_commands, or a message
  * header? Then the client is shown the door.
  */
 bool command_is_forbidden(const char *forbidden, enum verb verb,
     struct slice line) ATTR_NONNULL;
+
+/* Is the first word of line in list, smtpd_noop_commands say? */
+bool command_is_listed(const char *list, struct slice line) ATTR_NONNULL;
 
 /* One file each, or small ones together: hello, mail, rcpt, data, inquiry. */
 enum command_result command_helo(struct session *s, struct slice args);

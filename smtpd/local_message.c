@@ -80,10 +80,11 @@ local_message_submit(struct config_set *set, struct drop_reader *reader,
     };
     struct cleanup *c;
     uint32_t overrides;
+    bool no_unknown;
     enum result res;
 
     res = receive_override_parse(config->receive_override_options, &overrides,
-        why);
+        &no_unknown, why);
     if (res != RESULT_OK)
         return res;
     env->flags |= overrides;

@@ -3,6 +3,7 @@
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
 #include "lib/mail/envelope.h"
+#include "smtpd/command.h"
 
 struct profile_set;
 
@@ -103,8 +104,24 @@ parse_bare_newline(struct profile *p, struct why *why)
         SLICE_ARG(value));
 }
 
+/* Words, and the one pattern that command_is_forbidden() knows. */
+static enum result
+check_forbidden_commands(const struct profile *p, struct why *why)
+{
+    struct slice rest = slice_of(p->config->smtpd_forbidden_commands), word;
+
+    while (config_list_next(&rest, &word))
+        if (slice_find(word, ':') < word.len &&
+            !slice_eq_text(word, COMMAND_NO_LETTER))
+            return why_perm(why, "4.3.5",
+                "parameter smtpd_forbidden_commands: tables are not supported: " SLICE_FMT,
+                SLICE_ARG(word));
+    return RESULT_OK;
+}
+
 enum result
-receive_override_parse(const char *text, uint32_t *flags, struct why *why)
+receive_override_parse(const char *text, uint32_t *flags, bool *no_unknown,
+    struct why *why)
 {
     static const struct {
         const char *word;
@@ -113,12 +130,12 @@ receive_override_parse(const char *text, uint32_t *flags, struct why *why)
         { "no_address_mappings", ENVELOPE_NO_MAPPING },
         { "no_header_body_checks", ENVELOPE_NO_CHECKS },
         { "no_milters", ENVELOPE_NO_MILTERS },
-        /* Who asks for fewer checks later gets them here already. */
         { "no_unknown_recipient_checks", 0 },
     };
     struct slice rest = slice_of(text), word;
 
     *flags = 0;
+    *no_unknown = false;
     while (config_list_next(&rest, &word)) {
         size_t i, n = sizeof(words) / sizeof(words[0]);
 
@@ -129,6 +146,7 @@ receive_override_parse(const char *text, uint32_t *flags, struct why *why)
             return why_perm(why, "4.3.5",
                 "bad parameter value: receive_override_options = %s", text);
         *flags |= words[i].flags;
+        *no_unknown |= words[i].flags == 0;
     }
     return RESULT_OK;
 }
@@ -155,8 +173,10 @@ compile(struct profile *p, struct why *why)
     if (res == RESULT_OK)
         res = parse_bare_newline(p, why);
     if (res == RESULT_OK)
+        res = check_forbidden_commands(p, why);
+    if (res == RESULT_OK)
         res = receive_override_parse(p->config->receive_override_options,
-            &p->overrides, why);
+            &p->overrides, &p->no_unknown_recipient_checks, why);
     if (res == RESULT_OK)
         res = open_match_lists(p, why);
     if (res == RESULT_OK)

@@ -39,8 +39,9 @@ struct profile {
     bool stand_alone;
     bool long_ids;
     enum bare_newline bare_newline;
-    uint32_t
-        overrides; /* set of enum envelope_flag: receive_override_options */
+    /* receive_override_options, as flags of an envelope and for us. */
+    uint32_t overrides;
+    bool no_unknown_recipient_checks;
     struct check_list lists[STAGE_COUNT];
     struct match_list *mynetworks;
     struct match_list *bare_newline_exclusions;
@@ -69,6 +70,9 @@ void profile_leave(const struct profile *p); /* NULL is welcome */
 /* Let the newest go, too: the process ends. */
 void profiles_forget(void);
 
-/* "no_address_mappings, ...": as flags of an envelope. */
+/*
+ * "no_address_mappings, ...": as flags of an envelope, and in *no_unknown what
+ * is for a server alone to obey.
+ */
 enum result receive_override_parse(const char *text, uint32_t *flags,
-    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+    bool *no_unknown, struct why *why) ATTR_NONNULL ATTR_MUST_USE;

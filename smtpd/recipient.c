@@ -111,7 +111,7 @@ refuse_unlisted(struct evaluation *e, const char *what, const char *status,
 enum verdict
 recipient_refuse_unlisted(struct evaluation *e)
 {
-    if (e->listed_recipient)
+    if (e->listed_recipient || e->s->profile->no_unknown_recipient_checks)
         return VERDICT_NONE;
     e->listed_recipient = true;
     return refuse_unlisted(e, "Recipient", "5.1.1", e->s->recipient,

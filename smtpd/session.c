@@ -263,6 +263,8 @@ session_run(struct session *s)
         }
 
         verb = command_parse(line, &args);
+        if (command_is_listed(s->config->smtpd_noop_commands, line))
+            verb = VERB_NOOP;
         if (command_is_forbidden(s->config->smtpd_forbidden_commands, verb,
                 line))
             return not_smtp(s, line);

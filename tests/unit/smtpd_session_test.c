@@ -131,43 +131,44 @@ static const struct dialogue {
              "> RCPT TO:x@relay.test\n"
              "< 250 2.1.5 Ok\n" },
     { "relaying and unknown users", "", FOREIGN,
-        HELO "> MAIL FROM:<a@b.test>\n"
-             "< 250 2.1.0 Ok\n"
-             "> RCPT TO:<x@other.test>\n"
-             "< 454 4.7.1 <x@other.test>: Relay access denied\n"
-             "> RCPT TO:<nobody@local.test>\n"
-             "< 550 5.1.1 <nobody@local.test>: Recipient address rejected: "
-             "User unknown in local recipient table\n"
-             "> RCPT TO:<ann@local.test>\n"
-             "< 250 2.1.5 Ok\n"
-             "> RCPT TO:<nobody@v.test>\n"
-             "< 550 5.1.1 <nobody@v.test>: Recipient address rejected: User "
-             "unknown in virtual mailbox table\n"
-             "> RCPT TO:<a%b@local.test>\n"
-             "< 454 4.7.1 <a%b@local.test>: Relay access denied\n"
-             "> RCPT TO:<b!a@local.test>\n"
-             "< 454 4.7.1 <b!a@local.test>: Relay access denied\n"
-             "> RCPT TO:<\"a@b\"@local.test>\n"
-             "< 454 4.7.1 <a@b@local.test>: Relay access denied\n"
-             "> RCPT TO:<ann@[127.0.0.1]>\n"
-             "< 250 2.1.5 Ok\n"
-             "> RCPT TO:<postmaster>\n"
-             "< 250 2.1.5 Ok\n"
-             "> RCPT TO:<Postmaster@local.test>\n"
-             "< 250 2.1.5 Ok\n"
-             "> RCPT TO:<postmaster@v.test>\n"
-             "< 550 5.1.1 <postmaster@v.test>: Recipient address rejected: User "
-             "unknown in virtual mailbox table\n"
-             "> RCPT TO:<abuse>\n"
-             "< 454 4.7.1 <abuse>: Relay access denied\n"
-             "L NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 454 4.7.1 "
-             "<x@other.test>: Relay access denied; from=<a@b.test> "
-             "to=<x@other.test> proto=SMTP helo=<foo>\n"
-             "L *: client=unknown[192.0.2.7]\n"
-             "L *: reject: RCPT from unknown[192.0.2.7]: 550 5.1.1 "
-             "<nobody@v.test>: Recipient address rejected: User unknown in "
-             "virtual mailbox table; from=<a@b.test> to=<nobody@v.test> "
-             "proto=SMTP helo=<foo>\n" },
+        HELO
+        "> MAIL FROM:<a@b.test>\n"
+        "< 250 2.1.0 Ok\n"
+        "> RCPT TO:<x@other.test>\n"
+        "< 454 4.7.1 <x@other.test>: Relay access denied\n"
+        "> RCPT TO:<nobody@local.test>\n"
+        "< 550 5.1.1 <nobody@local.test>: Recipient address rejected: "
+        "User unknown in local recipient table\n"
+        "> RCPT TO:<ann@local.test>\n"
+        "< 250 2.1.5 Ok\n"
+        "> RCPT TO:<nobody@v.test>\n"
+        "< 550 5.1.1 <nobody@v.test>: Recipient address rejected: User "
+        "unknown in virtual mailbox table\n"
+        "> RCPT TO:<a%b@local.test>\n"
+        "< 454 4.7.1 <a%b@local.test>: Relay access denied\n"
+        "> RCPT TO:<b!a@local.test>\n"
+        "< 454 4.7.1 <b!a@local.test>: Relay access denied\n"
+        "> RCPT TO:<\"a@b\"@local.test>\n"
+        "< 454 4.7.1 <a@b@local.test>: Relay access denied\n"
+        "> RCPT TO:<ann@[127.0.0.1]>\n"
+        "< 250 2.1.5 Ok\n"
+        "> RCPT TO:<postmaster>\n"
+        "< 250 2.1.5 Ok\n"
+        "> RCPT TO:<Postmaster@local.test>\n"
+        "< 250 2.1.5 Ok\n"
+        "> RCPT TO:<postmaster@v.test>\n"
+        "< 550 5.1.1 <postmaster@v.test>: Recipient address rejected: User "
+        "unknown in virtual mailbox table\n"
+        "> RCPT TO:<abuse>\n"
+        "< 454 4.7.1 <abuse>: Relay access denied\n"
+        "L NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 454 4.7.1 "
+        "<x@other.test>: Relay access denied; from=<a@b.test> "
+        "to=<x@other.test> proto=SMTP helo=<foo>\n"
+        "L *: client=unknown[192.0.2.7]\n"
+        "L *: reject: RCPT from unknown[192.0.2.7]: 550 5.1.1 "
+        "<nobody@v.test>: Recipient address rejected: User unknown in "
+        "virtual mailbox table; from=<a@b.test> to=<nobody@v.test> "
+        "proto=SMTP helo=<foo>\n" },
     { "reject_unauth_destination",
         "smtpd_relay_restrictions = reject_unauth_destination\n", OWN,
         EHLO "> MAIL FROM:<a@b>\n"
@@ -456,6 +457,18 @@ static const struct dialogue {
              "< 354 End data with <CR><LF>.<CR><LF>\n"
              "> .\n"
              "< 250 2.0.0 Ok: queued as *\n" },
+    { "commands that do nothing", "smtpd_noop_commands = FOO VRFY\n", OWN,
+        GREETING "> foo bar\n"
+                 "< 250 2.0.0 Ok\n"
+                 "> VRFY nobody@local.test\n"
+                 "< 250 2.0.0 Ok\n"
+                 "L disconnect from unknown[127.0.0.1] noop=2 commands=2\n" },
+    { "receive_override_options",
+        "receive_override_options = no_unknown_recipient_checks\n", OWN,
+        HELO "> MAIL FROM:<a@b>\n"
+             "< 250 2.1.0 Ok\n"
+             "> RCPT TO:<nobody@v.test>\n"
+             "< 250 2.1.5 Ok\n" },
     { "bare LF noted", "smtpd_forbid_bare_newline = note\n", FOREIGN,
         HELO "> MAIL FROM:<a@b>\n"
              "< 250 2.1.0 Ok\n"
@@ -817,6 +830,7 @@ test_refused_configurations(void **state)
         { "smtpd_sender_restrictions = warn_if_reject\n", "behind it" },
         { "smtpd_sender_restrictions = sleep x\n", "number behind it" },
         { "local_header_rewrite_clients = reject\n", "no meaning there" },
+        { "smtpd_forbidden_commands = GET hash:/x\n", "hash:/x" },
         { "receive_override_options = no_way\n", "receive_override_options" },
     };
 
