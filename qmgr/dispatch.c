@@ -9,6 +9,7 @@
 #include "qmgr/settle.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* Agents. */
 
@@ -259,6 +260,25 @@ job_fence_all(struct qmgr *q, struct mail *m)
     }
 }
 
+static int
+compare_rcpts(const void *a, const void *b)
+{
+    uint32_t x = (*(struct rcpt *const *)a)->index;
+    uint32_t y = (*(struct rcpt *const *)b)->index;
+
+    return (x > y) - (x < y);
+}
+
+/*
+ * Recipients come in the order in which they were resolved; an answer is
+ * matched, and the agent sees them, in the order of the envelope.
+ */
+static void
+sort_rcpts(struct job *j)
+{
+    qsort(j->rcpts, j->count, sizeof(j->rcpts[0]), compare_rcpts);
+}
+
 /* Sending. */
 
 static void
@@ -360,6 +380,7 @@ job_send(struct qmgr *q, struct job *j)
 void
 job_start(struct qmgr *q, struct job *j)
 {
+    sort_rcpts(j);
     mail_want_content(q, j->message, j);
 }
 

@@ -56,7 +56,7 @@ find_rcpt(struct job *j, uint32_t index)
 {
     size_t low = 0, high = j->count;
 
-    /* They were taken in ascending order. */
+    /* job_start() has sorted them. */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 

@@ -86,6 +86,35 @@ test_grouped_by_destination(void **state)
 }
 
 static void
+test_routes_in_any_order(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = { .sender = "s@example.org" };
+    static char names[20][32];
+    struct list *it, backwards;
+
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "r%u@example.com", i);
+        mail.recipients[i] = names[i];
+    }
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_submit(w, &mail);
+    while (list_empty(&w->asked))
+        assert_true(world_step_txn(w));
+    list_init(&backwards);
+    while ((it = list_take(&w->asked)) != NULL)
+        list_prepend(&backwards, it);
+    while ((it = list_take(&backwards)) != NULL)
+        list_append(&w->asked, it);
+    world_settle(w);
+    /* All of them in one, although they came one by one. */
+    assert_int_equal(world_count(&w->errands), 1);
+    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
+    world_settle(w);
+    world_assert_empty(w);
+}
+
+static void
 test_not_answered_before_durable(void **state)
 {
     struct world *w = *state;
@@ -422,6 +451,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_delivered),
         T(test_grouped_by_destination),
+        T(test_routes_in_any_order),
         T(test_not_answered_before_durable),
         T(test_repeated),
         T(test_drop_file_once),
