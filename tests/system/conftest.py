@@ -356,7 +356,7 @@ class Sink:
     "DOT") to a reply, or to a function of the session that returns one.
     """
 
-    def __init__(self, host="127.0.0.1", replies=None, lmtp=False):
+    def __init__(self, host="127.0.0.1", replies=None, lmtp=False, port=0):
         self.replies = replies or {}
         self.lmtp = lmtp
         self.messages = []   # (sender, [recipients], octets, session number)
@@ -365,7 +365,7 @@ class Sink:
         self.lock = threading.Lock()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, free_port(host)))
+        self.listener.bind((host, port or free_port(host)))
         self.listener.listen(200)
         self.host, self.port = self.listener.getsockname()
         self.threads = []
