@@ -31,9 +31,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Where main.cf is when neither -c nor MAIL_CONFIG says. */
-#define CONFIG_DIRECTORY "/etc/postern"
-
 enum mode { MODE_BACKGROUND, MODE_FOREGROUND, MODE_CHECK };
 
 /* The master itself. */
@@ -290,15 +287,13 @@ run(const char *directory, enum mode mode)
 int
 main(int argc, char **argv)
 {
-    const char *directory = getenv("MAIL_CONFIG");
+    const char *directory = config_default_directory();
     enum mode mode = MODE_BACKGROUND;
     char *full;
     int option, status;
 
     self.started = -1;
     log_set_tag("postern/master");
-    if (directory == NULL)
-        directory = CONFIG_DIRECTORY;
     while ((option = getopt(argc, argv, "c:dt")) != -1) {
         if (option == 'c')
             directory = optarg;

@@ -60,10 +60,8 @@ reset_signals(void)
  * after the change of user, which clears it.
  */
 static void
-become_child(const struct spawn *s, pid_t parent)
+become_child(const struct spawn *s, char *const argv[], pid_t parent)
 {
-    char *const argv[] = { (char *)(uintptr_t)s->path, NULL };
-
     reset_signals();
     if (!set_descriptors(s) || !rights_become(s->rights, s->who))
         _exit(NO_EXEC);
@@ -76,10 +74,13 @@ become_child(const struct spawn *s, pid_t parent)
 pid_t
 spawn(const struct spawn *s)
 {
+    char *name = mem_text(s->path);
+    char *const argv[] = { name, NULL };
     pid_t parent = getpid(), pid = fork();
 
     if (pid == 0)
-        become_child(s, parent);
+        become_child(s, argv, parent);
+    mem_free(name);
     return pid;
 }
 

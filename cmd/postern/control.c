@@ -1,19 +1,17 @@
 #include "cmd/postern/control.h"
 
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/tlv.h"
+#include "lib/daemon/command.h"
 #include "lib/daemon/install.h"
 #include "lib/daemon/lock.h"
-#include "lib/io/logsink.h"
 #include "lib/io/sock.h"
 #include "lib/ipc/link.h"
 #include "lib/mail/queue_control.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,63 +24,8 @@ enum {
     RELOAD_MS = 60 * 1000,
     STOP_MS = 60 * 1000, /* a drain takes less; after it SIGKILL */
     KILL_MS = 10 * 1000,
-    ALREADY = 1, /* exit status, as postfix(1)'s */
+    FAILED = 1, /* exit status, as postfix(1)'s */
 };
-
-/* What we do is in the log under the tag that log readers know. */
-static void
-open_log(const struct control *c)
-{
-    const char *file = c->config->maillog_file;
-    static bool opened;
-    struct why why;
-
-    if (opened)
-        return;
-    opened = true;
-    log_set_tag(mem_format("%s/postfix-script", c->config->syslog_name));
-    if (strcmp(file, "/dev/stdout") == 0)
-        return;
-    if (logsink_open(file[0] == '\0' ? LOGSINK_SYSLOG : LOGSINK_FILE, file,
-            c->config->syslog_facility, &why) != RESULT_OK)
-        fprintf(stderr, "postern: warning: %s\n", why.text);
-}
-
-static void
-say(const struct control *c, enum log_level level, const char *fmt, va_list ap)
-{
-    char text[600];
-
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    open_log(c);
-    log_write(level, NULL, "%s", text);
-    log_flush();
-    if (level == LOG_LEVEL_FATAL)
-        fprintf(stderr, "postern: fatal: %s\n", text);
-    else if (isatty(STDERR_FILENO))
-        fprintf(stderr, "postern: %s\n", text);
-}
-
-void
-control_say(const struct control *c, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    say(c, LOG_LEVEL_INFO, fmt, ap);
-    va_end(ap);
-}
-
-int
-control_fail(const struct control *c, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    say(c, LOG_LEVEL_FATAL, fmt, ap);
-    va_end(ap);
-    return ALREADY;
-}
 
 /* The master in our place: it says when the start is done. */
 static int
@@ -93,7 +36,7 @@ become_master(const struct control *c, const char *option)
         option == NULL ? NULL : mem_text(option), NULL };
 
     execv(path, argv);
-    return control_fail(c, "cannot run %s: %s", path, strerror(errno));
+    command_fail(EX_OSERR, "cannot run %s: %s", path, strerror(errno));
 }
 
 static bool
@@ -108,8 +51,8 @@ static int
 start(const struct control *c, const char *option)
 {
     if (running(c))
-        return control_fail(c, "the Postern mail system is already running");
-    control_say(c, "starting the Postern mail system");
+        command_fail(FAILED, "the Postern mail system is already running");
+    command_say(LOG_LEVEL_INFO, "starting the Postern mail system");
     return become_master(c, option);
 }
 
@@ -193,10 +136,11 @@ ask_master(const struct control *c, enum message type, int64_t ms,
     return res;
 }
 
-static int
-not_running(const struct control *c)
+static void
+need_running(const struct control *c)
 {
-    return control_fail(c, "the Postern mail system is not running");
+    if (!running(c))
+        command_fail(FAILED, "the Postern mail system is not running");
 }
 
 static void
@@ -214,9 +158,8 @@ end_instance(const struct control *c, enum message type, const char *doing)
 {
     struct why why;
 
-    if (!running(c))
-        return not_running(c);
-    control_say(c, "%s the Postern mail system", doing);
+    need_running(c);
+    command_say(LOG_LEVEL_INFO, "%s the Postern mail system", doing);
     if (ask_master(c, type, STATUS_MS, &why) != RESULT_OK)
         signal_master(c, type == MESSAGE_INSTANCE_ABORT ? SIGKILL : SIGTERM);
     if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + STOP_MS,
@@ -225,7 +168,7 @@ end_instance(const struct control *c, enum message type, const char *doing)
     signal_master(c, SIGKILL); /* its children end with it */
     if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + KILL_MS,
             &why) != RESULT_OK)
-        return control_fail(c, "%s", why.text);
+        command_fail(FAILED, "%s", why.text);
     return EX_OK;
 }
 
@@ -246,11 +189,10 @@ control_reload(const struct control *c)
 {
     struct why why;
 
-    if (!running(c))
-        return not_running(c);
-    control_say(c, "refreshing the Postern mail system");
+    need_running(c);
+    command_say(LOG_LEVEL_INFO, "refreshing the Postern mail system");
     if (ask_master(c, MESSAGE_INSTANCE_RELOAD, RELOAD_MS, &why) != RESULT_OK)
-        return control_fail(c, "reload: %s", why.text);
+        command_fail(FAILED, "reload: %s", why.text);
     return EX_OK;
 }
 
@@ -261,7 +203,7 @@ control_reopen_log(const struct control *c)
 
     if (running(c) &&
         ask_master(c, MESSAGE_INSTANCE_REOPEN, STATUS_MS, &why) != RESULT_OK)
-        return control_fail(c, "logrotate: %s", why.text);
+        command_fail(FAILED, "logrotate: %s", why.text);
     return EX_OK;
 }
 
@@ -276,10 +218,9 @@ control_flush(const struct control *c)
     enum result res;
     int fd;
 
-    if (!running(c))
-        return not_running(c);
+    need_running(c);
     if (queue_control_open(c->set, &reach, &fd, &why) != RESULT_OK)
-        return control_fail(c, "flush: %s", why.text);
+        command_fail(FAILED, "flush: %s", why.text);
     request = mem_alloc(sizeof(*request));
     request->task = QUEUE_FLUSH_ALL;
     msg_init(&m, MESSAGE_QUEUE_FLUSH);
@@ -291,6 +232,7 @@ control_flush(const struct control *c)
         res = done.result;
     else
         done.why = why;
-    return res == RESULT_OK ? EX_OK
-                            : control_fail(c, "flush: %s", done.why.text);
+    if (res != RESULT_OK)
+        command_fail(FAILED, "flush: %s", done.why.text);
+    return EX_OK;
 }

@@ -24,9 +24,3 @@ int control_logrotate(const struct control *c) ATTR_NONNULL;
 
 /* Have the running processes open the log again; nothing where none run. */
 int control_reopen_log(const struct control *c) ATTR_NONNULL;
-
-/* For these: a line in the log and on standard error. */
-void control_say(const struct control *c, const char *fmt, ...)
-    ATTR_PRINTF(2, 3);
-int control_fail(const struct control *c, const char *fmt, ...)
-    ATTR_PRINTF(2, 3);

@@ -2,6 +2,7 @@
 #include "cmd/postern/control.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/daemon/command.h"
 
 #include <errno.h>
 #include <spawn.h>
@@ -41,11 +42,11 @@ compress(const struct control *c, char *name)
 
     error = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
     if (error != 0)
-        return control_fail(c, "cannot run %s: %s", program, strerror(error));
+        command_fail(1, "cannot run %s: %s", program, strerror(error));
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return control_fail(c, "%s %s failed", program, name);
+        command_fail(1, "%s %s failed", program, name);
     mem_free(program);
     return EX_OK;
 }
@@ -59,13 +60,12 @@ control_logrotate(const struct control *c)
 
     if (config->maillog_file[0] == '\0' ||
         strcmp(config->maillog_file, "/dev/stdout") == 0)
-        return control_fail(c, "maillog_file names no file to rotate");
+        command_fail(1, "maillog_file names no file to rotate");
     name = old_name(config);
     if (access(name, F_OK) == 0)
-        return control_fail(c, "%s exists already", name);
+        command_fail(1, "%s exists already", name);
     if (rename(config->maillog_file, name) < 0)
-        return control_fail(c, "rename %s: %s", config->maillog_file,
-            strerror(errno));
+        command_fail(1, "rename %s: %s", config->maillog_file, strerror(errno));
     status = control_reopen_log(c);
     if (status == EX_OK && config->maillog_file_compressor[0] != '\0')
         status = compress(c, name);

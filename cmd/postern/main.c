@@ -3,15 +3,14 @@
  */
 #include "cmd/postern/control.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/daemon/command.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-#define CONFIG_DIRECTORY "/etc/postern"
 
 static const struct {
     const char *name;
@@ -39,34 +38,22 @@ usage(void)
     return EX_USAGE;
 }
 
-/* Warnings are the master's to log; errors keep us from going on. */
-static void
-tell_error(void *context, enum config_severity severity, const char *text)
-{
-    (void)context;
-    if (severity == CONFIG_ERROR)
-        fprintf(stderr, "postern: error: %s\n", text);
-}
-
 static int
 run(const struct control *c, const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(c);
-    fprintf(stderr, "postern: fatal: unknown command: %s\n", name);
+    command_say(LOG_LEVEL_FATAL, "unknown command: %s", name);
     return usage();
 }
 
 int
 main(int argc, char **argv)
 {
-    struct control c = { .directory = getenv("MAIL_CONFIG") };
-    struct why why;
+    struct control c = { .directory = config_default_directory() };
     int option, status;
 
-    if (c.directory == NULL)
-        c.directory = CONFIG_DIRECTORY;
     while ((option = getopt(argc, argv, "c:v")) != -1) {
         if (option == 'c')
             c.directory = optarg;
@@ -75,12 +62,10 @@ main(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return usage();
-    if (config_load_main(c.directory, tell_error, NULL, &c.set, &why) !=
-        RESULT_OK) {
-        fprintf(stderr, "postern: fatal: %s\n", why.text);
-        return EX_CONFIG;
-    }
+    c.set = command_begin("postern", c.directory, EX_CONFIG);
     c.config = config_main(c.set);
+    /* What we do is in the log under the tag that log readers know. */
+    log_set_tag(mem_format("%s/postfix-script", c.config->syslog_name));
     status = run(&c, argv[optind]);
     config_drop(c.set);
     return status;
