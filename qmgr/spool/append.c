@@ -9,6 +9,8 @@
 /* Of the first segment, kept ahead of its end for settling. */
 enum { GROWTH_PART = 16 };
 
+enum { BUFFER_MIN = 64 * 1024 };
+
 void
 batch_clear(struct batch *b)
 {
@@ -63,7 +65,7 @@ aligned(size_t size)
 static bool
 buffer_ready(struct spool *s, size_t size)
 {
-    size_t want = size < 1024 * 1024 ? 1024 * 1024 : size;
+    size_t want = size < BUFFER_MIN ? BUFFER_MIN : size;
 
     if (s->buffer_size >= size && s->buffer_size <= BATCH_MAX)
         return true;

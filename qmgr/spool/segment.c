@@ -518,12 +518,14 @@ segment_trim(struct spool *s)
     for (size_t i = s->segment_count;
          i-- > 0 && segments_free(s) > FREE_KEPT;) {
         struct segment *seg = s->segments[i];
-        struct why why;
+        char name[16];
 
         if (seg == NULL || seg->use != USE_FREE)
             continue;
-        if (remove_file(s, seg, &why) != RESULT_OK)
+        if (s->disk->unlink(s->disk, s->segment_dir, segment_name(seg, name)) <
+            0)
             return;
+        /* A power cut may bring it back: free, as it was. */
         set_use(s, seg, USE_GONE);
         drop_file(s, seg);
     }

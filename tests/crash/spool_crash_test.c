@@ -3,8 +3,9 @@
  * on a simulated disk; after each call to the disk, copies of it without what
  * was not durable are started from, and must hold all that was promised.
  *
- * CRASH_STATES=N checks at least N distinct states (default: a sample);
- * CRASH_SEED=N begins with another script.
+ * CRASH_STATES=N checks at least N distinct states (default: a sample), and
+ * more of the rest in proportion; CRASH_SEED=N begins with another script,
+ * CRASH_TEST=name runs one test.
  */
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -149,6 +151,86 @@ test_power_cuts(void **state)
     mem_free(c.states.seen);
 }
 
+/*
+ * Crash and go on: the script continues on what the power cut left, with a disk
+ * that fails now and then, so that what one crash left undone meets the next.
+ */
+enum { AFTER_STEPS = 120, CRASHES_SAMPLE = 150 };
+
+struct crashing {
+    struct model *model;
+    uint64_t rng, crashes, target, seed;
+};
+
+static uint64_t
+draw(uint64_t *rng)
+{
+    *rng = *rng * 6364136223846793005 + 1442695040888963407;
+    return *rng >> 24;
+}
+
+static void
+go_on(struct crashing *c, enum cut kind)
+{
+    uint64_t seed = draw(&c->rng);
+    struct disk_sim *left = disk_sim_cut(model_disk(c->model), kind, seed);
+    struct model *after = model_crashed(c->model, left, seed);
+    struct disk_fault fault = {
+        .first = 20 + draw(&c->rng) % 400,
+        .count = draw(&c->rng) % 8,
+        .err = EIO,
+        .partial = draw(&c->rng) % 2 == 0,
+    };
+
+    c->crashes++;
+    model_note("seed %" PRIu64 " crash %" PRIu64, c->seed, c->crashes);
+    disk_sim_fail(left, &fault);
+    for (unsigned i = 0; i < AFTER_STEPS; i++) {
+        (void)model_step(after);
+        if (i % 10 == 9)
+            model_check(after,
+                disk_sim_cut(left, (enum cut)(i / 10 % CUT_KINDS), seed + i),
+                false);
+    }
+    model_check(after, disk_sim_cut(left, CUT_LOST, seed), true);
+    model_check_running(after);
+    model_free(after);
+}
+
+static void
+crash_now(void *context)
+{
+    struct crashing *c = context;
+
+    if (c->crashes < c->target && draw(&c->rng) % 40 == 0)
+        go_on(c, (enum cut)(draw(&c->rng) % CUT_KINDS));
+}
+
+static void
+test_crash_and_go_on(void **state)
+{
+    uint64_t states = number_from("CRASH_STATES", STATES_SAMPLE);
+    struct crashing c = {
+        .seed = number_from("CRASH_SEED", 1),
+        .target = states * CRASHES_SAMPLE / STATES_SAMPLE + 1,
+    };
+
+    (void)state;
+    for (; c.crashes < c.target; c.seed++) {
+        struct model_options options = script(c.seed);
+
+        random_set_seed(c.seed);
+        c.rng = c.seed;
+        c.model = model_new(&options);
+        disk_sim_watch(model_disk(c.model), crash_now, &c);
+        for (unsigned i = 0; i < SCRIPT_STEPS && c.crashes < c.target; i++)
+            (void)model_step(c.model);
+        disk_sim_watch(model_disk(c.model), NULL, NULL);
+        model_free(c.model);
+    }
+    print_message("%" PRIu64 " crashes that went on\n", c.crashes);
+}
+
 /* The script with one fault; then cuts, right after it and at the end. */
 static bool
 run_with_fault(uint64_t seed, const struct disk_fault *fault)
@@ -229,8 +311,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_power_cuts),
+        cmocka_unit_test(test_crash_and_go_on),
         cmocka_unit_test(test_faults),
     };
 
+    if (getenv("CRASH_TEST") != NULL)
+        cmocka_set_test_filter(getenv("CRASH_TEST"));
+    /* Disks come and go: giving their memory back each time costs most. */
+    (void)mallopt(M_TRIM_THRESHOLD, 256 * MEGABYTE);
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * MEGABYTE);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

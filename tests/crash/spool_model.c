@@ -655,6 +655,34 @@ model_free(struct model *m)
     mem_free(m);
 }
 
+struct model *
+model_crashed(const struct model *m, struct disk_sim *left, uint64_t seed)
+{
+    struct model *after = mem_alloc(sizeof(*after));
+    const struct deed *d;
+
+    after->options = m->options;
+    after->rng = seed;
+    after->disk = left;
+    after->msg_count = m->msg_count;
+    after->live_count = m->live_count;
+    after->msgs = mem_alloc_array(m->msg_count + 1, sizeof(*m->msgs));
+    if (m->msg_count > 0)
+        memcpy(after->msgs, m->msgs, m->msg_count * sizeof(*m->msgs));
+    for (size_t i = 0; i < m->msg_count; i++)
+        after->msgs[i].busy = false;
+    after->meta = m->meta;
+    for (size_t i = 0; (d = open_deed(m, i)) != NULL; i++)
+        if (!d->done && after->ghost_count < GHOSTS_MAX)
+            after->ghosts[after->ghost_count++] = (struct deed){
+                .act = d->act,
+                .msg = d->msg,
+                .other = d->other,
+                .meta = d->meta,
+            };
+    return after;
+}
+
 struct disk_sim *
 model_disk(struct model *m)
 {

@@ -47,6 +47,13 @@ void model_drain(struct model *m);
  */
 void model_check(const struct model *m, struct disk_sim *left, bool thorough);
 
+/*
+ * Another model that goes on from there, as this one would if the power had
+ * been cut now: what is under way it finds done or not. Takes over the disk.
+ */
+struct model *model_crashed(const struct model *m, struct disk_sim *left,
+    uint64_t seed);
+
 /* What runs can be read back, now. */
 void model_check_running(struct model *m);
 
