@@ -11,6 +11,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/dns/dns.h"
 #include "lib/dns/dns_codec.h"
+#include "lookup/clients.h"
 #include "lookup/native.h"
 #include "lookup/resolver.h"
 #include "lookup/router.h"
@@ -23,6 +24,7 @@ enum {
 /* What this process is: set once, or anew at a reload. */
 static struct resolver *resolver;
 static struct router *router;
+static struct clients *clients;
 
 static enum result
 configure(struct config_set *set, struct why *why)
@@ -131,7 +133,7 @@ serve_client(struct request *r)
         refuse(r, &why);
         return;
     }
-    native_client(&addr, &name);
+    clients_find(clients, &addr, clock_now_ms() + DNS_MS, &name);
     msg_init(&m, MESSAGE_CLIENT_ANSWER);
     dns_client_answer_encode(&name, &m);
     request_reply(r, &m);
@@ -154,6 +156,7 @@ main(int argc, char **argv)
     };
 
     resolver = resolver_new();
+    clients = clients_new(native_client);
     daemon_init(argc, argv, &options);
     return daemon_run();
 }
