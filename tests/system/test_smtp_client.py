@@ -158,3 +158,25 @@ def test_garbage_does_not_reach_the_log(instance, sink):
     instance.wait_log(r"said: 550 5\.7\.1 no\?\[31m\? way out \(in reply to "
                       r"RCPT TO command\)")
     assert "\x1b" not in instance.log()
+
+
+def test_stop_cuts_a_delivery_short(instance, sink):
+    """What the stop interrupts is neither deferred nor lost nor doubled."""
+    stalled = threading.Event()
+
+    def stall(_session):
+        if not stalled.is_set():
+            stalled.set()
+            time.sleep(60)
+        return "250 2.1.0 Ok"
+    hop = sink(replies={"MAIL": stall})
+    route(instance, f"relay.test smtp:[127.0.0.1]:{hop.port}")
+    instance.start()
+    qid = instance.send("a@relay.test")
+    assert stalled.wait(10)
+    instance.stop()
+    assert "status=deferred" not in instance.log()
+    instance.start()
+    hop.wait()
+    instance.wait_log(rf"{qid}: removed")
+    assert len(hop.messages) == 1
