@@ -34,7 +34,7 @@ void listeners_begin(void);
 /* New connections obey set. */
 void listeners_configure(struct config_set *set) ATTR_NONNULL;
 
-/* No more connections. */
+/* No more connections; the last sessions have begun. Waits. */
 void listeners_close(void);
 
 /* Wait until all sessions have ended. Waits. */

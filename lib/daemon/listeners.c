@@ -16,6 +16,11 @@ enum {
     FULL_QUICK_LOOKS = 3,
     FULL_QUICK_MS = 3,
     NO_DESCRIPTOR_MS = 100,
+    /*
+     * One process of the pool is woken for a connection. Should it die in that
+     * moment, the others look by themselves.
+     */
+    LOOK_MS = 5000,
     WARN_MS = 10 * 1000, /* not each time */
 };
 
@@ -49,6 +54,7 @@ static struct {
     struct slots *slots;
     unsigned column;
     unsigned sessions;
+    unsigned accepting; /* fibers */
     struct fiber_cond idle;
     bool begun;
     int64_t warn_again_ms;
@@ -193,12 +199,34 @@ static void
 accept_again(struct listener *l)
 {
     if (errno == EAGAIN) {
-        if (io_wait_readable(&l->wait, CLOCK_NEVER) != WAIT_OK)
+        int64_t look = clock_now_ms() + LOOK_MS;
+
+        if (io_wait_readable(&l->wait, look) == WAIT_CANCELLED)
             return; /* closed */
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
         errno == ENOBUFS) {
         warn_no_room(l);
         (void)fiber_sleep_until(clock_now_ms() + NO_DESCRIPTOR_MS);
+    }
+}
+
+/*
+ * We leave, and may have been woken for connections that nobody else was woken
+ * for: they are ours. When the whole service ends they have at least a reply.
+ */
+static void
+accept_rest(struct listener *l)
+{
+    struct sock_addr client;
+    int fd;
+
+    while (slots_take(listeners.slots, l->row, listeners.column)) {
+        fd = sock_accept(l->fd, &client);
+        if (fd < 0) {
+            slots_give(listeners.slots, l->row, listeners.column);
+            return;
+        }
+        session_start(l, fd, &client);
     }
 }
 
@@ -230,7 +258,9 @@ accept_main(void *arg)
             accept_again(l);
         }
     }
+    accept_rest(l);
     l->fiber = NULL;
+    listeners.accepting--;
     io_wait_fini(&l->wait);
     close(l->fd);
     if (l->sessions == 0)
@@ -245,6 +275,7 @@ listener_begin(struct listener *l)
         log_fatal("no memory to accept connections on %s", l->name);
         daemon_fail(1);
     }
+    listeners.accepting++;
 }
 
 void
@@ -259,7 +290,7 @@ listeners_add(const struct control *c, int fd, struct config_set *set)
         .row = c->row,
     };
     fiber_cond_init(&l->freed);
-    if (io_wait_init(&l->wait, fd) < 0) {
+    if (io_wait_init_shared(&l->wait, fd) < 0) {
         log_fatal("wait for connections on %s", l->name);
         daemon_fail(1);
     }
@@ -326,6 +357,8 @@ listeners_close(void)
 {
     list_foreach_safe (it, &listeners.all)
         listener_close(LIST_ENTRY(it, struct listener, node));
+    while (listeners.accepting > 0) /* they are cancelled: soon */
+        fiber_yield();
 }
 
 void

@@ -130,6 +130,13 @@ struct io_wait {
     struct fiber *reader, *writer;
 };
 int io_wait_init(struct io_wait *w, int fd) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * For a listening socket that other processes wait for as well: a connection
+ * wakes one of those that are idle, not all. Who was woken and does not accept
+ * leaves the connection waiting for the next one.
+ */
+int io_wait_init_shared(struct io_wait *w, int fd) ATTR_NONNULL ATTR_MUST_USE;
 void io_wait_fini(struct io_wait *w) ATTR_NONNULL;
 enum wait_result io_wait_readable(struct io_wait *w, int64_t deadline_ms)
     ATTR_NONNULL ATTR_MUST_USE;

@@ -204,16 +204,25 @@ sched_run_posts(struct sched *s)
     return ran;
 }
 
-int
-io_wait_init(struct io_wait *w, int fd)
+static int
+wait_init(struct io_wait *w, int fd, uint32_t events)
 {
-    struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-        .data.ptr = w,
-    };
+    struct epoll_event event = { .events = events, .data.ptr = w };
 
     *w = (struct io_wait){ .fd = fd };
     return epoll_ctl(here->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+int
+io_wait_init(struct io_wait *w, int fd)
+{
+    return wait_init(w, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+int
+io_wait_init_shared(struct io_wait *w, int fd)
+{
+    return wait_init(w, fd, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE);
 }
 
 /* Closing would not do it: another process may hold the same open file. */
