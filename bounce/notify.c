@@ -64,9 +64,9 @@ has_class(const struct job *job, const char *class)
 }
 
 static enum result
-add_returned(const struct job *job, struct cleanup *c, struct why *why)
+add_returned(const struct report *report, struct cleanup *c, struct why *why)
 {
-    const struct notice *n = job->n;
+    const struct notice *n = report->n;
     struct content content = { .header = n->header,
         .body = n->body,
         .fd = n->fd,
@@ -76,7 +76,7 @@ add_returned(const struct job *job, struct cleanup *c, struct why *why)
     enum result res = RESULT_OK;
     struct slice piece;
 
-    if (!report_returns_body(job->config, n)) {
+    if (!report_returns_body(report)) {
         cleanup_content(c, n->header);
         content.step = CONTENT_STEP_END;
     }
@@ -119,7 +119,7 @@ write_notice(const struct job *job, const struct report *report,
         res = why_temp(why, "4.3.1", "no memory for a notice");
     cleanup_content(c, buf_slice(&text));
     if (res == RESULT_OK)
-        res = add_returned(job, c, why);
+        res = add_returned(report, c, why);
     buf_clear(&text);
     report_end(report, &text);
     cleanup_content(c, buf_slice(&text));

@@ -4,16 +4,18 @@
 #include "lib/mail/date.h"
 #include "lib/mail/queue_id.h"
 
-enum { WRAP_AT = 75 };
+enum { WRAP_AT = 79 };
 
 /* What the kinds of notices say. */
 static const struct wording {
     const char *subject;
-    const char *text; /* after the line that names the host */
+    const char *copy_subject; /* to the postmaster */
+    const char *text;         /* after the line that names the host */
     const char *action;
     uint32_t notify; /* enum dsn_notify that asks for it */
 } wordings[] = {
     [NOTICE_FAILURE] = { "Undelivered Mail Returned to Sender",
+        "Postmaster Copy: Undelivered Mail",
         "Your message could not be delivered to the recipients named below,\r\n"
         "and no further attempt will be made. What was sent, or its header,\r\n"
         "is attached together with a report for programs.\r\n"
@@ -21,16 +23,17 @@ static const struct wording {
         "If you need help, write to postmaster and include this notice.\r\n",
         "failed", NOTIFY_FAILURE },
     [NOTICE_DELAY] = { "Delayed Mail (still being retried)",
+        "Postmaster Warning: Delayed Mail",
         "This is a warning only: there is nothing that you have to do.\r\n"
         "\r\n"
         "Your message could not be delivered so far to the recipients named\r\n"
         "below. Delivery will be tried again for some time.\r\n",
         "delayed", NOTIFY_DELAY },
-    [NOTICE_SUCCESS] = { "Successful Mail Delivery Report",
+    [NOTICE_SUCCESS] = { "Successful Mail Delivery Report", NULL,
         "Your message was delivered to the recipients named below, or passed\r\n"
         "on to a system that does not report delivery.\r\n",
         "delivered", NOTIFY_SUCCESS },
-    [NOTICE_VERIFY] = { "Mail Delivery Status Report",
+    [NOTICE_VERIFY] = { "Mail Delivery Status Report", NULL,
         "This is the delivery report that you asked for.\r\n", "delivered",
         NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY },
 };
@@ -49,10 +52,14 @@ report_wants(const struct notice *n, const struct notice_recipient *r)
 }
 
 bool
-report_returns_body(const struct config *config, const struct notice *n)
+report_returns_body(const struct report *r)
 {
+    const struct notice *n = r->n;
+
+    if (r->postmaster && n->envelope.sender.len > 0)
+        return false;
     return n->kind == NOTICE_FAILURE && n->envelope.ret != RET_HDRS &&
-        n->envelope.size <= (uint64_t)config->bounce_size_limit;
+        n->envelope.size <= (uint64_t)r->config->bounce_size_limit;
 }
 
 static const char *
@@ -72,6 +79,16 @@ add_address(struct slice address, struct buf *to)
     buf_fini(&quoted);
 }
 
+/* The sender where a place has to be filled: notices have none. */
+static void
+add_sender(const struct report *r, struct buf *to)
+{
+    if (r->n->envelope.sender.len > 0)
+        add_address(r->n->envelope.sender, to);
+    else
+        buf_add_format(to, "MAILER-DAEMON@%s", r->config->myorigin);
+}
+
 static void
 add_boundary(const struct report *r, struct buf *to)
 {
@@ -89,6 +106,13 @@ begin_part(const struct report *r, const char *description, const char *type,
     add_boundary(r, to);
     buf_add_format(to, "\r\nContent-Description: %s\r\nContent-Type: %s\r\n",
         description, type);
+}
+
+static void
+add_encoding(const struct report *r, struct buf *to)
+{
+    if ((r->n->envelope.flags & ENVELOPE_8BIT) != 0)
+        buf_add_text(to, "Content-Transfer-Encoding: 8bit\r\n");
 }
 
 /* Text of the peer's in lines of bearable length, each begun with indent. */
@@ -122,21 +146,21 @@ add_header(const struct report *r, struct buf *to)
     char text[QUEUE_ID_SIZE], date[DATE_SIZE];
 
     buf_add_format(to, "Date: %s\r\n", date_text(r->now_s, date));
-    buf_add_format(to, "From: MAILER-DAEMON@%s (Mail Delivery System)\r\n",
+    buf_add_format(to, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n",
         c->myorigin);
-    buf_add_format(to,
-        "Subject: %s%s\r\nTo: ", r->postmaster ? "Postmaster Copy: " : "",
-        wordings[r->n->kind].subject);
+    buf_add_format(to, "Subject: %s\r\nTo: ",
+        r->postmaster ? wordings[r->n->kind].copy_subject
+                      : wordings[r->n->kind].subject);
     add_address(r->to, to);
     buf_add_format(to,
-        "\r\nAuto-Submitted: auto-replied\r\n"
+        "\r\nAuto-Submitted: %s\r\n"
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-        "\tboundary=\"");
+        "\tboundary=\"",
+        r->postmaster ? "auto-generated" : "auto-replied");
     add_boundary(r, to);
     buf_add_text(to, "\"\r\n");
-    if ((r->n->envelope.flags & ENVELOPE_8BIT) != 0)
-        buf_add_text(to, "Content-Transfer-Encoding: 8bit\r\n");
+    add_encoding(r, to);
     buf_add_format(to, "Message-Id: <%s.%s@%s>\r\n",
         id_text(r, r->n->envelope.id, text),
         r->n->kind == NOTICE_DELAY ? "delay" : "report", c->myhostname);
@@ -146,14 +170,19 @@ static void
 add_for_people(const struct report *r, struct buf *to)
 {
     begin_part(r, "Notification", "text/plain; charset=utf-8", to);
-    buf_add_format(to, "\r\nThis is the mail system at host %s.\r\n\r\n%s\r\n",
-        r->config->myhostname, wordings[r->n->kind].text);
+    add_encoding(r, to);
+    buf_add_text(to, "\r\n");
+    if (!r->postmaster)
+        buf_add_format(to, "This is the mail system at host %s.\r\n\r\n%s",
+            r->config->myhostname, wordings[r->n->kind].text);
     for (size_t i = 0; i < r->n->recipient_count; i++) {
         const struct notice_recipient *rcpt = &r->n->recipients[i];
-        size_t start = to->len;
+        size_t start;
 
         if (!r->postmaster && !report_wants(r->n, rcpt))
             continue;
+        buf_add_text(to, "\r\n");
+        start = to->len;
         buf_add_octet(to, '<');
         add_address(rcpt->rcpt.address, to);
         buf_add_octet(to, '>');
@@ -165,7 +194,6 @@ add_for_people(const struct report *r, struct buf *to)
         }
         buf_add_text(to, ": ");
         add_wrapped(rcpt->result.text, to->len - start, "    ", to);
-        buf_add_text(to, "\r\n");
     }
 }
 
@@ -176,10 +204,10 @@ add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
     const struct rcpt_result *result = &rcpt->result;
     struct slice code = result->diagnostic.len > 0 ? result->diagnostic
                                                    : result->text;
-    struct slice type = result->diagnostic.len > 0 &&
-            result->diagnostic_type.len > 0
-        ? result->diagnostic_type
-        : slice_of("X-Postern");
+    bool foreign = result->diagnostic.len > 0 &&
+        result->diagnostic_type.len > 0;
+    struct slice type = foreign ? result->diagnostic_type
+                                : slice_of(r->config->mail_name);
     char date[DATE_SIZE];
 
     buf_add_text(to, "\r\nFinal-Recipient: rfc822; ");
@@ -196,8 +224,9 @@ add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
     if (result->remote.len > 0)
         buf_add_format(to, "Remote-MTA: dns; " SLICE_FMT "\r\n",
             SLICE_ARG(result->remote));
-    buf_add_format(to, "Diagnostic-Code: " SLICE_FMT "; ", SLICE_ARG(type));
-    add_wrapped(code, sizeof("Diagnostic-Code: ") + type.len, "    ", to);
+    buf_add_format(to, "Diagnostic-Code: %s" SLICE_FMT "; ",
+        foreign ? "" : "X-", SLICE_ARG(type));
+    add_wrapped(code, sizeof("Diagnostic-Code: X-; ") + type.len, "    ", to);
     if (r->n->kind == NOTICE_DELAY)
         buf_add_format(to, "Will-Retry-Until: %s\r\n",
             date_text(r->n->will_retry_until_us / 1000000, date));
@@ -217,7 +246,7 @@ add_for_programs(const struct report *r, struct buf *to)
     buf_add_format(to, "X-%s-Queue-ID: %s\r\n", r->config->mail_name,
         id_text(r, env->id, text));
     buf_add_format(to, "X-%s-Sender: rfc822; ", r->config->mail_name);
-    add_address(env->sender, to);
+    add_sender(r, to);
     buf_add_format(to, "\r\nArrival-Date: %s\r\n",
         date_text(env->arrival_us / 1000000, date));
     for (size_t i = 0; i < r->n->recipient_count; i++)
@@ -228,7 +257,7 @@ add_for_programs(const struct report *r, struct buf *to)
 void
 report_begin(const struct report *r, struct buf *to)
 {
-    bool whole = report_returns_body(r->config, r->n);
+    bool whole = report_returns_body(r);
 
     add_header(r, to);
     buf_add_text(to, "\r\nThis is a MIME message with a delivery report.\r\n");
@@ -236,9 +265,10 @@ report_begin(const struct report *r, struct buf *to)
     add_for_programs(r, to);
     begin_part(r, whole ? "Undelivered Message" : "Undelivered Message Headers",
         whole ? "message/rfc822" : "text/rfc822-headers", to);
-    if ((r->n->envelope.flags & ENVELOPE_8BIT) != 0)
-        buf_add_text(to, "Content-Transfer-Encoding: 8bit\r\n");
-    buf_add_text(to, "\r\n");
+    add_encoding(r, to);
+    buf_add_text(to, "\r\nReturn-Path: <");
+    add_sender(r, to);
+    buf_add_text(to, ">\r\n");
 }
 
 void

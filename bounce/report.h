@@ -12,10 +12,6 @@
 bool report_wants(const struct notice *n, const struct notice_recipient *r)
     ATTR_NONNULL;
 
-/* The message comes back whole, not only its header. */
-bool report_returns_body(const struct config *config, const struct notice *n)
-    ATTR_NONNULL;
-
 struct report {
     const struct config *config; /* of the bounce service */
     const struct notice *n;
@@ -24,6 +20,12 @@ struct report {
     int64_t now_s;
     bool postmaster; /* to the postmaster, not to the sender */
 };
+
+/*
+ * The message comes back whole, not only its header. A postmaster's copy has
+ * the header; of a notice that failed itself he gets all.
+ */
+bool report_returns_body(const struct report *r) ATTR_NONNULL;
 
 /*
  * Header, the first two parts and the header of the third, up to where the

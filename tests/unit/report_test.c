@@ -58,17 +58,23 @@ static void
 test_body_comes_back(void **state)
 {
     struct notice n = { .kind = NOTICE_FAILURE, .envelope.size = 1000 };
+    struct report r = { .config = &config, .n = &n };
 
     (void)state;
-    assert_true(report_returns_body(&config, &n));
+    assert_true(report_returns_body(&r));
     n.envelope.size = 1001;
-    assert_false(report_returns_body(&config, &n));
+    assert_false(report_returns_body(&r));
     n.envelope.size = 10;
     n.envelope.ret = RET_HDRS;
-    assert_false(report_returns_body(&config, &n));
+    assert_false(report_returns_body(&r));
     n.envelope.ret = RET_UNSET;
     n.kind = NOTICE_DELAY;
-    assert_false(report_returns_body(&config, &n));
+    assert_false(report_returns_body(&r));
+    n.kind = NOTICE_FAILURE;
+    r.postmaster = true;
+    assert_true(report_returns_body(&r));
+    n.envelope.sender = (struct slice)SLICE_LIT("ann@example.org");
+    assert_false(report_returns_body(&r));
 }
 
 static void
@@ -113,6 +119,8 @@ test_report(void **state)
     assert_has(&text, "Remote-MTA: dns; mx.example.com\r\n");
     assert_has(&text, "Diagnostic-Code: smtp; 550 no\r\n");
     assert_has(&text, "X-Postern-Queue-ID: 100000\r\n");
+    assert_has(&text, "\r\n\r\nReturn-Path: <ann@example.org>\r\n");
+    assert_has(&text, "From: Mail Delivery System <MAILER-DAEMON@");
     assert_has(&text, "\r\n--200000.1700000100/mx.example--\r\n");
     assert_null(strstr(buf_text(&text), "silent@example.com"));
     /* No line without CR, and none of a length that SMTP forbids. */
