@@ -349,6 +349,9 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     if (l->foreign_id) {
         memcpy(s->id, h.spool_id, sizeof(s->id));
         l->foreign_id = false;
+        if (l->owner_missing)
+            l->damage(l->context,
+                "spool/owner: is missing, written anew from the segments");
     }
     if (memcmp(s->id, h.spool_id, sizeof(s->id)) != 0)
         return move_away(l, seg, "belongs to another spool", why);

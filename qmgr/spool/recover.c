@@ -108,6 +108,17 @@ compare(const void *a, const void *b)
     return x->type < y->type ? -1 : x->type > y->type;
 }
 
+/* Mostly they are in order already: ids grow as the log does. */
+static void
+sort(struct find *finds, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (compare(&finds[i - 1], &finds[i]) > 0) {
+            qsort(finds, count, sizeof(*finds), compare);
+            return;
+        }
+}
+
 static bool
 is_double(const struct find *a, const struct find *b)
 {
@@ -397,7 +408,7 @@ identify(struct loading *l, struct why *why)
         l->foreign_id = true;
         break;
     case OWNER_NONE:
-        l->foreign_id = true;
+        l->foreign_id = l->owner_missing = true;
         break;
     }
     return RESULT_OK;
@@ -417,7 +428,7 @@ recover(struct recovery *rc, struct why *why)
         return res;
     drop_closures(s);
     collect(rc);
-    qsort(rc->finds, rc->count, sizeof(*rc->finds), compare);
+    sort(rc->finds, rc->count);
     note_doubles(rc);
     count_removes(rc);
     if (!tell_all(rc, why))

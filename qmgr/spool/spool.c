@@ -102,6 +102,8 @@ spool_open(const struct spool_options *options, spool_found_fn found,
     s->segment_size = options->segment_size / BLOCK_SIZE * BLOCK_SIZE;
     if (s->segment_size < SPOOL_SEGMENT_MIN)
         s->segment_size = SPOOL_SEGMENT_MIN;
+    if (s->segment_size > SPOOL_SEGMENT_MAX)
+        s->segment_size = SPOOL_SEGMENT_MAX;
     s->min_free = options->min_free;
     s->segment_dir = s->blob_dir = s->damaged_dir = s->lock_fd = -1;
     pthread_mutex_init(&s->lock, NULL);

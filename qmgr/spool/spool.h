@@ -87,13 +87,13 @@ enum { SPOOL_TXN_MAX = 65535 };
 struct spool_options {
     struct disk *disk;
     int dir;               /* queue_directory/spool, open; owned by caller */
-    uint64_t segment_size; /* queue_segment_size, SPOOL_SEGMENT_MIN or more */
+    uint64_t segment_size; /* queue_segment_size, put into range */
     uint64_t min_free;     /* queue_minfree: fresh mail is refused below */
     int lock_wait_ms;      /* for a predecessor that is ending; 0: none */
 };
 
 /* The largest transaction is a little smaller than a segment. */
-enum { SPOOL_SEGMENT_MIN = 64 * 1024 };
+enum { SPOOL_SEGMENT_MIN = 64 * 1024, SPOOL_SEGMENT_MAX = 1 << 30 };
 
 /*
  * A record as it is found at the start, or asked about by the cleaner. Borrowed

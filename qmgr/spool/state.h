@@ -260,6 +260,7 @@ struct loading {
     uint64_t max_serial; /* of all that was seen */
     uint64_t max_generation;
     bool foreign_id; /* the spool's id is not known: the first header has it */
+    bool owner_missing;
 };
 enum result spool_load(struct loading *l, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;

@@ -2,11 +2,12 @@
  * spool_bench - what the spool alone takes: messages of one size, so many of
  * them outstanding at a time, each removed later with a record of its own.
  *
- * spool_bench [DIRECTORY [SECONDS [OCTETS]]]
+ * spool_bench [DIRECTORY [SECONDS [OCTETS [BACKLOG]]]]
  *
  * For each row: messages a second, CPU of this process for a message (user and
  * system), flushes, octets written for an octet of mail. The first row warms up:
- * segments are written once before they are recycled.
+ * segments are written once before they are recycled. With BACKLOG, instead:
+ * so many messages are put there, and starts with them are timed.
  */
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -167,6 +168,72 @@ row(struct bench *b, size_t outstanding, int64_t seconds)
     (void)fflush(stdout);
 }
 
+/* A message in the queue and deferred once, as the index needs them. */
+static void
+fill(struct bench *b, uint64_t backlog)
+{
+    for (uint64_t id = 1; id <= backlog;) {
+        struct list list = LIST_INIT(list);
+        size_t n = 0;
+
+        for (; n < OUTSTANDING_MAX / 2 && id <= backlog; n++, id++) {
+            struct spool_record *r = b->records[n];
+
+            r[0] = (struct spool_record){
+                .type = RECORD_MESSAGE,
+                .id = id,
+                .brief = SLICE_LIT("a brief of about thirty octets"),
+                .head = { b->content, 300 },
+                .content = { b->content, b->octets },
+            };
+            r[1] = (struct spool_record){
+                .type = RECORD_STATUS,
+                .id = id,
+                .brief = SLICE_LIT("a brief of about thirty octets"),
+                .head = { b->content, 200 },
+            };
+            b->txns[n] = (struct spool_txn){
+                .records = r,
+                .record_count = 2,
+            };
+            list_append(&list, &b->txns[n].link);
+        }
+        spool_commit(b->spool, &list);
+        if (b->txns[0].result != RESULT_OK) {
+            (void)fprintf(stderr, "%s\n", b->txns[0].why.text);
+            exit(EXIT_FAILURE);
+        }
+    }
+}
+
+static bool
+count(void *context, const struct spool_found *f, struct why *why)
+{
+    uint64_t *n = context;
+
+    (void)f;
+    (void)why;
+    ++*n;
+    return true;
+}
+
+static void
+time_start(struct bench *b, const struct spool_options *options)
+{
+    int64_t start = clock_now_ms();
+    uint64_t n = 0;
+    struct why why;
+
+    if (spool_open(options, count, damage, &n, &b->spool, &why) != RESULT_OK) {
+        (void)fprintf(stderr, "%s\n", why.text);
+        exit(EXIT_FAILURE);
+    }
+    (void)printf("start: %" PRIu64 " records in %" PRId64 " ms\n", n,
+        clock_now_ms() - start);
+    spool_close(b->spool);
+    b->spool = NULL;
+}
+
 static uint32_t
 number(const char *text, uint32_t otherwise)
 {
@@ -189,6 +256,7 @@ main(int argc, char **argv)
         .disk = &disk_real,
         .segment_size = SEGMENT,
     };
+    uint64_t backlog;
     struct why why;
 
     b->octets = number(argc > 3 ? argv[3] : NULL, 10 * 1024);
@@ -200,7 +268,15 @@ main(int argc, char **argv)
         (void)fprintf(stderr, "%s\n", why.text);
         return EXIT_FAILURE;
     }
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    backlog = number(argc > 4 ? argv[4] : NULL, 0);
+    if (backlog > 0) {
+        fill(b, backlog);
+        spool_close(b->spool);
+        b->spool = NULL;
+        for (unsigned i = 0; i < 3; i++)
+            time_start(b, &options);
+    }
+    for (size_t i = 0; backlog == 0 && i < sizeof(rows) / sizeof(rows[0]); i++)
         row(b, rows[i], seconds);
     spool_close(b->spool);
     mem_free(b->content);

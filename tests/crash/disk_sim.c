@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECTOR = 512, NAME_SIZE = 64, FD_BASE = 1000 };
+enum { PAGE = 4096, SECTOR = 512, NAME_SIZE = 64, FD_BASE = 1000 };
 
 /* Names and what they mean. */
 struct names {
@@ -382,6 +382,13 @@ write_some(struct disk_sim *sim, struct inode *n, const struct iovec *iov,
     return true;
 }
 
+/* Out of space is found before a page is touched; a device stops anywhere. */
+static uint64_t
+partial(int err, uint64_t len)
+{
+    return err == ENOSPC ? len / 2 / PAGE * PAGE : len / 2;
+}
+
 static int
 sim_write(struct disk *d, int fd, const struct iovec *iov, int count,
     off_t offset)
@@ -397,7 +404,8 @@ sim_write(struct disk *d, int fd, const struct iovec *iov, int count,
         int err = errno;
 
         if (sim->fault.partial)
-            (void)write_some(sim, n, iov, count, (uint64_t)offset, len / 2);
+            (void)write_some(sim, n, iov, count, (uint64_t)offset,
+                partial(err, len));
         errno = err;
         return done(sim, -1);
     }

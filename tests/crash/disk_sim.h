@@ -34,7 +34,7 @@ uint64_t disk_sim_used(const struct disk_sim *sim);
 /*
  * Calls that change the disk or make it durable are counted from 1. The calls
  * first .. first + count - 1 fail with err; a write that fails leaves half of
- * its octets behind if partial. count 0: none.
+ * its octets behind if partial, and whole pages if err is ENOSPC. count 0: none.
  */
 struct disk_fault {
     uint64_t first, count;

@@ -300,6 +300,16 @@ test_owner(void **state)
     assert_string_equal(before.id, after.id);
     assert_true(after.epoch > before.epoch);
     spool_close(x->spool);
+    /* Without any, too. */
+    assert_int_equal(x->options.disk->unlink(x->options.disk, x->options.dir,
+                         "owner"),
+        0);
+    fixture_start(x);
+    spool_identity(x->spool, &after);
+    assert_int_equal(x->damage_count, 1);
+    assert_string_equal(before.id, after.id);
+    assert_int_equal(x->found_count, MESSAGES);
+    spool_close(x->spool);
     /* "postern-spool 1": a later format is left alone. */
     assert_true(disk_sim_rot(x->sim, "", "owner", 14, '1' ^ '7'));
     assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
