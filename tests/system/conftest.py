@@ -27,6 +27,8 @@ OUT = pathlib.Path(os.environ.get("POSTERN_OUT", TOP / "build/release"))
 SLOW = 4 if OUT.name in ("san", "tsan") else 1
 ROOT = os.geteuid() == 0
 
+DAEMONS = {"master", "smtpd", "qmgr", "smtp", "local", "bounce", "lookup"}
+
 MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
 pickup    unix  n - n 60 1 pickup
@@ -247,18 +249,36 @@ class Instance:
     # -- looking at it -----------------------------------------------------
 
     def pids(self):
-        """{pid: program} of this instance: those whose log or spool is ours."""
-        found = {}
+        """{pid: program} of this instance: its master and who came from it.
+
+        Of daemons, which cannot be dumped, /proc shows their own user little
+        more than command lines and parents; root sees whose orphans are ours.
+        """
+        ours = f"MAIL_CONFIG={self.conf}".encode()
+        parents, programs, found = {}, {}, set()
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                environ = pathlib.Path(f"/proc/{entry}/environ").read_bytes()
-                exe = os.readlink(f"/proc/{entry}/exe")
-                if (f"MAIL_CONFIG={self.conf}".encode() in environ.split(b"\0")
-                        and f"{self.prefix}/libexec/" in exe):
-                    found[int(entry)] = os.path.basename(exe)
-        return found
+                argv = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes()
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+                argv = argv.decode(errors="replace").split("\0")
+                fields = stat.rsplit(")", 1)[1].split()
+                if fields[0] == "Z" or not argv[0]:
+                    continue
+                pid, parents[int(entry)] = int(entry), int(fields[1])
+                programs[pid] = os.path.basename(argv[0])
+                if programs[pid] == "master" and str(self.conf) in argv:
+                    found.add(pid)
+                elif (programs[pid] in DAEMONS and ours in pathlib.Path(
+                        f"/proc/{entry}/environ").read_bytes().split(b"\0")):
+                    found.add(pid)
+        while True:
+            more = {pid for pid, parent in parents.items()
+                    if parent in found and pid not in found}
+            if not more:
+                return {pid: programs[pid] for pid in sorted(found)}
+            found |= more
 
     def log(self):
         return (self.log_file.read_text(errors="replace")

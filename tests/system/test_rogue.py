@@ -3,7 +3,7 @@ import re
 import shutil
 
 import pytest
-from conftest import OUT
+from conftest import OUT, TOP
 
 ROGUE = OUT / "tests/actor/rogue"
 LINKED = {
@@ -18,7 +18,7 @@ LINKED = {
 
 def messages():
     """{name: (from, to, kind)} of the table in protocol.h."""
-    text = (OUT.parent.parent / "lib/ipc/protocol.h").read_text()
+    text = (TOP / "lib/ipc/protocol.h").read_text()
     return [m.groups() for m in re.finditer(
         r"^    X\((\w+), FROM_(\w+), FROM_(\w+), KIND_(\w+),", text, re.M)]
 
