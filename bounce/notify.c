@@ -256,6 +256,8 @@ static enum result
 serve(const struct job *job, struct why *why)
 {
     const struct notice *n = job->n;
+    /* Delayed recipients stay what they are. */
+    bool done = n->kind == NOTICE_FAILURE && n->attempt.id != 0;
     const char *postmaster = n->kind == NOTICE_DELAY
         ? job->config->delay_notice_recipient
         : job->config->bounce_notice_recipient;
@@ -267,7 +269,7 @@ serve(const struct job *job, struct why *why)
 
     for (size_t i = 0; i < n->recipient_count; i++)
         job->indexes[i] = n->recipients[i].index;
-    res = tell_somebody(job, n->attempt.id != 0 ? &settles : NULL, why);
+    res = tell_somebody(job, done ? &settles : NULL, why);
     /* A copy that fails is not worth a second notice to the sender. */
     if (res == RESULT_OK && n->envelope.sender.len > 0 &&
         !is_double_bounce(job, n->envelope.sender) &&
