@@ -21,8 +21,9 @@
 enum {
     QUICK_DEATH_MS = 1500,
     BACKOFF_MS = 100,
-    BACKOFF_MAX_MS = 5000,
-    SHRINK_MS = 10 * 60 * 1000, /* for sessions of a process too many */
+    BACKOFF_MAX_MS = 5000, /* for one that does not get as far as serving */
+    BACKOFF_SERVED_MAX_MS = 800, /* somebody kills it: serve within 2 s */
+    SHRINK_MS = 10 * 60 * 1000,  /* for sessions of a process too many */
 };
 
 /* Who is linked with whom. */
@@ -136,14 +137,15 @@ introduce_new(struct pools *p)
 static void
 plan_restart(struct place *at)
 {
+    int64_t most = at->served ? BACKOFF_SERVED_MAX_MS : BACKOFF_MAX_MS;
     int64_t wait = 0;
 
     if (at->quick_deaths > 1) {
         unsigned doublings = at->quick_deaths - 2;
 
-        wait = doublings > 5 ? BACKOFF_MAX_MS : BACKOFF_MS << doublings;
-        if (wait > BACKOFF_MAX_MS)
-            wait = BACKOFF_MAX_MS;
+        wait = doublings > 5 ? most : BACKOFF_MS << doublings;
+        if (wait > most)
+            wait = most;
     }
     fiber_timer_arm(&at->restart, clock_now_ms() + wait);
 }
@@ -154,6 +156,7 @@ start_in_place(struct place *at)
     at->process = process_start(at->pools, at->role, at->index);
     if (at->process == NULL) {
         at->quick_deaths++;
+        at->served = false;
         plan_restart(at);
     }
 }
@@ -190,8 +193,8 @@ process_ended(struct process *c, int status)
 {
     struct pools *p = c->pools;
     struct place *at = &p->by_role[c->role].places[c->index];
-    bool quick = clock_now_ms() - c->started_ms < QUICK_DEATH_MS ||
-        (c->state != PROCESS_READY && c->state != PROCESS_LEAVING);
+    bool served = c->state == PROCESS_READY || c->state == PROCESS_LEAVING;
+    bool quick = clock_now_ms() - c->started_ms < QUICK_DEATH_MS || !served;
 
     if (!c->refused &&
         (c->state != PROCESS_LEAVING || (WIFSIGNALED(status) && !p->stopping)))
@@ -199,8 +202,9 @@ process_ended(struct process *c, int status)
     if (at->process == c) {
         at->process = NULL;
         at->quick_deaths = quick ? at->quick_deaths + 1 : 0;
+        at->served = served;
         if (!p->stopping && at->index < p->by_role[c->role].wanted) {
-            if (at->quick_deaths > 1)
+            if (at->quick_deaths > 1 && !served)
                 log_warning("%s: bad command startup -- throttling", c->path);
             plan_restart(at);
         }

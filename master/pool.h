@@ -22,6 +22,7 @@
 struct place {
     struct process *process; /* NULL: dead, or waits to be restarted */
     unsigned quick_deaths;   /* in a row */
+    bool served;             /* the last one got as far as READY */
     struct fiber_timer restart;
     struct pools *pools;
     enum role role;

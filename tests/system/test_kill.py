@@ -69,7 +69,7 @@ def test_kill(instance, program):
                  queue_run_delay="1s")
     instance.start()
     kills = []
-    with Load(instance.port) as load:
+    with Load(instance.port, pause=0.02) as load:
         wait_for(lambda: len(load.acknowledged) > 20, 20)
         for _ in range(ROUNDS):
             if program == "all":
