@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The program's name, and whether its log is open. */
+/* The program's name, whether its log is open, and under which tag. */
 static struct {
     const char *name;
     bool logs;
+    char *tag; /* kept to the end: the log borrows it */
 } command;
 
 static void
@@ -88,7 +89,8 @@ command_begin(const char *program, const char *directory, int status)
     if (config_load_main(directory, report, NULL, &set, &why) != RESULT_OK)
         command_fail(status, "%s", why.text);
     /* Kept until the command ends, as the log wants it. */
-    log_set_tag(mem_format("%s/%s", config_main(set)->syslog_name, program));
+    command.tag = mem_format("%s/%s", config_main(set)->syslog_name, program);
+    log_set_tag(command.tag);
     command.logs = open_log(config_main(set));
     return set;
 }
