@@ -275,7 +275,7 @@ void
 destination_enqueue(struct qmgr *q, struct transport *t, struct slice nexthop,
     struct rcpt *r)
 {
-    char text[3 * 1024];
+    char text[2 * 1024];
     struct slice key = nexthop;
     struct destination *d;
     struct bundle *b;

@@ -25,6 +25,7 @@ reply_soften(const struct session *s, int *code, char *status)
 }
 
 /* In one piece and by hand: this is the most frequent thing that we do. */
+ATTR_PRINTF(4, 0)
 static void
 say(struct session *s, int code, char separator, const char *fmt, va_list ap)
 {

@@ -14,6 +14,7 @@ static struct {
     char *tag; /* kept to the end: the log borrows it */
 } command;
 
+ATTR_PRINTF(2, 0)
 static void
 say(enum log_level level, const char *fmt, va_list ap)
 {

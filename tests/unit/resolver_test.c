@@ -30,6 +30,7 @@ static struct {
     const char *mode;
 } t;
 
+ATTR_PRINTF(1, 2)
 static void
 failure(const char *fmt, ...)
 {

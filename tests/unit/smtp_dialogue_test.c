@@ -53,6 +53,7 @@ static struct {
     char log[16384];
 } t;
 
+ATTR_PRINTF(1, 2)
 static void
 failure(const char *fmt, ...)
 {
