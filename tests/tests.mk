@@ -43,8 +43,7 @@ deps:
 # Each target for FUZZ_SECONDS, with clang's libFuzzer; finds go to the corpus.
 FUZZ_SECONDS ?= 60
 fuzz.bin := $(fuzz.src:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
-fuzz.lib := $(filter-out %/main.c,$(lib.src) $(foreach d,$(daemons),$(call parts.src,$(d))))
-fuzz.obj := $(patsubst %,$(BUILD)/fuzz/obj/%.o,$(basename $(fuzz.lib)))
+fuzz.a   := $(patsubst %,$(BUILD)/fuzz/%.a,$(foreach d,$(daemons),$(if $(call parts.src,$(d)),$(d))) lib)
 FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -DPOSTERN_TEST_HOOKS
 
 $(BUILD)/fuzz/obj/%.o: %.c
@@ -55,12 +54,17 @@ $(BUILD)/fuzz/obj/%.o: %.S
 	@mkdir -p $(@D)
 	clang $(cpp) -c -o $@ $<
 
-$(BUILD)/fuzz/libfuzzed.a: $(fuzz.obj)
-	@rm -f $@
-	$(AR) rcs $@ $^
+# One archive for each daemon, since they share names.
+define fuzz_archive
+$(BUILD)/fuzz/$(1).a: $$(patsubst %,$(BUILD)/fuzz/obj/%.o,$$(basename $(2)))
+	@rm -f $$@
+	$(AR) rcs $$@ $$^
+endef
+$(eval $(call fuzz_archive,lib,$$(lib.src)))
+$(foreach d,$(daemons),$(eval $(call fuzz_archive,$(d),$$(call parts.src,$(d)))))
 
-$(fuzz.bin): $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(BUILD)/fuzz/libfuzzed.a
-	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/fuzz/libfuzzed.a \
+$(fuzz.bin): $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(fuzz.a)
+	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(fuzz.a) -Wl,--end-group \
 	    -lunbound $(libs.lib) -pthread
 
 fuzz: $(fuzz.bin)
