@@ -32,6 +32,12 @@ first_word(struct slice in)
     return slice_head(in, i);
 }
 
+static bool
+is_control(unsigned char c)
+{
+    return c < ' ' || c == 127;
+}
+
 /*
  * The length of a local part: up to the last '@' outside quotes, or all. False
  * when there is what may stand in quotes only.
@@ -45,10 +51,10 @@ scan_local_part(struct slice in, size_t *length)
     for (size_t i = 0; i < in.len; i++) {
         unsigned char c = (unsigned char)in.ptr[i];
 
-        if (c < ' ' || c == 127)
+        if (is_control(c))
             return false;
         if (c == '\\') {
-            if (++i == in.len)
+            if (++i == in.len || is_control((unsigned char)in.ptr[i]))
                 return false;
         } else if (c == '"') {
             quoted = !quoted;

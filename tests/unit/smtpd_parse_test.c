@@ -145,6 +145,7 @@ test_paths(void **state)
         { "FROM:<a\\", PATH_MALFORMED, PATH_MALFORMED },
         { "FROM:<a\001b@c>", PATH_MALFORMED, PATH_MALFORMED },
         { "FROM:<\"a\rb\"@c>", PATH_MALFORMED, PATH_MALFORMED },
+        { "FROM:<a\\\rb@c>", PATH_MALFORMED, PATH_MALFORMED },
         { "FROM:<a,b@c>", PATH_MALFORMED, PATH_MALFORMED },
     };
 
