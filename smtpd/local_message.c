@@ -43,7 +43,7 @@ prepend_received(struct cleanup *c, const struct config *config, const char *id,
 
 /* Lines end with LF or CRLF; there are no dots to take off. */
 static enum result
-copy_content(struct drop_reader *reader, int64_t read_ms, struct cleanup *c,
+copy_content(struct drop_reader *reader, int64_t deadline, struct cleanup *c,
     struct why *why)
 {
     struct slice in, run;
@@ -51,8 +51,7 @@ copy_content(struct drop_reader *reader, int64_t read_ms, struct cleanup *c,
 
     unstuff_init(&u, UNSTUFF_RAW);
     for (;;) {
-        enum result res = drop_read_content(reader, clock_now_ms() + read_ms,
-            &in, why);
+        enum result res = drop_read_content(reader, deadline, &in, why);
 
         if (res != RESULT_OK)
             return res;
@@ -68,7 +67,7 @@ copy_content(struct drop_reader *reader, int64_t read_ms, struct cleanup *c,
 
 enum result
 local_message_submit(struct config_set *set, struct drop_reader *reader,
-    int64_t read_ms, uid_t uid, struct envelope *env, struct arena *arena,
+    int64_t deadline, uid_t uid, struct envelope *env, struct arena *arena,
     char id[QUEUE_ID_SIZE], struct why *why)
 {
     const char *service = config_main(set)->pickup_service_name;
@@ -98,7 +97,7 @@ local_message_submit(struct config_set *set, struct drop_reader *reader,
         return res;
     log_begin(set, service, id, uid, env->sender);
     prepend_received(c, config, id, uid, env->arrival_us);
-    res = copy_content(reader, read_ms, c, why);
+    res = copy_content(reader, deadline, c, why);
     if (res != RESULT_OK) {
         cleanup_abort(c);
         return res;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    READ_MS = 30 * 1000,   /* postdrop has it all before it connects */
+    READ_MS = 100 * 1000,  /* for all: postdrop has it before it connects */
     ANSWER_MS = 10 * 1000, /* for the last octets to go out */
     LOOK_AGAIN_MS = 60 * 1000,
     STALE_S = 24 * 3600, /* a file that postdrop did not finish */
@@ -40,7 +40,7 @@ pickup_config(const struct config_set *set)
 /* The socket */
 
 static void
-receive(struct stream *st, uid_t uid, struct config_set *set,
+receive(struct stream *st, uid_t uid, struct config_set *set, int64_t deadline,
     struct drop_answer *a)
 {
     struct drop_reader reader;
@@ -51,15 +51,15 @@ receive(struct stream *st, uid_t uid, struct config_set *set,
     a->result = user_access_check(config_main(set),
         config_main(set)->authorized_submit_users, uid, "submit mail", &a->why);
     if (a->result == RESULT_OK)
-        a->result = drop_read_head(&reader, st, clock_now_ms() + READ_MS,
-            &arena, &env, &a->why);
+        a->result = drop_read_head(&reader, st, deadline, &arena, &env,
+            &a->why);
     if (a->result == RESULT_OK)
         a->result = drop_sanitize(&env, &a->why);
     if (a->result == RESULT_OK && env.drop_file.len > 0 &&
         !drop_name_is_valid(env.drop_file, uid))
         a->result = why_perm(&a->why, "5.3.0", "malformed name of a message");
     if (a->result == RESULT_OK)
-        a->result = local_message_submit(set, &reader, READ_MS, uid, &env,
+        a->result = local_message_submit(set, &reader, deadline, uid, &env,
             &arena, a->id, &a->why);
     arena_clear(&arena);
 }
@@ -71,24 +71,25 @@ static void look(struct config_set *set);
  * process of the pool we are.
  */
 static bool
-is_call(struct stream *st)
+is_call(struct stream *st, int64_t deadline)
 {
     struct slice octets;
 
-    return stream_peek(st, clock_now_ms() + READ_MS, &octets) == STREAM_EOF;
+    return stream_peek(st, deadline, &octets) == STREAM_EOF;
 }
 
 void
 pickup_serve(int fd, struct config_set *set)
 {
     struct drop_answer a = { .result = RESULT_TEMPFAIL };
+    int64_t deadline = clock_now_ms() + READ_MS;
     struct stream *st = stream_new(fd);
     struct buf answer;
     uid_t uid;
     gid_t gid;
     pid_t pid;
 
-    if (is_call(st)) {
+    if (is_call(st, deadline)) {
         stream_free(st);
         look(set);
         return;
@@ -97,7 +98,7 @@ pickup_serve(int fd, struct config_set *set)
     if (!sock_peer_cred(fd, &uid, &gid, &pid))
         a.result = why_errno(&a.why, "credentials of a user");
     else
-        receive(st, uid, set, &a);
+        receive(st, uid, set, deadline, &a);
     drop_put_answer(&a, &answer);
     stream_write(st, buf_slice(&answer), clock_now_ms() + ANSWER_MS);
     if (stream_flush(st, clock_now_ms() + ANSWER_MS) != STREAM_OK)
@@ -138,8 +139,8 @@ submit_file(struct stream *st, const char *name, uid_t uid,
         res = drop_sanitize(&env, why);
     if (res == RESULT_OK) {
         env.drop_file = slice_of(name);
-        res = local_message_submit(set, &reader, READ_MS, uid, &env, &arena, id,
-            why);
+        res = local_message_submit(set, &reader, CLOCK_NEVER, uid, &env, &arena,
+            id, why);
     }
     arena_clear(&arena);
     return res;

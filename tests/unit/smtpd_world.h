@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/daemon/daemon_private.h"
 #include "lib/io/sock.h"
+#include "lib/mail/cleanup.h"
 #include "lib/mail/submission.h"
 #include "smtpd/profile.h"
 #include "smtpd/sessions.h"
