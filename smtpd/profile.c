@@ -223,11 +223,26 @@ is_ours(const struct service *service)
     return slice_eq_text(slice_of(service->program), "smtpd");
 }
 
+/* Which line of master.cf it is that has a parameter that is wrong. */
+static enum result
+name_service(const struct profile *p, enum result res, const struct why *wrong,
+    struct why *why)
+{
+    if (res == RESULT_PERMFAIL)
+        return why_perm(why, wrong->status, "service %s: %s", p->name,
+            wrong->text);
+    if (res == RESULT_TEMPFAIL)
+        return why_temp(why, wrong->status, "service %s: %s", p->name,
+            wrong->text);
+    return RESULT_OK;
+}
+
 static enum result
 add_entry(struct profile_set *ps, const struct service *service,
     const struct config *config, struct why *why)
 {
     struct entry *e = &ps->entries[ps->count++];
+    struct why wrong;
 
     e->of = ps;
     e->service = service;
@@ -238,7 +253,7 @@ add_entry(struct profile_set *ps, const struct service *service,
     e->profile.tag = service == NULL ? NULL : service->log_tag;
     e->profile.stand_alone = service == NULL;
     e->profile.long_ids = config_main(ps->set)->enable_long_queue_ids;
-    return compile(&e->profile, why);
+    return name_service(&e->profile, compile(&e->profile, &wrong), &wrong, why);
 }
 
 /* What sendmail -bs obeys: the first listener's line. */
