@@ -25,14 +25,13 @@ enum request_kind { REQUEST_LIMITS = 1, REQUEST_WORKER };
 struct keeper_request {
     enum request_kind kind;
     struct keeper_user user;
-    gid_t spool_group;
+    struct keeper_limits limits;
 };
 
 struct keeper {
     int socket;
     bool limited; /* the first REQUEST_LIMITS counts, no later one */
-    uid_t minimum;
-    gid_t spool_group;
+    struct keeper_limits limits;
 };
 
 /* The ids and groups of a worker; false when it must not be made. */
@@ -55,9 +54,19 @@ identity_of_name(const struct keeper *k, const char *name, struct identity *id)
     id->group_count = GROUPS_MAX - 1;
     if (getgrouplist(name, pw->pw_gid, id->groups, &id->group_count) < 0)
         return false;
-    if (k->spool_group != (gid_t)-1)
-        id->groups[id->group_count++] = k->spool_group;
+    if (k->limits.spool_group != (gid_t)-1)
+        id->groups[id->group_count++] = k->limits.spool_group;
     return true;
+}
+
+/* A group of the system's (disk, shadow) would be as good as root. */
+static bool
+is_ordinary_group(const struct keeper_limits *limits, gid_t gid)
+{
+    for (unsigned i = 0; i < limits->gid_count && i < KEEPER_GIDS_MAX; i++)
+        if (limits->gids[i] == gid)
+            return true;
+    return gid >= limits->minimum;
 }
 
 static bool
@@ -70,20 +79,30 @@ identity_of(const struct keeper *k, const struct keeper_user *user,
         .gid = user->gid,
         .groups = { user->gid },
         .group_count = 1 };
-    return id->uid >= k->minimum;
+    return id->uid >= k->limits.minimum &&
+        is_ordinary_group(&k->limits, id->gid);
+}
+
+/* To setresuid() and its like -1 means that all stays as it is: root. */
+static bool
+is_nobody(const struct keeper *k, const struct identity *id)
+{
+    return id->uid == 0 || id->gid == 0 || id->uid == (uid_t)-1 ||
+        id->gid == (gid_t)-1 || id->uid == k->limits.queue_owner;
 }
 
 /* Not root: everything is done as the user that we are, and nobody else. */
 static bool
-become(const struct identity *id)
+become(const struct keeper *k, const struct identity *id)
 {
     if (geteuid() != 0)
         return id->uid == geteuid();
-    if (id->uid == 0 || id->gid == 0)
+    if (is_nobody(k, id))
         return false;
     return setgroups((size_t)id->group_count, id->groups) == 0 &&
         setresgid(id->gid, id->gid, id->gid) == 0 &&
-        setresuid(id->uid, id->uid, id->uid) == 0;
+        setresuid(id->uid, id->uid, id->uid) == 0 && geteuid() == id->uid &&
+        setuid(0) < 0;
 }
 
 static void
@@ -99,9 +118,10 @@ make_worker(const struct keeper *k, const struct keeper_user *user, int fd)
         return;
     close(k->socket);
     (void)signal(SIGCHLD, SIG_DFL);
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (!become(&id))
+    if (!become(k, &id))
         _exit(EX_NOPERM);
+    /* Now: a change of user clears it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)umask(077);
     _exit(worker_run(fd));
@@ -114,8 +134,7 @@ serve(struct keeper *k, const struct keeper_request *r, int fd)
     case REQUEST_LIMITS:
         if (!k->limited) {
             k->limited = true;
-            k->minimum = r->user.uid;
-            k->spool_group = r->spool_group;
+            k->limits = r->limits;
         }
         break;
     case REQUEST_WORKER:
@@ -179,11 +198,9 @@ keeper_start(void)
 }
 
 void
-keeper_limits(int keeper, uid_t minimum, gid_t spool_group)
+keeper_limit(int keeper, const struct keeper_limits *limits)
 {
-    struct keeper_request r = { .kind = REQUEST_LIMITS,
-        .user.uid = minimum,
-        .spool_group = spool_group };
+    struct keeper_request r = { .kind = REQUEST_LIMITS, .limits = *limits };
 
     (void)sock_send_fds(keeper, (struct slice){ (const char *)&r, sizeof(r) },
         NULL, 0);

@@ -8,6 +8,7 @@
  */
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/num.h"
 #include "lib/daemon/daemon.h"
 #include "local/agent.h"
 #include "local/keeper.h"
@@ -17,6 +18,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -47,16 +49,49 @@ give_up_root(const struct config *config, struct why *why)
     return RESULT_OK;
 }
 
-/* Workers by name may create mailboxes and dotlocks in the mail spool. */
+/* Does local deliver to mail_spool_directory, or to homes only? */
+static bool
+uses_mail_spool(struct config_set *set)
+{
+    for (size_t i = 0; i < config_service_count(set); i++) {
+        const struct service *s = config_service(set, i);
+
+        if (strcmp(s->program, "local") == 0 &&
+            s->config->home_mailbox[0] == '\0')
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Workers by name may create mailboxes and dotlocks in the mail spool; but not
+ * those of users whose home directory decides where they write.
+ */
 static gid_t
-spool_group(const struct config *config)
+spool_group(struct config_set *set)
 {
     struct stat st;
 
-    if (stat(config->mail_spool_directory, &st) < 0 ||
+    if (!uses_mail_spool(set) ||
+        stat(config_main(set)->mail_spool_directory, &st) < 0 ||
         (st.st_mode & (S_IWGRP | S_IWOTH)) != S_IWGRP || st.st_gid == 0)
         return (gid_t)-1;
     return st.st_gid;
+}
+
+/* The spool's, where he is not the user that we are about to be as well. */
+static uid_t
+queue_owner(struct config_set *set)
+{
+    char *path = mem_format("%s/spool", config_main(set)->queue_directory);
+    struct passwd *pw = getpwnam(config_main(set)->mail_owner);
+    uid_t owner = (uid_t)-1;
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && (pw == NULL || pw->pw_uid != st.st_uid))
+        owner = st.st_uid;
+    mem_free(path);
+    return owner;
 }
 
 static int64_t
@@ -70,6 +105,36 @@ smallest_minimum_uid(struct config_set *set)
     return minimum;
 }
 
+/* "static:8": an admin's word, whatever the minimum is. */
+static void
+add_static_gids(const struct config *config, struct keeper_limits *limits)
+{
+    const struct slice prefix = SLICE_LIT("static:");
+    struct slice rest = slice_of(config->virtual_gid_maps), map;
+    uint32_t gid;
+
+    while (config_list_next(&rest, &map) && limits->gid_count < KEEPER_GIDS_MAX)
+        if (slice_starts(map, prefix) &&
+            num_parse_u32(slice_skip(map, prefix.len), INT32_MAX, &gid))
+            limits->gids[limits->gid_count++] = gid;
+}
+
+static void
+set_limits(struct config_set *set)
+{
+    struct keeper_limits limits = {
+        .minimum = (uid_t)smallest_minimum_uid(set),
+        .queue_owner = queue_owner(set),
+        .spool_group = spool_group(set),
+    };
+
+    add_static_gids(config_main(set), &limits);
+    for (size_t i = 0; i < config_service_count(set); i++)
+        if (strcmp(config_service(set, i)->program, "virtual") == 0)
+            add_static_gids(config_service(set, i)->config, &limits);
+    keeper_limit(keeper, &limits);
+}
+
 /*
  * The keeper learns its limits once, while we still are what master started: a
  * later change of virtual_minimum_uid counts after a restart.
@@ -80,8 +145,7 @@ configure(struct config_set *set, struct why *why)
     enum result res;
 
     if (!rights_given_up) {
-        keeper_limits(keeper, (uid_t)smallest_minimum_uid(set),
-            spool_group(config_main(set)));
+        set_limits(set);
         res = give_up_root(config_main(set), why);
         if (res != RESULT_OK)
             return res;
