@@ -400,9 +400,14 @@ pools_drain(struct pools *p, unsigned roles, uint32_t ms)
 void
 pools_kill(struct pools *p, unsigned roles)
 {
-    list_foreach (it, &p->processes)
-        if (in_roles(process_of(it), roles))
-            process_kill(process_of(it));
+    list_foreach (it, &p->processes) {
+        struct process *c = process_of(it);
+
+        if (!in_roles(c, roles))
+            continue;
+        c->state = PROCESS_LEAVING; /* no surprise */
+        process_kill(c);
+    }
 }
 
 static bool
@@ -414,11 +419,24 @@ any_left(struct pools *p, unsigned roles)
     return false;
 }
 
+static void
+log_late(struct pools *p, unsigned roles)
+{
+    list_foreach (it, &p->processes) {
+        const struct process *c = process_of(it);
+
+        if (in_roles(c, roles))
+            log_warning("process %s pid %ld does not end: killed", c->path,
+                (long)c->pid);
+    }
+}
+
 void
 pools_wait_end(struct pools *p, unsigned roles, int64_t deadline)
 {
     while (any_left(p, roles))
         if (fiber_cond_wait(&p->changed, deadline) == WAIT_TIMEOUT) {
+            log_late(p, roles);
             pools_kill(p, roles);
             deadline = CLOCK_NEVER; /* a killed one ends */
         }

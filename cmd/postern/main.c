@@ -3,7 +3,6 @@
  */
 #include "cmd/postern/control.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 #include "lib/config/config.h"
 #include "lib/daemon/command.h"
 
@@ -65,7 +64,7 @@ main(int argc, char **argv)
     c.set = command_begin("postern", c.directory, EX_CONFIG);
     c.config = config_main(c.set);
     /* What we do is in the log under the tag that log readers know. */
-    log_set_tag(mem_format("%s/postfix-script", c.config->syslog_name));
+    command_log_as(c.set, "postfix-script");
     status = run(&c, argv[optind]);
     config_drop(c.set);
     return status;

@@ -78,6 +78,16 @@ report(void *context, enum config_severity severity, const char *text)
         command_say(LOG_LEVEL_ERROR, "%s", text);
 }
 
+void
+command_log_as(const struct config_set *set, const char *name)
+{
+    char *tag = mem_format("%s/%s", config_main(set)->syslog_name, name);
+
+    log_set_tag(tag);
+    mem_free(command.tag);
+    command.tag = tag;
+}
+
 struct config_set *
 command_begin(const char *program, const char *directory, int status)
 {
@@ -89,9 +99,7 @@ command_begin(const char *program, const char *directory, int status)
         directory = config_default_directory();
     if (config_load_main(directory, report, NULL, &set, &why) != RESULT_OK)
         command_fail(status, "%s", why.text);
-    /* Kept until the command ends, as the log wants it. */
-    command.tag = mem_format("%s/%s", config_main(set)->syslog_name, program);
-    log_set_tag(command.tag);
+    command_log_as(set, program);
     command.logs = open_log(config_main(set));
     return set;
 }

@@ -16,6 +16,10 @@
 struct config_set *command_begin(const char *program, const char *directory,
     int status) __attribute__((nonnull(1)));
 
+/* From now on the log says so instead of the program's name. */
+void command_log_as(const struct config_set *set, const char *name)
+    ATTR_NONNULL;
+
 /* To standard error with the program's name in front, and to the log. */
 void command_say(enum log_level level, const char *fmt, ...) ATTR_PRINTF(2, 3);
 

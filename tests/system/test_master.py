@@ -461,6 +461,8 @@ def test_stop_ends_hung_daemons(stage):
     stage.stop()
     assert not stage.pids()
     assert time.monotonic() - began < 30
+    for name in ("qmgr", "smtp"):
+        stage.wait_log(rf"warning: process \S+/{name} pid \d+ does not end")
 
 
 def test_abort(stage):
@@ -470,6 +472,7 @@ def test_abort(stage):
     stage.command("postern", "abort")
     assert time.monotonic() - began < 3 * SLOW
     assert not stage.pids() and can_bind(stage.port)
+    assert "warning" not in stage.log()
 
 
 def test_stop_while_starting(stage):
