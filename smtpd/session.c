@@ -10,6 +10,7 @@
 enum {
     FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
     FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
+    TRIM_AFTER_MS = 5 * 1000,
 };
 
 void
@@ -86,6 +87,25 @@ has_whole_line(struct session *s)
         slice_find(in, '\n') < in.len;
 }
 
+/*
+ * Many clients are idle for long: what their last transaction used of the stack
+ * then goes back to the kernel.
+ */
+static enum stream_status
+wait_for_line(struct session *s, int64_t deadline, struct slice *line)
+{
+    size_t max = (size_t)s->config->line_length_limit;
+    int64_t long_ago = clock_now_ms() + TRIM_AFTER_MS;
+    enum stream_status status = STREAM_TIMEOUT;
+
+    if (long_ago < deadline)
+        status = stream_read_line(s->client, max, long_ago, line);
+    if (status != STREAM_TIMEOUT)
+        return status;
+    fiber_trim_stack();
+    return stream_read_line(s->client, max, deadline, line);
+}
+
 static enum stream_status
 read_command(struct session *s, struct slice *line)
 {
@@ -100,8 +120,7 @@ read_command(struct session *s, struct slice *line)
     if (status != STREAM_OK)
         return status;
     s->idle = true;
-    status = stream_read_line(s->client, (size_t)s->config->line_length_limit,
-        deadline, line);
+    status = wait_for_line(s, deadline, line);
     s->idle = false;
     return status;
 }
