@@ -90,16 +90,6 @@ pick_for_suspect(struct qmgr *q, enum role role, const struct mail *m)
     return idle;
 }
 
-/* Is the message that a is kept free for still there, and waiting? */
-static bool
-suspect_waits(struct qmgr *q, const struct agent *a)
-{
-    const struct entry *e = index_find(&q->index, a->alone);
-
-    return e != NULL && e->message != NULL && e->deaths >= DEATHS_ALONE &&
-        e->message->counts[RCPT_WAITING] > 0;
-}
-
 /* The one that the destination is pinned to, or the next that is not full. */
 static struct agent *
 pick(struct qmgr *q, const struct destination *d, const struct mail *m)
@@ -118,8 +108,6 @@ pick(struct qmgr *q, const struct destination *d, const struct mail *m)
         a = LIST_ENTRY(it, struct agent, link);
         if (a->role != role)
             continue;
-        if (a->alone != 0 && a->running == 0 && !suspect_waits(q, a))
-            a->alone = 0;
         if (a->running < AGENT_JOBS && a->alone == 0) {
             if (skip == 0)
                 return a;
@@ -468,6 +456,54 @@ may_start(struct qmgr *q, struct transport *t)
     return true;
 }
 
+/*
+ * The bundle of a suspect that could start now, at the front of its
+ * destination's queue. NULL when there is none.
+ */
+static struct destination *
+bring_forward(struct qmgr *q, uint64_t id)
+{
+    const struct entry *e = index_find(&q->index, id);
+
+    if (e == NULL || e->message == NULL || e->deaths < DEATHS_ALONE)
+        return NULL;
+    list_foreach (it, &e->message->bundles) {
+        struct bundle *b = LIST_ENTRY(it, struct bundle, message_link);
+
+        if (b->gathering || list_empty(&b->destination->ready_link))
+            continue;
+        list_remove(&b->link);
+        list_prepend(&b->destination->bundles, &b->link);
+        return b->destination;
+    }
+    return NULL;
+}
+
+/*
+ * An idle agent that is kept free for a suspect gets it before anything else is
+ * tried, or is kept free no longer: nothing that runs would bring it up again.
+ */
+static void
+serve_suspects(struct qmgr *q, struct transport *t)
+{
+    list_foreach (it, &q->agents) {
+        struct agent *a = LIST_ENTRY(it, struct agent, link);
+        struct destination *d;
+
+        if (a->role != t->role || a->alone == 0 || a->running > 0)
+            continue;
+        d = bring_forward(q, a->alone);
+        if (d == NULL)
+            a->alone = 0;
+        else if (!may_start(q, d->transport))
+            continue;
+        else if (d->transport != t)
+            transport_touch(q, d->transport);
+        else
+            (void)start_one(q, d);
+    }
+}
+
 /* Destinations take turns; those that cannot go on now wait for an event. */
 static void
 run_transport(struct qmgr *q, struct transport *t)
@@ -476,6 +512,7 @@ run_transport(struct qmgr *q, struct transport *t)
     struct list aside, *it;
 
     list_init(&aside);
+    serve_suspects(q, t);
     while (start != START_FULL && may_start(q, t) &&
         (it = list_take(&t->ready)) != NULL) {
         struct destination *d = LIST_ENTRY(it, struct destination, ready_link);
