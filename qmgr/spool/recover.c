@@ -335,8 +335,10 @@ count_removes(struct recovery *rc)
 static void
 go_on(struct spool *s)
 {
+    struct segment *last[PURPOSE_COUNT] = { NULL };
+
     for (size_t i = 0; i < s->segment_count; i++) {
-        struct segment *seg = s->segments[i], *best;
+        struct segment *seg = s->segments[i], *other;
 
         if (seg == NULL || seg->place == 0)
             continue;
@@ -345,16 +347,17 @@ go_on(struct spool *s)
             buf_init(&seg->index, INT32_MAX);
             continue;
         }
-        best = s->open[seg->purpose];
+        other = last[seg->purpose];
         if (!seg->damaged && !seg->bad &&
-            (best == NULL || best->key.generation < seg->key.generation))
-            s->open[seg->purpose] = seg;
+            (other == NULL || other->key.generation < seg->key.generation))
+            last[seg->purpose] = seg;
     }
     for (int p = 0; p < PURPOSE_COUNT; p++)
-        if (s->open[p] != NULL) {
-            s->open[p]->use = USE_OPEN;
-            /* Again: that it can be read does not mean that it is durable. */
-            s->open[p]->header_done = false;
+        if (last[p] != NULL && segment_may_open(s)) {
+            s->open[p] = last[p];
+            last[p]->use = USE_OPEN;
+            /* With what is known of closed ones now. */
+            last[p]->header_done = false;
         }
 }
 

@@ -3,6 +3,7 @@
 #include "lib/base/random.h"
 #include "qmgr/spool/state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -223,13 +224,24 @@ first_free(const struct spool *s)
     return NULL;
 }
 
+/* Each open one may become a closure. */
+bool
+segment_may_open(const struct spool *s)
+{
+    size_t count = s->closure_count + 1;
+
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        count += s->open[p] != NULL;
+    return count <= CLOSURES_MAX;
+}
+
 enum result
 segment_open(struct spool *s, enum segment_purpose purpose, enum claim claim,
     struct segment **out, struct why *why)
 {
     struct segment *seg;
 
-    if (s->closure_count > CLOSURES_MAX - 2)
+    if (!segment_may_open(s))
         return why_temp(why, "4.3.0", "spool: too many failed segments");
     if (!segments_prepare(s, claim))
         return why_errno(why, "spool: new segment");
@@ -315,8 +327,12 @@ detach(struct spool *s, const struct segment *seg)
             s->open[p] = NULL;
 }
 
-/* The trailer last: with it, a bad index block is damage and no torn write. */
-static int
+/*
+ * The trailer last: with it, a bad index block is damage and no torn write.
+ * With the index flushed, whatever was written in vain behind the last batch is
+ * overwritten; a trailer that fails only costs the shortcut at the start.
+ */
+static enum segment_use
 write_index(struct spool *s, struct segment *seg)
 {
     unsigned char octets[TRAILER_SIZE];
@@ -336,12 +352,14 @@ write_index(struct spool *s, struct segment *seg)
     if (buf_failed(&seg->index) ||
         s->disk->reserve(s->disk, seg->fd, (off_t)seg->size) < 0 ||
         s->disk->write(s->disk, seg->fd, &index, 1, (off_t)seg->end) < 0 ||
-        s->disk->flush(s->disk, seg->fd) < 0 ||
-        s->disk->write(s->disk, seg->fd, &trailer, 1,
-            (off_t)(seg->size - BLOCK_SIZE)) < 0)
-        return -1;
+        s->disk->flush(s->disk, seg->fd) < 0)
+        return USE_OPEN;
     seg->reserved = seg->size;
-    return s->disk->flush(s->disk, seg->fd);
+    if (s->disk->write(s->disk, seg->fd, &trailer, 1,
+            (off_t)(seg->size - BLOCK_SIZE)) < 0 ||
+        s->disk->flush(s->disk, seg->fd) < 0)
+        return USE_CLOSED;
+    return USE_SEALED;
 }
 
 void
@@ -352,6 +370,7 @@ segment_close_bad(struct spool *s, struct segment *seg)
 
     detach(s, seg);
     seg->bad = true;
+    assert(s->closure_count < CLOSURES_MAX);
     s->closures[s->closure_count++] = (struct closure){ seg->key.generation,
         seg->end };
     spool_count(s, &s->stats.closed, 1);
@@ -367,15 +386,19 @@ segment_close_bad(struct spool *s, struct segment *seg)
 void
 segment_seal(struct spool *s, struct segment *seg)
 {
-    detach(s, seg);
-    if (seg->entries > 0 && write_index(s, seg) == 0) {
-        buf_fini(&seg->index);
-        buf_init(&seg->index, INT32_MAX);
-        set_use(s, seg, USE_SEALED);
+    enum segment_use use = write_index(s, seg);
+
+    if (use == USE_OPEN) {
+        /* Its batches are durable; what is behind them must not come back. */
+        segment_close_bad(s, seg);
         return;
     }
-    /* Its batches are durable; what is behind them must not come back. */
-    segment_close_bad(s, seg);
+    detach(s, seg);
+    set_use(s, seg, use);
+    if (use == USE_SEALED) {
+        buf_fini(&seg->index);
+        buf_init(&seg->index, INT32_MAX);
+    }
 }
 
 /* REMOVE records that waited for what was retired need not be kept any more. */

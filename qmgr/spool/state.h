@@ -140,6 +140,7 @@ const char *segment_name(const struct segment *seg, char name[16]) ATTR_NONNULL;
 enum result segment_open(struct spool *s, enum segment_purpose purpose,
     enum claim claim, struct segment **seg, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+bool segment_may_open(const struct spool *s) ATTR_NONNULL;
 enum result segment_write_header(struct spool *s, struct segment *seg,
     enum segment_state state, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
