@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum {
@@ -54,6 +56,22 @@ job_failed(const struct job *job, struct rcpt_result *r, enum result res,
         memcpy(r->status, res == RESULT_PERMFAIL ? "5.3.0" : "4.3.0",
             sizeof("5.3.0"));
     r->text = slice_of(text == NULL ? "delivery failed" : text);
+}
+
+void
+job_blame(struct why *why, const char *format, ...)
+{
+    char reason[sizeof(why->text)];
+    va_list ap;
+    int n;
+
+    memcpy(reason, why->text, sizeof(reason));
+    va_start(ap, format);
+    n = vsnprintf(why->text, sizeof(why->text), format, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof(why->text))
+        (void)snprintf(why->text + n, sizeof(why->text) - (size_t)n, "%s",
+            reason);
 }
 
 /* Has this message been at the recipient before? (prepend_delivered_header) */
@@ -141,8 +159,6 @@ job_fill_store(const struct job *job, const struct delivery_recipient *rcpt,
     struct buf top;
     bool kept;
 
-    if (job_check_loop(job, rcpt, why) != RESULT_OK)
-        return RESULT_PERMFAIL;
     buf_init(&top, 32768);
     add_line(&top, "Return-Path: ", d->envelope.sender, '<', '>');
     add_line(&top, "X-Original-To: ", original, '\0', '\0');

@@ -48,11 +48,13 @@ void job_sent(const struct job *job, struct rcpt_result *r, const char *text);
 void job_failed(const struct job *job, struct rcpt_result *r, enum result res,
     const struct why *why);
 
+/* Put "CONTEXT" before the text of *why. */
+void job_blame(struct why *why, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /*
  * A mailbox delivery as both kinds of recipients have it: what stands on top,
- * the content, and the loop check (a Delivered-To: of the recipient that is
- * already there: RESULT_PERMFAIL 5.4.6). s->path, kind and limits are the
- * caller's.
+ * and the content. s->path, kind and limits are the caller's.
  */
 enum result job_fill_store(const struct job *job,
     const struct delivery_recipient *rcpt, struct mailbox_store *s,
@@ -66,7 +68,10 @@ enum result job_set_path(const struct job *job, struct mailbox_store *s,
     struct slice directory, struct slice name, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* The loop check alone: RESULT_PERMFAIL 5.4.6. */
+/*
+ * A Delivered-To: of the recipient that is already there: RESULT_PERMFAIL 5.4.6.
+ * For those who forward mail; virtual only stores it, and asks nobody.
+ */
 enum result job_check_loop(const struct job *job,
     const struct delivery_recipient *rcpt, struct why *why);
 

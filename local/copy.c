@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ enum {
 struct copy {
     int fd;
     enum copy_form form;
+    uint64_t room; /* octets that may be written */
     struct buf out;
     bool line_start;
     bool held_cr; /* a CR ended the last piece */
@@ -27,13 +29,18 @@ write_out(struct copy *c, struct why *why)
 
     if (buf_failed(&c->out))
         return why_temp(why, "4.3.0", "no memory to copy a message");
+    if (left.len > c->room) {
+        errno = EFBIG;
+        return mailbox_write_refusal(why);
+    }
+    c->room -= left.len;
     while (left.len > 0) {
         ssize_t n = write(c->fd, left.ptr, left.len);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return why_errno(why, "write message");
+            return mailbox_write_refusal(why);
         left = slice_skip(left, (size_t)n);
     }
     buf_clear(&c->out);
@@ -95,8 +102,12 @@ add_and_write(struct copy *c, struct slice piece, struct why *why)
 
         add_piece(c, part);
         piece = slice_skip(piece, part.len);
-        if (c->out.len >= GATHER / 2 && write_out(c, why) != RESULT_OK)
-            return RESULT_TEMPFAIL;
+        if (c->out.len >= GATHER / 2) {
+            enum result res = write_out(c, why);
+
+            if (res != RESULT_OK)
+                return res;
+        }
     }
     return RESULT_OK;
 }
@@ -121,10 +132,18 @@ enum result
 copy_message(struct mailbox_store *s, enum copy_form form, int fd,
     struct why *why)
 {
-    struct copy c = { .fd = fd, .form = form };
-    char *scratch = mem_alloc(CONTENT_PIECE);
+    struct copy c = { .fd = fd, .form = form, .room = UINT64_MAX };
+    char *scratch;
     enum result res;
+    struct stat st;
 
+    if (fstat(fd, &st) < 0)
+        return mailbox_write_refusal(why);
+    if (s->size_limit > 0)
+        c.room = s->size_limit > (uint64_t)st.st_size
+            ? s->size_limit - (uint64_t)st.st_size
+            : 0;
+    scratch = mem_alloc(CONTENT_PIECE);
     buf_init(&c.out, 2 * GATHER);
     if (form == COPY_MBOX)
         add_from_line(&c, s->sender);

@@ -13,8 +13,8 @@ enum copy_form {
 };
 
 /*
- * Write s to fd at its present offset. RESULT_OK only when all of the content
- * was there and had its checksum; the caller flushes.
+ * Write s to fd at its end. RESULT_OK only when all of the content was there and
+ * had its checksum, and the file stays within s->size_limit; the caller flushes.
  */
 enum result copy_message(struct mailbox_store *s, enum copy_form form, int fd,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;

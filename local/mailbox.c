@@ -2,7 +2,10 @@
 
 #include "lib/base/fields.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #define OF(name) offsetof(struct mailbox_store, name)
 static const struct field store_fields[] = {
@@ -86,4 +89,64 @@ mailbox_stored_decode(struct slice in, struct why *why)
     if (s.result != RESULT_OK)
         *why = s.why;
     return (enum result)s.result;
+}
+
+/* Postfix's status for an error number; NULL: the caller knows better. */
+static const char *
+status_of(int error)
+{
+    switch (error) {
+    case EAGAIN:
+    case ESTALE:
+        return "4.2.0";
+    case ENOSPC:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EIO:
+    case EROFS:
+        return "4.3.0";
+    case EDQUOT:
+    case EFBIG:
+        return "5.2.2";
+    default:
+        return NULL;
+    }
+}
+
+static enum result
+refusal(struct why *why, const char *status, const char *text)
+{
+    return status[0] == '4' ? why_temp(why, status, "%s", text)
+                            : why_perm(why, status, "%s", text);
+}
+
+enum result
+mailbox_refusal(struct why *why, const char *format, ...)
+{
+    int error = errno;
+    const char *status = status_of(error);
+    char text[sizeof(why->text)];
+    va_list ap;
+    int n;
+
+    va_start(ap, format);
+    n = vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof(text))
+        (void)snprintf(text + n, sizeof(text) - (size_t)n, ": %s",
+            strerror(error));
+    return refusal(why, status == NULL ? "5.2.0" : status, text);
+}
+
+enum result
+mailbox_write_refusal(struct why *why)
+{
+    const char *status = status_of(errno);
+    char text[128];
+
+    (void)snprintf(text, sizeof(text), "error writing message: %s",
+        strerror(errno));
+    return refusal(why, status == NULL ? "4.3.0" : status, text);
 }

@@ -35,7 +35,7 @@ struct mailbox_store {
     uint32_t lock_tries;    /* deliver_lock_attempts */
     uint64_t lock_delay_ms; /* deliver_lock_delay */
     uint64_t lock_stale_ms; /* stale_lock_time */
-    uint64_t size_limit;    /* octets of an mbox or one message, 0: none */
+    uint64_t size_limit;    /* octets of the file that is written, 0: none */
     struct content content;
 };
 
@@ -51,6 +51,17 @@ void mailbox_stored_encode(enum result res, const struct why *why,
     struct msg *m) __attribute__((nonnull(3)));
 enum result mailbox_stored_decode(struct slice in, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * A mailbox that cannot be opened or locked, by errno: temporary where time may
+ * help (4.2.0, 4.3.0), 5.2.2 for no room, else the 5.2.0 that virtual takes for
+ * a 4.2.0. The text gets errno's behind it.
+ */
+enum result mailbox_refusal(struct why *why, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The same while writing, where what is not known to be for good may pass. */
+enum result mailbox_write_refusal(struct why *why) ATTR_NONNULL;
 
 /*
  * Store s, as the user that the process is. Both block (flush, locks): off the

@@ -105,7 +105,7 @@ move_into_new(int dir, const char *temporary, int fd, const char *host,
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return why_errno(why, "create maildir file");
+        return mailbox_write_refusal(why);
     (void)snprintf(name, NAME_SIZE, "new/%lld.V%llxI%llxM%lld.%.64s",
         (long long)(now / 1000000), (unsigned long long)st.st_dev,
         (unsigned long long)st.st_ino, (long long)(now % 1000000), host);
@@ -113,7 +113,7 @@ move_into_new(int dir, const char *temporary, int fd, const char *host,
         (errno == ENOENT && mkdirat(dir, "new", 0700) == 0 &&
             renameat(dir, temporary, dir, name) == 0))
         return RESULT_OK;
-    return why_errno(why, "rename maildir file");
+    return mailbox_refusal(why, "move maildir file to %s", name);
 }
 
 static int
@@ -140,14 +140,14 @@ publish(int dir, const char *temporary, int fd, const char *host,
 
     if ((one_flush ? sync_file_range(fd, 0, 0, (unsigned)flags) : fsync(fd)) <
         0)
-        return why_errno(why, "flush maildir file");
+        return mailbox_write_refusal(why);
     res = move_into_new(dir, temporary, fd, host, name, why);
     if (res != RESULT_OK)
         return res;
     if ((one_flush ? fsync(fd) : flush_directory(dir, "new")) == 0)
         return RESULT_OK;
     /* Not delivered: take it back rather than deliver it twice. */
-    res = why_errno(why, "flush maildir file");
+    res = mailbox_write_refusal(why);
     (void)unlinkat(dir, name, 0);
     return res;
 }
@@ -165,7 +165,8 @@ store_in(int dir, const char *path, struct mailbox_store *s, struct why *why)
     if (fd < 0 && errno == ENOENT && make_maildir(path) == 0)
         fd = create_temporary(dir, host, temporary);
     if (fd < 0)
-        return why_errno(why, "create maildir file %s/%s", path, temporary);
+        return mailbox_refusal(why, "create maildir file %s/%s", path,
+            temporary);
     res = copy_message(s, COPY_PLAIN, fd, why);
     if (res == RESULT_OK)
         res = publish(dir, temporary, fd, host, why);
@@ -194,7 +195,7 @@ maildir_store(struct mailbox_store *s, struct why *why)
     enum result res;
 
     if (dir < 0) {
-        res = why_errno(why, "create maildir directory %s", path);
+        res = mailbox_refusal(why, "create maildir file %s/tmp", path);
     } else {
         res = store_in(dir, path, s, why);
         close(dir);

@@ -50,11 +50,10 @@ take_dotlock(const struct mailbox_store *s, const char *lock, struct why *why)
         if (i < s->lock_tries)
             pause_ms(s->lock_delay_ms);
     }
-    return why_temp(why, "4.2.0",
-        "cannot update mailbox " SLICE_FMT ". unable to create lock file %s: "
-        "%s",
-        SLICE_ARG(s->path), lock,
-        errno == EEXIST ? "File exists" : strerror(errno));
+    if (errno == EEXIST)
+        return why_temp(why, "4.2.0",
+            "unable to create lock file %s: File exists", lock);
+    return mailbox_refusal(why, "unable to create lock file %s", lock);
 }
 
 static int
@@ -76,40 +75,47 @@ take_kernel_locks(int fd, const struct mailbox_store *s, struct why *why)
     for (uint32_t i = 0; try_kernel_locks(fd, s->locks) < 0; i++) {
         if ((errno != EAGAIN && errno != EACCES && errno != EWOULDBLOCK) ||
             i >= s->lock_tries)
-            return why_temp(why, "4.2.0",
-                "cannot update mailbox " SLICE_FMT
-                ". unable to lock for exclusive access: %s",
-                SLICE_ARG(s->path), strerror(errno));
+            return mailbox_refusal(why, "unable to lock for exclusive access");
         pause_ms(s->lock_delay_ms);
     }
     return RESULT_OK;
 }
 
+/* No trap that somebody else laid: a link to what is not his, or a device. */
 static enum result
-open_mailbox(const char *path, int *fd, struct stat *st, struct why *why)
+check_mailbox(int fd, const char *path, struct why *why)
 {
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return mailbox_refusal(why, "cannot open file");
+    if (!S_ISREG(st.st_mode))
+        return why_perm(why, "5.2.0", "file is not a regular file");
+    if (st.st_nlink != 1)
+        return why_perm(why, "5.2.0", "file has %lu hard links",
+            (unsigned long)st.st_nlink);
+    if (st.st_uid != geteuid())
+        return why_temp(why, "4.2.0",
+            "destination %s is not owned by recipient", path);
+    return RESULT_OK;
+}
+
+static enum result
+open_mailbox(const char *path, int *fd, struct why *why)
+{
+    enum result res;
+
     *fd = open(path,
         O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
         0600);
-    if (*fd < 0) {
-        if (errno == EISDIR)
-            return why_perm(why, "5.2.0",
-                "cannot update mailbox %s. "
-                "destination is a directory",
-                path);
-        return why_temp(why, "4.2.0",
-            "cannot update mailbox %s. "
-            "cannot open file: %s",
-            path, strerror(errno));
-    }
-    if (fstat(*fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_nlink != 1) {
+    if (*fd < 0)
+        return errno == ELOOP
+            ? why_perm(why, "5.2.0", "file is a symbolic link")
+            : mailbox_refusal(why, "cannot open file");
+    res = check_mailbox(*fd, path, why);
+    if (res != RESULT_OK)
         close(*fd);
-        return why_perm(why, "5.2.0",
-            "cannot update mailbox %s. destination is not a regular file with "
-            "one name",
-            path);
-    }
-    return RESULT_OK;
+    return res;
 }
 
 static enum result
@@ -119,14 +125,10 @@ append(int fd, struct mailbox_store *s, struct why *why)
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return why_errno(why, "mailbox");
-    if (s->size_limit > 0 && (uint64_t)st.st_size > s->size_limit)
-        return why_perm(why, "5.2.2",
-            "cannot update mailbox " SLICE_FMT ". file size limit exceeded",
-            SLICE_ARG(s->path));
+        return mailbox_write_refusal(why);
     res = copy_message(s, COPY_MBOX, fd, why);
     if (res == RESULT_OK && fsync(fd) < 0)
-        res = why_errno(why, "flush mailbox");
+        res = mailbox_write_refusal(why);
     if (res != RESULT_OK && ftruncate(fd, st.st_size) < 0)
         return why_errno(why, "truncate mailbox after a failed delivery");
     return res;
@@ -136,10 +138,9 @@ static enum result
 lock_and_append(const char *path, struct mailbox_store *s, struct why *why)
 {
     enum result res;
-    struct stat st;
     int fd;
 
-    res = open_mailbox(path, &fd, &st, why);
+    res = open_mailbox(path, &fd, why);
     if (res != RESULT_OK)
         return res;
     res = take_kernel_locks(fd, s, why);

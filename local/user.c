@@ -119,12 +119,20 @@ deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
     if (res == RESULT_OK)
         res = lock_methods_parse(c->mailbox_delivery_lock, &s.locks, why);
     if (res == RESULT_OK)
+        res = job_check_loop(job, rcpt, why);
+    if (res == RESULT_OK)
         res = job_fill_store(job, rcpt, &s, why);
     if (res != RESULT_OK)
         return res;
     memcpy(as.name, account->name, sizeof(as.name));
     *maildir = s.kind == MAILBOX_MAILDIR;
-    return workers_store(&as, &s, job->deadline_ms, why);
+    res = workers_store(&as, &s, job->deadline_ms, why);
+    if (res != RESULT_OK && *maildir)
+        job_blame(why, "maildir delivery failed: ");
+    else if (res != RESULT_OK)
+        job_blame(why, "cannot update mailbox " SLICE_FMT " for user %s. ",
+            SLICE_ARG(s.path), as.name);
+    return res;
 }
 
 /* The local part in lower case: names of users and aliases have no other. */
@@ -190,7 +198,7 @@ deliver_to_user(const struct job *job, const struct delivery_recipient *rcpt,
     struct buf value;
     struct why why;
 
-    r->relay = SLICE_LIT("local");
+    r->relay = job->d->transport;
     (void)address_split(rcpt->rcpt.address, &local, &domain);
     if (local.len == 0 || local.len > LOCAL_PART_MAX) {
         job_failed(job, r, no_such_user(slice_head(local, 100), &why), &why);

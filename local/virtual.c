@@ -112,6 +112,26 @@ find_mailbox(const struct job *job, struct slice address,
     return res;
 }
 
+/* Mailboxes here are the site's: what is wrong with one can be put right. */
+static enum result
+store(const struct job *job, const struct keeper_user *user,
+    struct mailbox_store *s, struct why *why)
+{
+    enum result res = workers_store(user, s, job->deadline_ms, why);
+
+    if (res == RESULT_OK)
+        return res;
+    if (s->kind == MAILBOX_MAILDIR)
+        job_blame(why, "maildir delivery failed: ");
+    else
+        job_blame(why, "delivery failed to mailbox " SLICE_FMT ": ",
+            SLICE_ARG(s->path));
+    if (strcmp(why->status, "5.2.0") != 0)
+        return res;
+    why->status[0] = '4';
+    return RESULT_TEMPFAIL;
+}
+
 void
 deliver_to_virtual(const struct job *job, const struct delivery_recipient *rcpt,
     struct rcpt_result *r)
@@ -126,7 +146,7 @@ deliver_to_virtual(const struct job *job, const struct delivery_recipient *rcpt,
     enum result res;
     struct why why;
 
-    r->relay = SLICE_LIT("virtual");
+    r->relay = job->d->transport;
     res = find_mailbox(job, address, &s, &why);
     if (res == RESULT_OK)
         res = look_up_user(job, address, &user, &why);
@@ -135,7 +155,7 @@ deliver_to_virtual(const struct job *job, const struct delivery_recipient *rcpt,
     if (res == RESULT_OK)
         res = job_fill_store(job, rcpt, &s, &why);
     if (res == RESULT_OK)
-        res = workers_store(&user, &s, job->deadline_ms, &why);
+        res = store(job, &user, &s, &why);
     if (res == RESULT_OK)
         job_sent(job, r,
             s.kind == MAILBOX_MAILDIR ? "delivered to maildir"

@@ -158,12 +158,24 @@ test_mbox_full(void **state)
 {
     char *path = mem_format("%s/mbox", base);
     struct mailbox_store s = sample(MAILBOX_MBOX, path);
+    struct stat st;
+    off_t size;
 
     (void)state;
     assert_int_equal(mbox_store(&s, &why), RESULT_OK);
     s.size_limit = 10;
     assert_int_equal(mbox_store(&s, &why), RESULT_PERMFAIL);
     assert_string_equal(why.status, "5.2.2");
+    /* What would pass the limit in its middle is not begun either. */
+    assert_int_equal(stat(path, &st), 0);
+    size = st.st_size;
+    s.size_limit = (uint64_t)size + 10;
+    assert_int_equal(mbox_store(&s, &why), RESULT_PERMFAIL);
+    assert_string_equal(why.text, "error writing message: File too large");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, size);
+    s.size_limit = (uint64_t)size * 2;
+    assert_int_equal(mbox_store(&s, &why), RESULT_OK);
     mem_free(path);
 }
 
