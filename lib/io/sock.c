@@ -208,6 +208,21 @@ temporary_name(const char *path, char *name, size_t size)
     return true;
 }
 
+/*
+ * By the umask, not by chmod(): the directory may be another user's, who could
+ * put a link in the socket's place, and have any file changed by us.
+ */
+static int
+bind_with_mode(int s, const struct sock_addr *addr, mode_t mode)
+{
+    mode_t before = umask(0777 & ~mode);
+    int res = bind(s, &addr->u.any, addr->len), sys = errno;
+
+    (void)umask(before);
+    errno = sys;
+    return res;
+}
+
 enum result
 sock_listen_unix(const char *path, mode_t mode, int backlog, int *fd,
     struct why *why)
@@ -223,12 +238,11 @@ sock_listen_unix(const char *path, mode_t mode, int backlog, int *fd,
     if (s < 0)
         return why_errno(why, "listen on %s: socket", path);
     (void)unlink(name);
-    if (bind(s, &addr.u.any, addr.len) < 0) {
+    if (bind_with_mode(s, &addr, mode) < 0) {
         close_quietly(s);
         return why_errno(why, "listen on %s: bind", path);
     }
-    if (chmod(name, mode) < 0 || listen(s, backlog) < 0 ||
-        rename(name, path) < 0) {
+    if (listen(s, backlog) < 0 || rename(name, path) < 0) {
         close_quietly(s);
         (void)why_errno(why, "listen on %s", path);
         (void)unlink(name);

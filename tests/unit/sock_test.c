@@ -1,12 +1,15 @@
 #include "lib/io/sock.h"
 
+#include "lib/base/mem.h"
 #include "tests/unit/fibers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Addresses */
@@ -281,6 +284,58 @@ test_unix(void **state)
     assert_int_equal(why.sys, ENOENT);
 }
 
+/* Puts a link to victim in the place of each socket, till it is killed. */
+static void
+replace_for_ever(const char *victim, const char *name)
+{
+    char *link = mem_text(path_of("link"));
+    struct stat st;
+
+    for (;;) {
+        (void)symlink(victim, link);
+        while (lstat(name, &st) < 0 || !S_ISSOCK(st.st_mode))
+            ;
+        (void)rename(link, name);
+    }
+}
+
+/* The directory is another user's: nothing else may get the socket's mode. */
+static void
+test_unix_replaced(void **state)
+{
+    enum { TRIES = 2000 };
+    char *victim = mem_text(path_of("victim"));
+    char *name = mem_format("%s%ld", path_of("."), (long)getpid());
+    struct why why;
+    struct stat st;
+    pid_t pid;
+    int fd;
+
+    (void)state;
+    fd = open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    pid = fork();
+    if (pid == 0)
+        replace_for_ever(victim, name);
+    for (unsigned i = 0; i < TRIES; i++) {
+        int s = -1;
+
+        if (sock_listen_unix(path_of("t"), 0666, 10, &s, &why) == RESULT_OK)
+            (void)close(s);
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    (void)close(fd);
+    (void)unlink(victim);
+    (void)unlink(name);
+    (void)unlink(path_of("t"));
+    (void)unlink(path_of("link"));
+    mem_free(victim);
+    mem_free(name);
+}
+
 /* A listener whose queue is full refuses at once; we try again. */
 static void
 test_unix_queue_full(void **state)
@@ -438,6 +493,7 @@ main(void)
         FIBER_TEST(test_connect_v6),
         FIBER_TEST(test_refused),
         FIBER_TEST(test_unix),
+        cmocka_unit_test(test_unix_replaced),
         FIBER_TEST(test_unix_queue_full),
         FIBER_TEST(test_pass_fds),
         FIBER_TEST(test_too_many_fds),
