@@ -2,16 +2,19 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/io/sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MASTER_PID    "pid/master.pid"
 #define CHILDREN_LOCK "pid/children.lock"
+#define PUBLIC_SOCKET "public/qmgr"
 
 enum { LOOK_MS = 5 };
 
@@ -21,15 +24,42 @@ whole_file(void)
     return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
 }
 
-/* Everybody may look whether it is locked. */
+/*
+ * Whoever can open a file can lock it, too, even for reading alone: others than
+ * its owner must not, or anybody could keep the master from starting.
+ */
 static int
 open_in(const char *directory, const char *name, int flags)
 {
     char *path = mem_format("%s/%s", directory, name);
-    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     mem_free(path);
+    if (fd >= 0 && (flags & O_CREAT) != 0)
+        (void)fchmod(fd, 0600); /* it may be older than this rule */
     return fd;
+}
+
+/* What users see of a running instance. */
+static bool
+is_listening(const char *queue_directory)
+{
+    char *path = mem_format("%s/%s", queue_directory, PUBLIC_SOCKET);
+    struct sock_addr addr;
+    struct why why;
+    bool found = false;
+    int fd;
+
+    if (sock_addr_unix(path, &addr)) {
+        found = sock_connect(&addr, NULL, clock_now_ms(), &fd, &why) ==
+            RESULT_OK;
+        if (found)
+            close(fd);
+        else
+            found = why.sys == ETIMEDOUT; /* its queue is full */
+    }
+    mem_free(path);
+    return found;
 }
 
 bool
@@ -41,7 +71,7 @@ lock_is_held(const char *queue_directory, pid_t *pid)
 
     *pid = 0;
     if (fd < 0)
-        return false;
+        return errno == EACCES && is_listening(queue_directory);
     held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     if (held && lock.l_pid > 0)
         *pid = lock.l_pid;

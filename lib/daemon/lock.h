@@ -17,7 +17,8 @@
 
 /*
  * Whether a master of that queue directory runs. Its process id is 0 where it
- * has none for us: in another container.
+ * has none for us: in another container, or when we are another user, who can
+ * only see that somebody listens at public/qmgr.
  */
 bool lock_is_held(const char *queue_directory, pid_t *pid) ATTR_NONNULL;
 

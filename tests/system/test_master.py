@@ -651,6 +651,14 @@ def test_console_is_for_root_alone(stage):
          str(stage.spool / "pid/master.socket")], preexec_fn=attempt,
         stderr=subprocess.PIPE, check=False)
     assert b"PermissionError" in done.stderr
+    # Others see that it runs, but cannot hold its locks.
+    assert stage.command("postern", "status",
+                         preexec_fn=attempt).returncode == 0
+    for name in ("master.pid", "children.lock"):
+        assert (stage.spool / "pid" / name).stat().st_mode & 0o777 == 0o600
+    stage.stop()
+    assert stage.command("postern", "status", preexec_fn=attempt,
+                         check=False).returncode != 0
 
 
 @needs_root

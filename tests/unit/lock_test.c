@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -87,6 +88,24 @@ test_one_master(void **state)
     bury(start_master(NULL));
 }
 
+/* Who can open them can lock them. */
+static void
+test_for_owner_only(void **state)
+{
+    static const char *const names[] = { "pid/master.pid",
+        "pid/children.lock" };
+    struct stat st;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        assert_true(chmod(names[i], 0644) == 0 || errno == ENOENT);
+    bury(start_master(NULL));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(stat(names[i], &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+    }
+}
+
 static void
 test_left_children(void **state)
 {
@@ -150,6 +169,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_master),
+        cmocka_unit_test(test_for_owner_only),
         cmocka_unit_test(test_left_children),
     };
 
