@@ -95,15 +95,20 @@ static bool
 begin_line(struct cleanup *c, struct slice line)
 {
     bool first = c->place == PLACE_FIRST_LINE;
+    size_t name = header_name_length(line);
 
     c->place = PLACE_HEADER;
     if (line.len > 0 && is_blank(line.ptr[0]) && c->in_field) {
         /* continues the field */
     } else if (first && is_mailbox_line(line)) {
         begin_field(c);
-        add_to_field(c, SLICE_LIT("Mailbox-Line: "));
-    } else if (header_name_length(line) > 0) {
+        add_to_field(c, SLICE_LIT("X-Mailbox-Line: "));
+    } else if (name > 0) {
+        /* No blanks between name and colon: RFC 5322 section 3.6.8. */
         begin_field(c);
+        add_to_field(c, slice_head(line, name));
+        line = slice_skip(line, name);
+        line = slice_skip(line, slice_find(line, ':'));
     } else {
         begin_body(c);
         return false;

@@ -193,11 +193,16 @@ add_message_id(struct cleanup *c, const char *resent)
 
     gmtime_r(&when, &tm);
     (void)strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S", &tm);
-    (void)snprintf(id, sizeof(id), "<%s.%s@%s>", stamp, c->id,
-        c->config->myhostname);
+    /* A long queue id is unique by itself. */
+    if (c->config->enable_long_queue_ids)
+        (void)snprintf(id, sizeof(id), "<%s@%s>", c->id, c->config->myhostname);
+    else
+        (void)snprintf(id, sizeof(id), "<%s.%s@%s>", stamp, c->id,
+            c->config->myhostname);
     buf_add_format(&c->header, "%sMessage-Id: %s\r\n", resent, id);
     note_message_id(c, resent[0] ? "resent-message-id" : "message-id",
         slice_of(id));
+    c->seen |= 1U << (resent[0] ? FIELD_RESENT_MESSAGE_ID : FIELD_MESSAGE_ID);
 }
 
 static void
@@ -251,9 +256,9 @@ add_from(struct cleanup *c, const char *resent)
     struct why why;
 
     if (sender.len == 0)
-        sender = slice_of(c->config->empty_address_recipient);
-    if (rewrite_address(c->profile->rewrite_config, REWRITE_LOCAL, sender,
-            c->arena, &standard, &why) != RESULT_OK) {
+        standard = SLICE_LIT("MAILER-DAEMON");
+    else if (rewrite_address(c->profile->rewrite_config, REWRITE_LOCAL, sender,
+                 c->arena, &standard, &why) != RESULT_OK) {
         cleanup_fail(c, RESULT_TEMPFAIL, &why);
         return;
     }
@@ -303,8 +308,7 @@ cleanup_complete_header(struct cleanup *c)
 
     if (c->options.own_client || c->config->always_add_missing_headers)
         add_missing(c);
-    else if (!was_seen(c, FIELD_MESSAGE_ID) &&
-        !was_seen(c, FIELD_RESENT_MESSAGE_ID))
+    if (!was_seen(c, FIELD_MESSAGE_ID))
         log_write(LOG_LEVEL_INFO, c->profile->tag, "%s: message-id=<>", c->id);
     if (buf_failed(&c->header))
         cleanup_fail(c,

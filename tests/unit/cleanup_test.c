@@ -212,11 +212,13 @@ static const struct {
         "A: 1\r\n", "not a header\r\nB: 2\r\n" },
     { "text at once", "hello world\r\nA: 1\r\n", "",
         "hello world\r\nA: 1\r\n" },
+    { "blanks before the colon", "A \t: 1\r\n 2\r\nB : : 3\r\n",
+        "A: 1\r\n 2\r\nB: : 3\r\n", "" },
     { "begins with a blank", " A: 1\r\n\r\n", "", " A: 1\r\n\r\n" },
     { "mailbox line", "From bob Sat\r\nA: 1\r\n\r\nx\r\n",
-        "Mailbox-Line: From bob Sat\r\nA: 1\r\n", "x\r\n" },
+        "X-Mailbox-Line: From bob Sat\r\nA: 1\r\n", "x\r\n" },
     { "quoted mailbox line", ">>From bob\r\nA: 1\r\n\r\n",
-        "Mailbox-Line: >>From bob\r\nA: 1\r\n", "" },
+        "X-Mailbox-Line: >>From bob\r\nA: 1\r\n", "" },
     { "mailbox line too late", "A: 1\r\nFrom bob\r\n", "A: 1\r\n",
         "From bob\r\n" },
     { "dropped",
@@ -342,7 +344,7 @@ test_null_sender(void **state)
     assert_string_equal(queue.sender, "");
     assert_string_equal(buf_text(&queue.header),
         "Date: d\r\nMessage-ID: <1@x>\r\n"
-        "From: MAILER-DAEMON@mail.example.com\r\n");
+        "From: MAILER-DAEMON\r\n");
 }
 
 /* A name with a line end in it must not make a header. */
