@@ -4,6 +4,7 @@
 #include "lib/base/mem.h"
 #include "lib/io/channel.h"
 #include "lib/io/fiber.h"
+#include "qmgr/cleaning.h"
 #include "qmgr/core.h"
 
 #include <assert.h>
@@ -186,39 +187,6 @@ committer_dead(struct committer *c, const struct spool_place *place)
     c->died = true;
 }
 
-static bool
-is_live(const struct qmgr *q, const struct spool_found *f)
-{
-    if (f->type == RECORD_META)
-        return place_same(&f->place, &q->mark_place);
-    return index_is_live(&q->index, f);
-}
-
-static bool
-has_moved(struct qmgr *q, const struct spool_move *m)
-{
-    if (m->found.type != RECORD_META)
-        return index_moved(&q->index, m);
-    if (!place_same(&m->found.place, &q->mark_place))
-        return false;
-    q->mark_place = m->to;
-    return true;
-}
-
-static void
-take_over(struct committer *c, struct spool_step *step)
-{
-    for (size_t i = 0; i < step->count; i++) {
-        const struct spool_move *m = &step->moves[i];
-
-        if (!m->moved || has_moved(c->q, m))
-            continue;
-        committer_dead(c, &m->to);
-        if (place_is_set(&m->content_to))
-            committer_dead(c, &m->content_to);
-    }
-}
-
 /* A step that came back becomes the order that goes on with it. */
 static void
 go_on_cleaning(struct committer *c, struct order *o)
@@ -227,11 +195,10 @@ go_on_cleaning(struct committer *c, struct order *o)
     bool sent;
 
     if (o->kind == ORDER_COPY) {
-        take_over(c, step);
+        cleaning_take_over(c->q, step);
         o->kind = ORDER_DONE;
     } else {
-        for (size_t i = 0; i < step->count; i++)
-            step->moves[i].live = is_live(c->q, &step->moves[i].found);
+        cleaning_answer(c->q, step);
         o->kind = ORDER_COPY;
     }
     committer_flush(c);

@@ -15,6 +15,7 @@
 #include "lib/base/tlv.h"
 #include "lib/mail/queue_id.h"
 #include "lib/mail/route.h"
+#include "qmgr/cleaning.h"
 #include "qmgr/core.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/edit.h"
@@ -26,6 +27,7 @@
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
 #include "qmgr/settle.h"
+#include "tests/crash/disk_sim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,6 +90,9 @@ struct world {
     uint64_t lease_count;
     unsigned answered_ok, answered_temp, answered_perm;
     char last_text[600];
+    struct disk_sim *sim; /* NULL: the disk is the list above */
+    struct spool *spool;
+    uint64_t segment_size;
     /* What lookup says; default: transport smtp, nexthop the domain. */
     enum result (*route)(struct world *w, struct slice recipient,
         struct route *route, struct why *why);
@@ -113,23 +118,35 @@ world_disk(void *context, struct disk_job *j)
 WORLD_FN bool
 world_has_room(void *context, uint64_t octets)
 {
-    (void)context;
-    (void)octets;
-    return true;
+    struct world *w = context;
+
+    return w->spool == NULL || spool_has_room(w->spool, octets);
+}
+
+WORLD_FN bool
+world_room_take(void *context, uint64_t octets)
+{
+    struct world *w = context;
+
+    return w->spool == NULL || spool_room_take(w->spool, octets);
 }
 
 WORLD_FN void
 world_room_give(void *context, uint64_t octets)
 {
-    (void)context;
-    (void)octets;
+    struct world *w = context;
+
+    if (w->spool != NULL)
+        spool_room_give(w->spool, octets);
 }
 
 WORLD_FN void
 world_close(void *context, int fd)
 {
-    (void)context;
-    (void)fd;
+    struct world *w = context;
+
+    if (w->spool != NULL)
+        spool_blob_close(w->spool, fd);
 }
 
 WORLD_FN void
@@ -137,6 +154,10 @@ world_dead(void *context, const struct spool_place *place)
 {
     struct world *w = context;
 
+    if (w->spool != NULL) {
+        spool_record_dead(w->spool, place);
+        return;
+    }
     if (w->frozen)
         return;
     list_foreach (it, &w->log) {
@@ -249,7 +270,7 @@ static const struct outside world_outside = {
     .commit = world_commit,
     .disk = world_disk,
     .has_room = world_has_room,
-    .room_take = world_has_room,
+    .room_take = world_room_take,
     .room_give = world_room_give,
     .close = world_close,
     .dead = world_dead,
@@ -285,13 +306,40 @@ world_store(struct world *w, struct spool_record *r)
     list_append(&w->log, &s->link);
 }
 
+/* All transactions with one flush, as the committer does it. */
+WORLD_FN bool
+world_spool_commit(struct world *w)
+{
+    struct list batch, *it;
+    struct spool_step *step;
+
+    if (list_empty(&w->txns))
+        return false;
+    list_init(&batch);
+    while ((it = list_take(&w->txns)) != NULL)
+        list_append(&batch, it);
+    spool_commit(w->spool, &batch);
+    while ((it = list_take(&batch)) != NULL)
+        txn_done(&w->q, LIST_ENTRY(it, struct txn, spool.link));
+    while (!w->frozen && (step = spool_clean_next(w->spool)) != NULL) {
+        cleaning_answer(&w->q, step);
+        spool_clean_copy(w->spool, step);
+        cleaning_take_over(&w->q, step);
+        spool_clean_done(w->spool, step);
+    }
+    return true;
+}
+
 /* The oldest transaction becomes durable, or fails. */
 WORLD_FN bool
 world_step_txn(struct world *w)
 {
-    struct list *it = list_take(&w->txns);
+    struct list *it;
     struct txn *t;
 
+    if (w->spool != NULL && !w->frozen)
+        return world_spool_commit(w);
+    it = list_take(&w->txns);
     if (it == NULL)
         return false;
     t = LIST_ENTRY(it, struct txn, spool.link);
@@ -328,6 +376,11 @@ world_step_disk(struct world *w)
     if (it == NULL)
         return false;
     j = LIST_ENTRY(it, struct disk_job, link);
+    if (w->spool != NULL) {
+        disk_job_work(w->spool, j);
+        disk_job_done(&w->q, j);
+        return true;
+    }
     j->result = RESULT_OK;
     if (j->task == DISK_READ || j->task == DISK_READ_HEAD) {
         s = world_stored(w, &j->place);
@@ -527,17 +580,28 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
     mem_free(octets);
 }
 
+/* 0: the disk is too full even for that. */
 WORLD_FN uint64_t
-world_lease(struct world *w)
+world_lease_try(struct world *w)
 {
     if (w->lease_count == 0) {
         lease_ask(&w->q, w, 16);
         while (w->lease_count == 0 && world_step_txn(w))
             ;
-        assert_true(w->lease_count > 0);
+        if (w->lease_count == 0)
+            return 0;
     }
     w->lease_count--;
     return w->next_id++;
+}
+
+WORLD_FN uint64_t
+world_lease(struct world *w)
+{
+    uint64_t id = world_lease_try(w);
+
+    assert_true(id != 0);
+    return id;
 }
 
 WORLD_FN uint64_t
@@ -592,6 +656,38 @@ world_pass_ms(struct world *w, int64_t ms)
 
 /* Life and death. */
 
+WORLD_FN bool
+world_found(void *context, const struct spool_found *f, struct why *why)
+{
+    struct world *w = context;
+
+    w->spool = f->spool;
+    return recover_found(&w->q, f, why);
+}
+
+WORLD_FN void
+world_damage(void *context, const char *text)
+{
+    (void)context;
+    fail_msg("damage: %s", text);
+}
+
+WORLD_FN void
+world_open_spool(struct world *w)
+{
+    struct spool_options options = {
+        .disk = disk_sim_disk(w->sim),
+        .dir = disk_sim_root(w->sim),
+        .segment_size = w->segment_size,
+    };
+    struct why why;
+
+    if (spool_open(&options, world_found, world_damage, w, &w->spool, &why) !=
+        RESULT_OK)
+        fail_msg("spool: %s", why.text);
+    recover_sweep(&w->q, w->spool);
+}
+
 WORLD_FN void
 world_start(struct world *w)
 {
@@ -601,6 +697,11 @@ world_start(struct world *w)
     w->frozen = false;
     w->lease_count = 0;
     qmgr_init(&w->q, &world_outside, w, w->set);
+    if (w->sim != NULL) {
+        world_open_spool(w);
+        recover_end(&w->q);
+        return;
+    }
     list_foreach (it, &w->log) {
         struct stored *s = LIST_ENTRY(it, struct stored, link);
 
@@ -654,11 +755,12 @@ __attribute__((unused)) static const char world_master_cf[] =
     "bounce unix - - n - 0 bounce\n"
     "qmgr unix n - n 300 1 qmgr\n";
 
-/* set is held. */
+/* set is held. sim, if given, is the world's from now on. */
 WORLD_FN void
-world_open_set(struct world *w, struct config_set *set)
+world_open_on(struct world *w, struct config_set *set, struct disk_sim *sim,
+    uint64_t segment_size)
 {
-    *w = (struct world){ 0 };
+    *w = (struct world){ .sim = sim, .segment_size = segment_size };
     list_init(&w->log);
     list_init(&w->txns);
     list_init(&w->disk);
@@ -667,6 +769,12 @@ world_open_set(struct world *w, struct config_set *set)
     clock_set(1000000, 1700000000 * (int64_t)1000000);
     w->set = config_hold(set);
     world_start(w);
+}
+
+WORLD_FN void
+world_open_set(struct world *w, struct config_set *set)
+{
+    world_open_on(w, set, NULL, 0);
 }
 
 WORLD_FN void
@@ -691,10 +799,15 @@ world_no_log(void *context, enum log_level level, const char *tag,
     (void)line;
 }
 
-/* From now on nothing becomes durable; what was not is lost. */
+/*
+ * From now on nothing becomes durable; what was not is lost. On a simulated
+ * disk the cut decides about what was written and not flushed.
+ */
 WORLD_FN void
-world_crash(struct world *w)
+world_crash_by(struct world *w, enum cut cut, uint64_t seed)
 {
+    struct disk_sim *rest = w->sim == NULL ? NULL
+                                           : disk_sim_cut(w->sim, cut, seed);
     struct list *it;
 
     w->frozen = true;
@@ -711,6 +824,19 @@ world_crash(struct world *w)
     list_foreach_safe (at, &w->q.agents)
         agent_gone(&w->q, LIST_ENTRY(at, struct agent, link));
     qmgr_fini(&w->q);
+    if (w->sim == NULL)
+        return;
+    /* What it writes in the end goes to the disk that is thrown away. */
+    spool_close(w->spool);
+    w->spool = NULL;
+    disk_sim_free(w->sim);
+    w->sim = rest;
+}
+
+WORLD_FN void
+world_crash(struct world *w)
+{
+    world_crash_by(w, CUT_LOST, 0);
 }
 
 WORLD_FN void
@@ -727,6 +853,8 @@ world_close_all(struct world *w)
         mem_free(s->content);
         mem_free(s);
     }
+    if (w->sim != NULL)
+        disk_sim_free(w->sim);
     config_drop(w->set);
     clock_unset();
 }
