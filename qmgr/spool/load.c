@@ -210,28 +210,31 @@ read_index(struct loading *l, struct segment *seg, const struct trailer *t)
     return rest.len == 0 && seg->entries == t->entries;
 }
 
-/* Of the newest header that speaks of it. */
 static const struct closure *
-closure_of(const struct spool *s, uint64_t generation)
+end_of(const struct closure *ends, size_t count, uint64_t generation)
 {
-    for (size_t i = 0; i < s->closure_count; i++)
-        if (s->closures[i].generation == generation)
-            return &s->closures[i];
+    for (size_t i = 0; i < count; i++)
+        if (ends[i].generation == generation)
+            return &ends[i];
     return NULL;
 }
 
 static enum result
 load_used(struct loading *l, struct segment *seg, struct why *why)
 {
-    const struct closure *c = closure_of(l->spool, seg->key.generation);
+    const struct closure *c = end_of(l->spool->closures,
+        l->spool->closure_count, seg->key.generation);
     struct trailer t;
 
     if (c != NULL) {
         seg->bad = true;
         return scan_file(l, seg, c->end, c->end, why);
     }
-    if (!read_trailer(l->spool, seg, &t))
-        return scan_file(l, seg, seg->size, 0, why);
+    if (!read_trailer(l->spool, seg, &t)) {
+        c = end_of(l->spool->ends, l->spool->end_count, seg->key.generation);
+        return c != NULL ? scan_file(l, seg, c->end, c->end, why)
+                         : scan_file(l, seg, seg->size, 0, why);
+    }
     saw_serial(l, t.last_serial);
     if (read_index(l, seg, &t)) {
         seg->end = t.data_end;
@@ -295,7 +298,8 @@ note_closures(struct spool *s, const struct segment_header *h)
 {
     for (size_t i = 0; i < h->closure_count; i++)
         if (s->closure_count < CLOSURES_MAX &&
-            closure_of(s, h->closures[i].generation) == NULL)
+            end_of(s->closures, s->closure_count, h->closures[i].generation) ==
+                NULL)
             s->closures[s->closure_count++] = h->closures[i];
 }
 

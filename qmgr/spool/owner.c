@@ -96,15 +96,50 @@ field(struct slice *rest, const char *name, struct slice *value)
     return slice_word(&line, " ", value);
 }
 
+/* The last line is the checksum of those before it, in all formats. */
+static bool
+take_crc(struct slice *text)
+{
+    size_t len = text->len;
+    struct slice rest, value;
+    uint64_t crc;
+
+    if (len == 0 || text->ptr[len - 1] != '\n')
+        return false;
+    len = slice_rfind(slice_head(*text, len - 1), '\n') + 1;
+    if (len > text->len)
+        return false;
+    rest = slice_skip(*text, len);
+    *text = slice_head(*text, len);
+    return field(&rest, "crc", &value) &&
+        num_parse_hex(value, UINT32_MAX, &crc) &&
+        crc == crc32c(0, text->ptr, text->len);
+}
+
+/* "end GENERATION OFFSET" */
+static bool
+take_end(struct slice *rest, struct closure *end)
+{
+    struct slice line, word, generation, offset;
+
+    return slice_line(rest, &line) && slice_word(&line, " ", &word) &&
+        slice_eq_text(word, "end") && slice_word(&line, " ", &generation) &&
+        slice_word(&line, " ", &offset) &&
+        num_parse_u64(generation, UINT64_MAX, &end->generation) &&
+        num_parse_u64(offset, SPOOL_SEGMENT_MAX, &end->end) &&
+        end->end % BLOCK_SIZE == 0;
+}
+
 static enum owner_found
 parse(struct spool *s, struct slice text, struct why *why)
 {
-    struct slice rest = text, value;
-    uint64_t format, epoch, crc;
+    struct closure ends[PURPOSE_COUNT];
+    size_t end_count = 0;
+    struct slice value;
+    uint64_t format, epoch;
     unsigned char id[SPOOL_ID_SIZE];
-    size_t covered;
 
-    if (!field(&rest, "postern-spool", &value) ||
+    if (!take_crc(&text) || !field(&text, "postern-spool", &value) ||
         !num_parse_u64(value, UINT32_MAX, &format))
         return OWNER_DAMAGED;
     if (format > FORMAT_VERSION) {
@@ -114,17 +149,18 @@ parse(struct spool *s, struct slice text, struct why *why)
             format, FORMAT_VERSION);
         return OWNER_NEWER;
     }
-    if (!field(&rest, "id", &value) || !id_parse(value, id) ||
-        !field(&rest, "epoch", &value) ||
+    if (!field(&text, "id", &value) || !id_parse(value, id) ||
+        !field(&text, "epoch", &value) ||
         !num_parse_u64(value, UINT32_MAX, &epoch))
         return OWNER_DAMAGED;
-    covered = text.len - rest.len;
-    if (!field(&rest, "crc", &value) ||
-        !num_parse_hex(value, UINT32_MAX, &crc) ||
-        crc != crc32c(0, text.ptr, covered))
+    while (end_count < PURPOSE_COUNT && take_end(&text, &ends[end_count]))
+        end_count++;
+    if (text.len > 0)
         return OWNER_DAMAGED;
     memcpy(s->id, id, sizeof(id));
     s->epoch = epoch;
+    memcpy(s->ends, ends, end_count * sizeof(ends[0]));
+    s->end_count = end_count;
     return OWNER_OK;
 }
 
@@ -166,6 +202,10 @@ owner_write(struct spool *s, struct why *why)
     n = snprintf(text, sizeof(text),
         "postern-spool %d\nid %s\nepoch %" PRIu64 "\n", FORMAT_VERSION, id,
         s->epoch);
+    for (size_t i = 0; i < s->end_count; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n,
+            "end %" PRIu64 " %" PRIu64 "\n", s->ends[i].generation,
+            s->ends[i].end);
     n += snprintf(text + n, sizeof(text) - (size_t)n, "crc %08" PRIx32 "\n",
         crc32c(0, text, (size_t)n));
     iov.iov_len = (size_t)n;

@@ -388,6 +388,7 @@ begin_epoch(struct recovery *rc, struct why *why)
     if (seen > s->epoch)
         s->epoch = seen;
     s->epoch++;
+    s->end_count = 0; /* used, and about to be wrong */
     s->serial = s->epoch << SERIAL_BITS;
     s->generation = s->epoch << 32;
     s->closures_durable = true; /* they were read */

@@ -125,24 +125,48 @@ spool_open(const struct spool_options *options, spool_found_fn found,
  * An empty batch behind the last one says that this was durable, so that damage
  * to it is not taken for a torn tail.
  */
+static bool
+mark_end(struct spool *s, int p)
+{
+    struct segment *seg = s->open[p];
+    struct why why;
+
+    batch_clear(&s->batch);
+    if (seg == NULL || seg->clean_end || seg->end == SEGMENT_DATA ||
+        !segment_fits(seg, 0, 0))
+        return true;
+    if (batch_append(s, &s->batch, (enum segment_purpose)p, CLAIM_SETTLING,
+            &why) == RESULT_OK)
+        return true;
+    log_warning("spool: %s", why.text);
+    return false;
+}
+
+/* And the owner's file says where it is: then nothing is looked for behind. */
+static void
+mark_ends(struct spool *s)
+{
+    struct why why;
+
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        if (!mark_end(s, p))
+            return;
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        if (s->open[p] != NULL && s->open[p]->end > SEGMENT_DATA)
+            s->ends[s->end_count++] = (struct closure){
+                .generation = s->open[p]->key.generation,
+                .end = s->open[p]->end,
+            };
+    if (s->end_count > 0 && owner_write(s, &why) != RESULT_OK)
+        log_warning("spool: %s", why.text);
+}
+
 void
 spool_close(struct spool *s)
 {
     if (s == NULL)
         return;
-    for (int p = 0; p < PURPOSE_COUNT; p++) {
-        struct segment *seg = s->open[p];
-        enum result marked = RESULT_OK;
-        struct why why;
-
-        batch_clear(&s->batch);
-        if (seg != NULL && seg->end > SEGMENT_DATA && !seg->clean_end &&
-            segment_fits(seg, 0, 0))
-            marked = batch_append(s, &s->batch, (enum segment_purpose)p,
-                CLAIM_SETTLING, &why);
-        if (marked != RESULT_OK)
-            log_warning("spool: %s", why.text);
-    }
+    mark_ends(s);
     release(s);
 }
 

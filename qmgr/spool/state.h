@@ -97,6 +97,8 @@ struct spool {
     uint64_t segment_size, min_free;
     unsigned char id[SPOOL_ID_SIZE];
     uint64_t epoch;
+    struct closure ends[PURPOSE_COUNT]; /* of open segments, at a clean end */
+    size_t end_count;
 
     uint64_t serial;     /* last one given: transactions, batches, stamps */
     uint64_t generation; /* last one given */
