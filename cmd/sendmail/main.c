@@ -163,8 +163,9 @@ set_sender(struct letter *l)
     } else {
         l->envelope.sender = slice_of(l->login);
         if (name == NULL && user != NULL)
-            name = mem_text_of(slice_head(slice_of(user->pw_gecos),
-                slice_find(slice_of(user->pw_gecos), ',')));
+            name = arena_text(&l->arena,
+                slice_head(slice_of(user->pw_gecos),
+                    slice_find(slice_of(user->pw_gecos), ',')));
     }
     l->envelope.sender_name = slice_of(name);
 }

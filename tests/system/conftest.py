@@ -23,9 +23,10 @@ import pytest
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 OUT = pathlib.Path(os.environ.get("POSTERN_OUT", TOP / "build/release"))
-# Sanitizer builds are several times slower.
-SLOW = 4 if OUT.name in ("san", "tsan") else 1
 ROOT = os.geteuid() == 0
+SANITIZED = OUT.name in ("san", "tsan")
+# Their builds are several times slower.
+SLOW = 4 if SANITIZED else 1
 
 DAEMONS = {"master", "smtpd", "qmgr", "smtp", "local", "bounce", "lookup"}
 
@@ -128,6 +129,7 @@ class Instance:
         self.data = self.base / "data"
         self.mail = self.base / "mail"
         self.log_file = self.base / "log" / "mail.log"
+        self.reports = self.base / "reports"
         self.port = free_port()
         self.settings = {}
         self.master_lines = []
@@ -135,6 +137,8 @@ class Instance:
         self.started = False
         for d in (self.conf, self.mail, self.log_file.parent):
             d.mkdir(mode=0o755, parents=True)
+        self.reports.mkdir()
+        self.reports.chmod(0o1777)  # daemons run as several users
         uid, gid = mail_user()
         if ROOT:
             os.chown(self.mail, uid, gid)
@@ -202,10 +206,37 @@ class Instance:
 
     # -- commands ----------------------------------------------------------
 
+    def environ(self):
+        """Ours, with what tells sanitized programs where to report."""
+        env = dict(os.environ, MAIL_CONFIG=str(self.conf))
+        if SANITIZED:
+            options = (f"log_path={self.reports}/report:log_exe_name=1:"
+                       "exitcode=99:handle_abort=1")
+            known = self.base / "known-leaks"  # where all our users may read
+            env.update(ASAN_OPTIONS=options, TSAN_OPTIONS=options,
+                       UBSAN_OPTIONS=options + ":print_stacktrace=1",
+                       LSAN_OPTIONS=f"suppressions={known}:"
+                       "print_suppressions=0")
+            if not known.exists():
+                shutil.copy(TOP / "tests/sanitizers/lsan", known)
+        return env
+
+    def check_reports(self):
+        """Fail if a sanitizer had something to say about any process."""
+        texts = {f.name: f.read_text(errors="replace")
+                 for f in sorted(self.reports.iterdir())}
+        # What LeakSanitizer says when the process is killed meanwhile.
+        killed = re.compile(r"(==.*==Unable to get registers from thread .*\n)*")
+        texts = {name: text[:8000] for name, text in texts.items()
+                 if not killed.fullmatch(text)}
+        if texts:
+            raise AssertionError("\n".join(
+                f"{name}:\n{text}" for name, text in texts.items()) +
+                self.log()[-3000:])
+
     def command(self, name, *args, check=True, **kwargs):
         """Run a command of sbin/ with this configuration."""
         argv = [str(self.prefix / "sbin" / name)]
-        env = dict(os.environ, MAIL_CONFIG=str(self.conf))
         if name not in ("sendmail", "mailq", "newaliases"):
             argv += ["-c", str(self.conf)]
         argv += [str(a) for a in args]
@@ -214,7 +245,7 @@ class Instance:
             kwargs["input"] = kwargs["input"].encode()
         elif "input" not in kwargs:
             kwargs["stdin"] = subprocess.DEVNULL
-        done = subprocess.run(argv, env=env, stdout=subprocess.PIPE,
+        done = subprocess.run(argv, env=self.environ(), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, **kwargs)
         done.stdout = done.stdout.decode(errors="replace")
         done.stderr = done.stderr.decode(errors="replace")
@@ -349,17 +380,26 @@ class Instance:
         return email.message_from_bytes(pathlib.Path(path).read_bytes())
 
 
-@pytest.fixture
-def instance():
-    """An instance that is configured but not started."""
+@contextlib.contextmanager
+def temporary(make):
+    """What make (an Instance class) makes of a new directory, for a while."""
     base = tempfile.mkdtemp(prefix="postern-test-")
     os.chmod(base, 0o755)
-    made = Instance(base)
+    made = make(base)
     try:
         yield made
+        made.close()
+        made.check_reports()
     finally:
         made.close()
         shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def instance():
+    """An instance that is configured but not started."""
+    with temporary(Instance) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
 from conftest import (DAEMONS, OUT, ROOT, SLOW, Instance, free_port,
-                      wait_for)
+                      temporary, wait_for)
 
 ACTOR = OUT / "tests/actor/actor"
 needs_root = pytest.mark.skipif(not ROOT, reason="changes the user")
@@ -101,14 +100,8 @@ class Stage(Instance):
 
 @pytest.fixture
 def stage():
-    base = tempfile.mkdtemp(prefix="postern-test-")
-    os.chmod(base, 0o755)
-    made = Stage(base)
-    try:
+    with temporary(Stage) as made:
         yield made
-    finally:
-        made.close()
-        shutil.rmtree(base, ignore_errors=True)
 
 
 def gone(pid):
@@ -624,7 +617,7 @@ def test_users(stage):
             names = {v.split(b"=")[0] for v in argv.split(b"\0") if v}
             assert names <= {b"PATH", b"MAIL_CONFIG", b"LANG", b"TZ",
                              b"ASAN_OPTIONS", b"UBSAN_OPTIONS",
-                             b"LSAN_OPTIONS"}, names
+                             b"LSAN_OPTIONS", b"TSAN_OPTIONS"}, names
             fds = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
             assert {0, 1, 2, 3, 4} <= fds
     for name, mode in (("spool", 0o700), ("private", 0o700), ("public", 0o755),
@@ -710,16 +703,10 @@ def test_check(stage):
 
 
 def test_two_instances(stage):
-    base = tempfile.mkdtemp(prefix="postern-test-")
-    os.chmod(base, 0o755)
-    other = Stage(base)
-    try:
+    with temporary(Stage) as other:
         stage.start()
         other.start()
         assert ask(stage.port, "lease 1") == "2"
         stage.stop()
         assert ask(other.port, "lease 2") == "4"
         other.stop()
-    finally:
-        other.close()
-        shutil.rmtree(base, ignore_errors=True)
