@@ -293,9 +293,11 @@ take_rcpt(struct exchange *x)
         x->accepted++;
         return;
     }
-    /* "Too many recipients" had no other code in RFC 821: section 4.5.3.1.10 of
-     * RFC 5321 asks to take it for 452. */
-    if (s->reply.code == 552) {
+    /*
+     * "Too many recipients" had no other code in RFC 821: section 4.5.3.1.10 of
+     * RFC 5321 asks to take it for 452. Without 5.5.3 a 552 is a full mailbox.
+     */
+    if (s->reply.code == 552 && strcmp(s->reply.status, "5.5.3") == 0) {
         s->reply.code = 452;
         s->reply.status[0] = '4';
     }

@@ -372,6 +372,8 @@ static const struct dialogue dialogues[] = {
     { "too many recipients", "[#]%", "a@x b@x", "sent 2.0.0|deferred 4.5.3",
         { HELLO MAIL RCPT("a@x") "< RCPT TO:<b@x>\n> 552 5.5.3 too many\n"
                                  DATA } },
+    { "mailbox full", "[#]%", "a@x b@x", "sent 2.0.0|bounced 5.2.2",
+        { HELLO MAIL RCPT("a@x") "< RCPT TO:<b@x>\n> 552 5.2.2 full\n" DATA } },
     { "sender refused", "[#]%", "a@x b@x",
         "bounced 5.1.8 host #[#] said: 550-5.1.8 you 550 5.1.8 again (in "
         "reply to MAIL FROM command)|bounced 5.1.8",
