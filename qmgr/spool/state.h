@@ -151,6 +151,11 @@ bool segment_fits(const struct segment *seg, uint64_t octets,
     uint64_t index_octets) ATTR_NONNULL;
 uint64_t segment_left(const struct segment *seg) ATTR_NONNULL;
 
+void segment_set_use(struct spool *s, struct segment *seg, enum segment_use use)
+    ATTR_NONNULL;
+
+/* retire.c: how a use ends */
+
 /* Write index block and trailer; without success it is closed, not sealed. */
 void segment_seal(struct spool *s, struct segment *seg) ATTR_NONNULL;
 

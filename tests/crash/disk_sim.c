@@ -1,8 +1,7 @@
 #include "tests/crash/disk_sim.h"
 
-#include "lib/base/crc32c.h"
-#include "lib/base/list.h"
 #include "lib/base/mem.h"
+#include "tests/crash/disk_sim_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,67 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096, SECTOR = 512, NAME_SIZE = 64, FD_BASE = 1000 };
-
-/* Names and what they mean. */
-struct names {
-    struct name {
-        char name[NAME_SIZE];
-        size_t inode;
-    } * items;
-    size_t count, room;
-};
-
-/* One sector that was written and is not durable. */
-struct sector_write {
-    uint64_t sector;
-    uint64_t write;  /* which write it was part of */
-    bool lost_flush; /* no flush makes it durable any more */
-    unsigned char octets[SECTOR];
-};
-
-struct octets {
-    unsigned char *ptr;
-    uint64_t size; /* of the file */
-    uint64_t room;
-};
-
-struct inode {
-    bool directory;
-    bool uncounted;      /* nobody can reach it, but a cut may bring it back */
-    size_t links, opens; /* names now, descriptors */
-    bool locked;
-    struct octets now, durable;
-    struct sector_write *writes;
-    size_t write_count, write_room;
-    struct names names, durable_names;
-    uint64_t bad_from, bad_to;
-};
-
-/* A change of names that is not durable. */
-struct name_change {
-    enum { NAME_ADD, NAME_REMOVE, NAME_MOVE } kind;
-    size_t dir, to_dir, inode;
-    char name[NAME_SIZE], to_name[NAME_SIZE];
-};
-
-struct disk_sim {
-    struct disk disk; /* first */
-    struct inode **inodes;
-    size_t inode_count;
-    struct {
-        size_t inode;
-        bool open, locks;
-    } * fds;
-    size_t fd_count;
-    struct name_change *changes;
-    size_t change_count, change_room;
-    uint64_t capacity, used;
-    uint64_t calls, writes;
-    struct disk_fault fault;
-    void (*after)(void *context);
-    void *context;
-};
+enum { PAGE = 4096 };
 
 static void *
 grow(void *ptr, size_t count, size_t *room, size_t size)
@@ -81,7 +20,7 @@ grow(void *ptr, size_t count, size_t *room, size_t size)
     return mem_resize(ptr, *room * size);
 }
 
-static void
+void
 octets_extend(struct octets *o, uint64_t size)
 {
     if (size > o->room) {
@@ -95,15 +34,7 @@ octets_extend(struct octets *o, uint64_t size)
         o->size = size;
 }
 
-static void
-octets_copy(struct octets *to, const struct octets *from)
-{
-    octets_extend(to, from->size);
-    if (from->size > 0)
-        memcpy(to->ptr, from->ptr, (size_t)from->size);
-}
-
-static struct name *
+struct name *
 names_find(const struct names *n, const char *name)
 {
     for (size_t i = 0; i < n->count; i++)
@@ -112,7 +43,7 @@ names_find(const struct names *n, const char *name)
     return NULL;
 }
 
-static void
+void
 names_add(struct names *n, const char *name, size_t inode)
 {
     struct name *at = names_find(n, name);
@@ -137,13 +68,6 @@ names_remove(struct names *n, const char *name)
         *at = n->items[--n->count];
 }
 
-static void
-names_copy(struct names *to, const struct names *from)
-{
-    for (size_t i = 0; i < from->count; i++)
-        names_add(to, from->items[i].name, from->items[i].inode);
-}
-
 static size_t
 inode_new(struct disk_sim *sim, bool directory)
 {
@@ -161,7 +85,7 @@ inode_new(struct disk_sim *sim, bool directory)
     return i;
 }
 
-static void
+void
 inode_free(struct inode *n)
 {
     if (n == NULL)
@@ -187,8 +111,8 @@ inode_unused(struct disk_sim *sim, size_t i)
     }
 }
 
-static int
-fd_new(struct disk_sim *sim, size_t inode)
+int
+disk_sim_fd(struct disk_sim *sim, size_t inode)
 {
     size_t i;
 
@@ -288,17 +212,17 @@ sim_open(struct disk *d, int dir, const char *name, int flags, mode_t mode)
     if ((flags & O_TMPFILE) == O_TMPFILE) {
         if (counted(sim))
             return done(sim, -1);
-        return done(sim, fd_new(sim, inode_new(sim, false)));
+        return done(sim, disk_sim_fd(sim, inode_new(sim, false)));
     }
     if (strcmp(name, ".") == 0)
-        return fd_new(sim, number_of(sim, dir));
+        return disk_sim_fd(sim, number_of(sim, dir));
     at = names_find(&inode_of(sim, dir)->names, name);
     if (at != NULL) {
         if ((flags & O_EXCL) != 0) {
             errno = EEXIST;
             return -1;
         }
-        return fd_new(sim, at->inode);
+        return disk_sim_fd(sim, at->inode);
     }
     if ((flags & O_CREAT) == 0) {
         errno = ENOENT;
@@ -308,7 +232,7 @@ sim_open(struct disk *d, int dir, const char *name, int flags, mode_t mode)
         return done(sim, -1);
     inode = inode_new(sim, false);
     add_name(sim, number_of(sim, dir), name, inode);
-    return done(sim, fd_new(sim, inode));
+    return done(sim, disk_sim_fd(sim, inode));
 }
 
 static int
@@ -442,7 +366,7 @@ forget_lost(struct inode *n, uint64_t sector, size_t before)
             n->writes[i].write = 0;
 }
 
-static void
+void
 apply_sector(struct octets *o, const struct sector_write *w, uint64_t limit)
 {
     uint64_t at = w->sector * SECTOR;
@@ -471,7 +395,7 @@ make_durable(struct inode *n)
     n->write_count = kept;
 }
 
-static void
+void
 apply_change(struct disk_sim *sim, const struct name_change *c)
 {
     struct names *dir = &sim->inodes[c->dir]->durable_names;
@@ -688,8 +612,8 @@ static const struct disk calls = {
     .lock = sim_lock,
 };
 
-static struct disk_sim *
-empty(uint64_t capacity)
+struct disk_sim *
+disk_sim_empty(uint64_t capacity)
 {
     struct disk_sim *sim = mem_alloc(sizeof(*sim));
 
@@ -701,9 +625,9 @@ empty(uint64_t capacity)
 struct disk_sim *
 disk_sim_new(uint64_t capacity)
 {
-    struct disk_sim *sim = empty(capacity);
+    struct disk_sim *sim = disk_sim_empty(capacity);
 
-    (void)fd_new(sim, inode_new(sim, true));
+    (void)disk_sim_fd(sim, inode_new(sim, true));
     return sim;
 }
 
@@ -772,185 +696,4 @@ disk_sim_watch(struct disk_sim *sim, void (*after)(void *context),
 {
     sim->after = after;
     sim->context = context;
-}
-
-/* splitmix64 */
-static uint64_t
-mix(uint64_t z)
-{
-    z += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-/* Is this part there after the cut? density is of 256. */
-static bool
-survives(enum cut kind, uint64_t seed, uint64_t part, uint64_t sector,
-    bool lost)
-{
-    /* Some cuts keep much, others little. */
-    uint64_t density = mix(seed) % 257;
-
-    switch (kind) {
-    case CUT_KEPT:
-        return true;
-    case CUT_LOST:
-        return false;
-    case CUT_TORN:
-        return mix(seed ^ mix(part ^ mix(sector))) % 256 < density;
-    case CUT_REORDERED:
-        /* What a failed flush lost, was lost in sectors. */
-        return mix(seed ^ mix(part ^ (lost ? mix(sector) : 0))) % 256 < density;
-    case CUT_KINDS:
-        break;
-    }
-    return false;
-}
-
-static void
-cut_file(struct inode *to, const struct inode *from, enum cut kind,
-    uint64_t seed, uint64_t number)
-{
-    octets_copy(&to->durable, &from->durable);
-    if (kind == CUT_KEPT ||
-        (kind != CUT_LOST && survives(kind, seed, number, 1, false)))
-        octets_extend(&to->durable, from->now.size);
-    for (size_t i = 0; i < from->write_count; i++) {
-        const struct sector_write *w = &from->writes[i];
-
-        if (survives(kind, seed, w->write, w->sector, w->lost_flush))
-            apply_sector(&to->durable, w, from->now.size);
-    }
-    octets_copy(&to->now, &to->durable);
-}
-
-/* Names that speak of nothing any more; then who is reached. */
-static void
-settle_names(struct disk_sim *sim)
-{
-    for (size_t i = 0; i < sim->inode_count; i++) {
-        struct inode *n = sim->inodes[i];
-
-        if (n == NULL)
-            continue;
-        names_copy(&n->names, &n->durable_names);
-        for (size_t k = 0; k < n->names.count; k++)
-            sim->inodes[n->names.items[k].inode]->links++;
-    }
-    for (size_t i = 1; i < sim->inode_count; i++) {
-        struct inode *n = sim->inodes[i];
-
-        if (n != NULL && n->links == 0) {
-            inode_free(n);
-            sim->inodes[i] = NULL;
-        } else if (n != NULL) {
-            sim->used += n->now.size;
-        }
-    }
-}
-
-struct disk_sim *
-disk_sim_cut(const struct disk_sim *sim, enum cut kind, uint64_t seed)
-{
-    struct disk_sim *left = empty(sim->capacity);
-
-    left->inode_count = sim->inode_count;
-    left->inodes = mem_alloc_array(sim->inode_count, sizeof(*left->inodes));
-    for (size_t i = 0; i < sim->inode_count; i++) {
-        const struct inode *from = sim->inodes[i];
-        struct inode *to;
-
-        if (from == NULL)
-            continue;
-        to = left->inodes[i] = mem_alloc(sizeof(*to));
-        to->directory = from->directory;
-        cut_file(to, from, kind, seed, i);
-        names_copy(&to->durable_names, &from->durable_names);
-    }
-    for (size_t i = 0; i < sim->change_count; i++)
-        if (survives(kind, seed ^ 1, i, 0, false))
-            apply_change(left, &sim->changes[i]);
-    settle_names(left);
-    (void)fd_new(left, 0);
-    return left;
-}
-
-static uint64_t
-hash_names(const struct disk_sim *sim, const struct inode *dir, uint64_t h)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < dir->names.count; i++) {
-        const struct name *n = &dir->names.items[i];
-        const struct inode *inode = sim->inodes[n->inode];
-        uint64_t one = crc32c(0, n->name, strlen(n->name));
-
-        if (inode->directory)
-            one = hash_names(sim, inode, one);
-        else
-            one ^= (uint64_t)crc32c(1, inode->now.ptr, (size_t)inode->now.size)
-                    << 32 ^
-                mix(inode->now.size);
-        sum += mix(one); /* whichever order they stand in */
-    }
-    return mix(h ^ sum);
-}
-
-uint64_t
-disk_sim_hash(const struct disk_sim *sim)
-{
-    return hash_names(sim, sim->inodes[0], 0);
-}
-
-static struct inode *
-find_file(const struct disk_sim *sim, const char *dir, const char *name)
-{
-    const struct inode *in = sim->inodes[0];
-    struct name *at;
-
-    if (dir[0] != '\0') {
-        at = names_find(&in->names, dir);
-        if (at == NULL)
-            return NULL;
-        in = sim->inodes[at->inode];
-    }
-    at = names_find(&in->names, name);
-    return at == NULL ? NULL : sim->inodes[at->inode];
-}
-
-bool
-disk_sim_rot(struct disk_sim *sim, const char *dir, const char *name,
-    uint64_t offset, unsigned char xor)
-{
-    struct inode *n = find_file(sim, dir, name);
-
-    if (n == NULL || offset >= n->now.size || offset >= n->durable.size)
-        return false;
-    n->now.ptr[offset] ^= xor;
-    n->durable.ptr[offset] ^= xor;
-    return true;
-}
-
-int64_t
-disk_sim_file_length(const struct disk_sim *sim, const char *dir,
-    const char *name)
-{
-    const struct inode *n = find_file(sim, dir, name);
-
-    return n == NULL ? -1 : (int64_t)n->now.size;
-}
-
-size_t
-disk_sim_file_read(const struct disk_sim *sim, const char *dir,
-    const char *name, uint64_t offset, void *to, size_t len)
-{
-    const struct inode *n = find_file(sim, dir, name);
-
-    if (n == NULL || offset >= n->now.size)
-        return 0;
-    if (len > n->now.size - offset)
-        len = (size_t)(n->now.size - offset);
-    memcpy(to, n->now.ptr + offset, len);
-    return len;
 }
