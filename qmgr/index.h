@@ -52,9 +52,10 @@ struct entry {
     uint32_t version;           /* of the newest change */
     uint32_t site;              /* of the recipients' domain; 0: of several */
     uint16_t attempts;
-    uint8_t deaths; /* agents that died with it */
-    uint8_t state;  /* enum entry_state */
-    uint8_t flags;  /* set of enum entry_flag */
+    uint8_t deaths;  /* agents that died with it */
+    uint8_t state;   /* enum entry_state */
+    uint8_t flags;   /* set of enum entry_flag */
+    uint16_t origin; /* the place of its submitter (qmgr/intake); 0: unknown */
 };
 
 /* A RECORD_STATUS with STATUS_PART that no other has taken up yet. */

@@ -26,8 +26,9 @@ enum {
 struct lent {
     struct map_node node; /* by number */
     uint64_t number;
-    const void *owner;
-    int fd;
+    const void *owner; /* NULL: gone before the file was there */
+    void *request;     /* while the file is being made */
+    int fd;            /* -1: likewise */
 };
 
 /* A submission on its way to the disk. */
@@ -74,7 +75,7 @@ find_lent(struct qmgr *q, uint64_t number, const void *owner)
         &number);
     struct lent *l = n == NULL ? NULL : LIST_ENTRY(n, struct lent, node);
 
-    return l != NULL && l->owner == owner ? l : NULL;
+    return l != NULL && l->owner == owner && l->fd >= 0 ? l : NULL;
 }
 
 static void
@@ -82,7 +83,8 @@ lent_free(struct qmgr *q, struct lent *l)
 {
     if (l == NULL)
         return;
-    q->outside->close(q->context, l->fd);
+    if (l->fd >= 0)
+        q->outside->close(q->context, l->fd);
     mem_free(l);
 }
 
@@ -92,59 +94,74 @@ take_back(struct qmgr *q, struct lent *l)
     map_remove(&q->lent, &l->node);
 }
 
-struct borrower {
-    void *request;
-    const void *owner;
-};
+static void
+answer_lent(struct qmgr *q, void *request, uint64_t number, enum result res,
+    const struct why *why, int fd)
+{
+    struct queue_answer a = { .result = res, .blob = number };
+
+    if (why != NULL)
+        a.why = *why;
+    q->outside->answer(q->context, request, MESSAGE_BLOB, &a, fd);
+}
 
 static void
 blob_lent(struct qmgr *q, struct disk_job *j)
 {
-    struct borrower *b = j->owner;
-    struct queue_answer a = { .result = j->result };
+    struct lent *l = j->owner;
+    enum result res = j->result;
     int fd = -1;
 
-    if (j->result == RESULT_OK) {
-        fd = dup(j->fd);
-        if (fd < 0) {
-            a.result = why_errno(&j->why, "lend a file");
-            q->outside->close(q->context, j->fd);
-        }
-    }
-    if (a.result == RESULT_OK) {
-        struct lent *l = mem_alloc(sizeof(*l));
-
-        l->number = ++q->lent_last;
-        l->owner = b->owner;
+    if (res == RESULT_OK) {
         l->fd = j->fd;
-        map_add(&q->lent, map_hash_u64(l->number), &l->node);
-        a.blob = l->number;
-    } else {
-        a.why = j->why;
+        fd = dup(j->fd);
+        if (fd < 0)
+            res = why_errno(&j->why, "lend a file");
     }
-    q->outside->answer(q->context, b->request, MESSAGE_BLOB, &a, fd);
-    mem_free(b);
+    answer_lent(q, l->request, res == RESULT_OK ? l->number : 0, res,
+        res == RESULT_OK ? NULL : &j->why, fd);
+    l->request = NULL;
+    if (res != RESULT_OK || l->owner == NULL) {
+        take_back(q, l);
+        lent_free(q, l);
+    }
     disk_job_free(j);
+}
+
+/* Those that are being made count as well. */
+static size_t
+count_lent(struct qmgr *q, const void *owner)
+{
+    size_t n = 0;
+
+    for (struct map_node *at = map_first(&q->lent); at != NULL;
+         at = map_after(&q->lent, at))
+        n += LIST_ENTRY(at, struct lent, node)->owner == owner;
+    return n;
 }
 
 void
 intake_lend(struct qmgr *q, void *request, const void *owner)
 {
-    struct queue_answer a = { 0 };
-    struct borrower *b;
+    enum result res = RESULT_OK;
+    struct lent *l;
+    struct why why;
 
-    if (!q->outside->has_room(q->context, ROOM_FOR_HEAD)) {
-        a.result = why_temp(&a.why, "4.3.1", "Insufficient system storage");
-    } else if (q->lent.count >= (size_t)LENT_MAX * 16) {
-        a.result = why_temp(&a.why, "4.3.1", "too many files are lent");
-    } else {
-        b = mem_alloc(sizeof(*b));
-        b->request = request;
-        b->owner = owner;
-        disk_job_start(q, disk_job_new(DISK_LEND, blob_lent, b));
+    if (!q->outside->has_room(q->context, ROOM_FOR_HEAD))
+        res = why_temp(&why, "4.3.1", "Insufficient system storage");
+    else if (q->lent.count >= LENT_ALL_MAX || count_lent(q, owner) >= LENT_MAX)
+        res = why_temp(&why, "4.3.1", "too many files are lent");
+    if (res != RESULT_OK) {
+        answer_lent(q, request, 0, res, &why, -1);
         return;
     }
-    q->outside->answer(q->context, request, MESSAGE_BLOB, &a, -1);
+    l = mem_alloc(sizeof(*l));
+    l->number = ++q->lent_last;
+    l->owner = owner;
+    l->request = request;
+    l->fd = -1;
+    map_add(&q->lent, map_hash_u64(l->number), &l->node);
+    disk_job_start(q, disk_job_new(DISK_LEND, blob_lent, l));
 }
 
 void
@@ -168,6 +185,9 @@ intake_owner_gone(struct qmgr *q, const void *owner)
 
         next = map_after(&q->lent, n);
         if (l->owner != owner)
+            continue;
+        l->owner = NULL;
+        if (l->request != NULL)
             continue;
         take_back(q, l);
         lent_free(q, l);
@@ -406,9 +426,23 @@ intake_fill_entry(struct entry *e, const struct envelope *env)
         e->flags |= ENTRY_DROPPED;
 }
 
+/* Ids are handed out by number, so that another's can be guessed. */
+static bool
+is_anothers(struct qmgr *q, uint64_t id, uint16_t place)
+{
+    const struct entry *e = index_find(&q->index, id);
+    char text[QUEUE_ID_SIZE];
+
+    if (e == NULL || e->origin == 0 || e->origin == place)
+        return false;
+    log_warning("%s: another process submits a message with this queue id",
+        queue_id_text(id, q->long_ids, text));
+    return true;
+}
+
 static enum result
 check(struct qmgr *q, const struct submission *s, const void *owner,
-    struct why *why)
+    uint16_t place, struct why *why)
 {
     const struct envelope *env = &s->envelope;
 
@@ -416,6 +450,8 @@ check(struct qmgr *q, const struct submission *s, const void *owner,
         return RESULT_OK;
     if (!lease_covers(q, env->id))
         return why_perm(why, "5.3.0", "queue id was never leased");
+    if (is_anothers(q, env->id, place))
+        return why_temp(why, "4.3.0", "queue id is taken");
     if (env->drop_file.len > DROP_FILE_MAX)
         return why_perm(why, "5.3.0", "name of drop file is too long");
     if (env->recipient_count == 0 ||
@@ -427,11 +463,31 @@ check(struct qmgr *q, const struct submission *s, const void *owner,
     return RESULT_OK;
 }
 
+/* What is remembered of a message that left: its id, and who submitted it. */
+struct past_id {
+    uint64_t id, place;
+};
+
+static struct slice
+past_name(const struct past_id *p)
+{
+    return (struct slice){ (const char *)p, sizeof(*p) };
+}
+
+static bool
+has_left(struct qmgr *q, uint64_t id, uint16_t place)
+{
+    const struct past_id his = { id, place }, unknown = { id, 0 };
+
+    return past_has(&q->ids_past, past_name(&his)) ||
+        past_has(&q->ids_past, past_name(&unknown));
+}
+
 /* True when it was answered: it is here already. */
 static bool
-is_repeated(struct qmgr *q, void *request, const struct envelope *env)
+is_repeated(struct qmgr *q, void *request, const struct envelope *env,
+    uint16_t place)
 {
-    struct slice id = { (const char *)&env->id, sizeof(env->id) };
     struct entry *e = index_find(&q->index, env->id);
 
     if (e != NULL && e->state == ENTRY_ENTERING) {
@@ -445,7 +501,7 @@ is_repeated(struct qmgr *q, void *request, const struct envelope *env)
                 why_temp(&why, "4.3.0", "asked too often"), &why);
         return true;
     }
-    if (e == NULL && !past_has(&q->ids_past, id) &&
+    if (e == NULL && !has_left(q, env->id, place) &&
         !drops_known(q, env->drop_file))
         return false;
     answer(q, request, env->id, RESULT_OK, NULL);
@@ -454,7 +510,7 @@ is_repeated(struct qmgr *q, void *request, const struct envelope *env)
 
 static void
 begin(struct qmgr *q, struct accept *a, const struct submission *s,
-    const void *owner)
+    const void *owner, uint16_t place)
 {
     struct entry *e;
     struct mail *m;
@@ -465,6 +521,7 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
         return;
     }
     e = index_add(&q->index, s->envelope.id, ENTRY_ENTERING);
+    e->origin = place;
     intake_fill_entry(e, &s->envelope);
     m = a->message = mail_new(q, e);
     m->accept = a;
@@ -479,7 +536,7 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
         refuse(q, a, why_temp(&why, "4.3.1", "no memory for recipients"), &why);
         return;
     }
-    mail_count_held(q, m, m->held->body.len);
+    mail_count_held(q, m, m->held->body.len + m->arena.used);
     set_content(a, m, s->header, s->body);
     if (s->blob.number == 0) {
         commit(q, a);
@@ -491,7 +548,7 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
 }
 
 void
-intake_submit(struct qmgr *q, void *request, const void *owner,
+intake_submit(struct qmgr *q, void *request, const void *owner, uint16_t place,
     struct msg_in *in)
 {
     struct accept *a = mem_alloc(sizeof(*a));
@@ -505,16 +562,17 @@ intake_submit(struct qmgr *q, void *request, const void *owner,
     buf_init(&a->content, SIZE_MAX);
     res = submission_decode(in->body, &a->arena, &s, &why);
     if (res == RESULT_OK)
-        res = check(q, &s, owner, &why);
+        res = check(q, &s, owner, place, &why);
     if (res == RESULT_OK && !s.settle_only &&
-        is_repeated(q, request, &s.envelope)) {
+        is_repeated(q, request, &s.envelope, place)) {
         if (s.blob.number != 0)
             intake_return(q, s.blob.number, owner);
         accept_free(q, a);
         return;
     }
     if (res == RESULT_OK && !s.settle_only &&
-        !q->outside->has_room(q->context, in->body.len + ROOM_FOR_HEAD))
+        (q->held_octets > ENTERING_OCTETS_MAX ||
+            !q->outside->has_room(q->context, in->body.len + ROOM_FOR_HEAD)))
         res = why_temp(&why, "4.3.1", "Insufficient system storage");
     if (res == RESULT_OK && s.settles != NULL) {
         res = settle_begin(q, s.settles, &a->job, &why);
@@ -526,7 +584,7 @@ intake_submit(struct qmgr *q, void *request, const void *owner,
         return;
     }
     a->id = s.envelope.id;
-    begin(q, a, &s, owner);
+    begin(q, a, &s, owner, place);
 }
 
 void
@@ -541,9 +599,10 @@ intake_unanswered(struct qmgr *q, uint64_t id)
 void
 intake_forget(struct qmgr *q, struct entry *e)
 {
+    const struct past_id p = { e->id, e->origin };
+
     if ((e->flags & ENTRY_RECOVERED) != 0)
-        past_add(&q->ids_past,
-            (struct slice){ (const char *)&e->id, sizeof(e->id) });
+        past_add(&q->ids_past, past_name(&p));
     drops_remove(q, e, DROPS_LEFT);
 }
 

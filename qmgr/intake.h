@@ -12,8 +12,11 @@
 #include "qmgr/core.h"
 
 enum {
-    LENT_MAX = 2000,             /* blobs lent to one peer */
+    LENT_MAX = 2000, /* blobs lent to one peer */
+    LENT_ALL_MAX = 16 * LENT_MAX,
     HELD_OCTETS_MAX = 256 << 20, /* of contents in memory */
+    /* The same, with what enters: whoever is faster than the disk waits. */
+    ENTERING_OCTETS_MAX = 2 * HELD_OCTETS_MAX,
 };
 
 /* Lend a file; the request is answered with BLOB. owner is the peer. */
@@ -24,9 +27,14 @@ void intake_return(struct qmgr *q, uint64_t number, const void *owner)
 /* The peer is gone: what it borrowed is ours again. */
 void intake_owner_gone(struct qmgr *q, const void *owner) ATTR_NONNULL;
 
-/* A SUBMIT; takes over in. The request is answered with SUBMITTED. */
+/*
+ * A SUBMIT; takes over in. The request is answered with SUBMITTED. place is
+ * that of the peer in its pool, never 0: its successor has it, too, and may
+ * repeat what it submitted. Nobody else may: he would be told that his message
+ * is in the queue when another's is.
+ */
 void intake_submit(struct qmgr *q, void *request, const void *owner,
-    struct msg_in *in) ATTR_NONNULL;
+    uint16_t place, struct msg_in *in) ATTR_NONNULL;
 
 /* The submitter of id was not there to be answered: it may ask again. */
 void intake_unanswered(struct qmgr *q, uint64_t id) ATTR_NONNULL;

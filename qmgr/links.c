@@ -5,6 +5,7 @@
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/tlv.h"
+#include "lib/daemon/control.h"
 #include "lib/io/fiber.h"
 #include "lib/mail/route.h"
 #include "lib/mail/submission.h"
@@ -275,11 +276,20 @@ serve_return(struct request *r)
     request_drop(r);
 }
 
+/* Among all processes of all pools, from 1. */
+static uint16_t
+place_of(const struct peer *p)
+{
+    _Static_assert(ROLE_COUNT * (CONTROL_POOL_MAX + 1) < UINT16_MAX, "fits");
+    return (uint16_t)(1 + p->role * (CONTROL_POOL_MAX + 1) + p->index);
+}
+
 static void
 serve_submit(struct request *r)
 {
     if (!is_closed(r, MESSAGE_SUBMITTED))
-        intake_submit(outdoors->q, r, r->context, request_take_in(r));
+        intake_submit(outdoors->q, r, r->context, place_of(r->context),
+            request_take_in(r));
 }
 
 /* What a destination has in idle sessions comes with each answer, too. */

@@ -29,12 +29,14 @@
 #include "qmgr/settle.h"
 #include "tests/crash/disk_sim.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -86,6 +88,8 @@ struct world {
     bool frozen;     /* the power is cut: nothing becomes durable */
     bool disk_fails; /* transactions fail */
     bool no_lookup, no_bounce;
+    uint16_t place; /* of who submits; 0: 1 */
+    unsigned blobs, blobs_refused;
     uint64_t next_id; /* leased */
     uint64_t lease_count;
     unsigned answered_ok, answered_temp, answered_perm;
@@ -147,6 +151,8 @@ world_close(void *context, int fd)
 
     if (w->spool != NULL)
         spool_blob_close(w->spool, fd);
+    else
+        assert_int_equal(close(fd), 0);
 }
 
 WORLD_FN void
@@ -244,6 +250,14 @@ world_answer(void *context, void *request, enum message type,
     struct world *w = context;
     enum result *told = request == w ? NULL : request;
 
+    if (type == MESSAGE_BLOB && a->result == RESULT_OK) {
+        w->blobs++;
+        assert_true(a->blob > 0);
+        assert_int_equal(close(fd), 0);
+        fd = -1;
+    } else if (type == MESSAGE_BLOB) {
+        w->blobs_refused++;
+    }
     assert_int_equal(fd, -1);
     if (type == MESSAGE_LEASED && a->result == RESULT_OK) {
         w->next_id = a->id;
@@ -390,6 +404,8 @@ world_step_disk(struct world *w)
         if (j->task == DISK_READ)
             buf_add(&j->content, (struct slice){ s->content, s->content_len });
     }
+    if (j->task == DISK_LEND)
+        j->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     disk_job_done(&w->q, j);
     return true;
 }
@@ -573,7 +589,7 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
         tlv_put_u64(&body, ATTR_PRIVATE, 1);
     assert_false(buf_failed(&body));
     intake_submit(&w->q, told == NULL ? (void *)w : told, w,
-        world_msg(buf_slice(&body)));
+        w->place == 0 ? 1 : w->place, world_msg(buf_slice(&body)));
     buf_fini(&envelope);
     buf_fini(&body);
     arena_clear(&arena);
