@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -215,6 +217,39 @@ test_lock(void **state)
     assert_int_equal(x->found_count, 1);
 }
 
+/* It is killed while it owns the spool, and what it promised is there. */
+static void
+test_killed_owner(void **state)
+{
+    struct fixture *x = *state;
+    struct why why;
+    char octet;
+    int ready[2];
+    pid_t child;
+
+    spool_close(x->spool);
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (fixture_open(x, &why) == RESULT_OK &&
+            fixture_message(x, 7, 5000, NULL, &why) == RESULT_OK &&
+            write(ready[1], "", 1) == 1)
+            (void)pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &octet, 1), 1);
+    close(ready[0]);
+    assert_int_equal(fixture_open(x, &why), RESULT_TEMPFAIL);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    x->options.lock_wait_ms = 10000;
+    fixture_start(x);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(x->found_count, 1);
+    fixture_check_content(x, 7, 5000, &x->found[0].place);
+}
+
 static void
 test_identity(void **state)
 {
@@ -355,6 +390,7 @@ main(void)
         ON_DISK(test_group),
         ON_SIM(test_lock),
         ON_DISK(test_lock),
+        ON_DISK(test_killed_owner),
         ON_SIM(test_identity),
         ON_DISK(test_identity),
         ON_SIM(test_blobs),
