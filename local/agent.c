@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -194,12 +195,32 @@ deliver_to_nobody(const struct job *job, const struct delivery_recipient *rcpt,
     job_failed(job, r, RESULT_TEMPFAIL, &why);
 }
 
+#ifdef POSTERN_TEST_HOOKS
+/* A message that kills whoever delivers it, for tests/system/test_poison.py. */
+static void
+die_of_poison(struct slice header)
+{
+    struct slice line;
+
+    while (slice_line(&header, &line))
+        if (slice_eq(line, SLICE_LIT("X-Postern-Test-Kill: yes")))
+            abort();
+}
+#else
+static void
+die_of_poison(struct slice header)
+{
+    (void)header;
+}
+#endif
+
 static void
 deliver_all(const struct job *job, struct rcpt_result *results)
 {
     deliver_fn deliver = job->service == NULL ? NULL : program_of(job->service);
     const char *tag = job->service == NULL ? NULL : job->service->log_tag;
 
+    die_of_poison(job->d->header);
     if (deliver == NULL)
         deliver = deliver_to_nobody;
     for (size_t i = 0; i < job->d->recipient_count; i++) {

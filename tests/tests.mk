@@ -1,7 +1,8 @@
 # What is built and run for "make check" and its parts; see tests/run.
 actor := $(OUT)/tests/actor/actor $(OUT)/tests/actor/rogue
+hooked := $(OUT)/tests/hooks/local
 
-check-build: all $(test.bin) $(replay.bin) $(actor)
+check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked)
 
 check: check-build
 	tests/run --out $(OUT)
@@ -15,7 +16,7 @@ check-crash: $(test.bin)
 check-fuzz: $(replay.bin)
 	tests/run --out $(OUT) --stage fuzz
 
-check-system: all $(actor)
+check-system: all $(actor) $(hooked)
 	tests/run --out $(OUT) --stage system
 
 lint:
@@ -36,6 +37,25 @@ check-clients: all
 	command -v npm >/dev/null || tests/install-packages nodejs npm
 	npm install --silent --no-fund --no-audit --prefix $(BUILD)/clients nodemailer
 	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_clients.py
+
+# Another MTA as the next hop: Debian's Postfix, unpacked below build/ and run in
+# namespaces of its own (as root).
+postfix.peer := $(BUILD)/peers/postfix
+
+$(postfix.peer):
+	@mkdir -p $(@D)
+	cd $(@D) && { apt-get -qq download postfix || { apt-get -qq update && apt-get -qq download postfix; }; }
+	rm -rf $@.new && dpkg -x $(@D)/postfix_*.deb $@.new && mv $@.new $@
+
+check-peers: all $(postfix.peer)
+	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_second_mta.py
+
+# What takes too long for every change: the same tests with larger numbers.
+long.tests := kill bulk second_mta scale rogue full_disk poison
+check-long: check-build $(postfix.peer)
+	TEST_TIMEOUT=3600 CRASH_STATES=200000 tests/run --out $(OUT) --stage crash
+	POSTERN_OUT=$(abspath $(OUT)) KILL_ROUNDS=30 BULK_MESSAGES=10000 \
+	    /usr/bin/python3 -m pytest -q -p no:cacheprovider $(long.tests:%=tests/system/test_%.py)
 
 deps:
 	tests/install-packages
@@ -77,6 +97,14 @@ $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
 $(OUT)/tests/actor/rogue: $(OUT)/tests/actor/rogue.o $(lib.a)
 $(actor):
 	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
+
+# A local that dies of marked messages: the one object with that hook built
+# anew, ahead of the archive that has it without.
+$(OUT)/tests/hooks/agent.o: local/agent.c
+	@mkdir -p $(@D)
+	$(CC) $(cpp) $(CPPFLAGS) -DPOSTERN_TEST_HOOKS $(cc) $(CFLAGS) -c -o $@ $<
+$(hooked): $(OUT)/tests/hooks/agent.o $(OUT)/local/main.o $(OUT)/local.a $(lib.a)
+	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
 
 # The spool alone: messages a second, CPU for each.
 $(OUT)/tests/bench/spool_bench: $(OUT)/tests/bench/spool_bench.o $(OUT)/qmgr.a $(lib.a)
