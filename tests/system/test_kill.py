@@ -61,7 +61,7 @@ def check(instance, load, kills):
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "6"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(300 + 20 * ROUNDS)
 @pytest.mark.parametrize("program", ["smtpd", "qmgr", "local", "lookup", "bounce",
                                      "smtp", "master", "all"])
 def test_kill(instance, program):
