@@ -110,14 +110,13 @@ requeue(struct qmgr *q, struct entry *e, struct edit *edit)
     return true;
 }
 
+/* It goes back when it is looked at next, as everybody's scripts expect. */
 static bool
 expire(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     if (e->state == ENTRY_DAMAGED || (e->flags & ENTRY_EXPIRE) != 0)
         return false;
     e->flags |= ENTRY_EXPIRE;
-    if (!edit_is_held(e))
-        try_now(q, e);
     write_flags(q, e, edit);
     return true;
 }

@@ -231,7 +231,9 @@ index_moved(struct index *ix, const struct spool_move *m)
 uint32_t
 index_site(struct slice address)
 {
-    struct slice domain = slice_skip(address, slice_rfind(address, '@') + 1);
+    size_t at = slice_rfind(address, '@');
+    struct slice domain = at < address.len ? slice_skip(address, at + 1)
+                                           : address;
     uint32_t site = 0;
 
     for (size_t i = 0; i < domain.len; i++) {

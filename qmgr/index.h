@@ -116,7 +116,10 @@ bool index_is_live(const struct index *ix, const struct spool_found *f)
  */
 bool index_moved(struct index *ix, const struct spool_move *m) ATTR_NONNULL;
 
-/* What stands for a domain in entry.site; never 0, and the same for ever. */
+/*
+ * What stands for a domain (of an address, or alone) in entry.site; never 0, and
+ * the same for ever.
+ */
 uint32_t index_site(struct slice address);
 
 static inline bool

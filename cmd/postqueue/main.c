@@ -23,7 +23,7 @@ struct options {
 static void
 usage(void)
 {
-    command_fail(EX_USAGE,
+    command_fail(EX_UNAVAILABLE,
         "usage: postqueue -f | postqueue -i queueid | postqueue -j | "
         "postqueue -p | postqueue -s site");
 }
@@ -148,14 +148,14 @@ flush(const struct config_set *set, const struct options *o)
     r->task = QUEUE_FLUSH_ALL;
     if (o->mode == 'i') {
         if (!queue_id_parse(slice_of(o->what), &r->ids[0]))
-            command_fail(EX_USAGE, "invalid mail queue id: %s", o->what);
+            command_fail(EX_UNAVAILABLE, "invalid mail queue id: %s", o->what);
         r->task = QUEUE_FLUSH_ID;
         r->id_count = 1;
     } else if (o->mode == 's') {
         r->task = QUEUE_FLUSH_SITE;
         r->site = slice_of(o->what);
         if (r->site.len == 0)
-            command_fail(EX_USAGE, "Cannot flush mail queue - no site");
+            command_fail(EX_UNAVAILABLE, "Cannot flush mail queue - no site");
         check_site(set, r->site);
     }
     msg_init(&m, MESSAGE_QUEUE_FLUSH);

@@ -7,6 +7,7 @@
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
 
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,12 +63,24 @@ usage(void)
         "[queue...]");
 }
 
+static bool
+is_alphanumeric(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isalnum((unsigned char)text.ptr[i]))
+            return false;
+    return text.len > 0;
+}
+
 static void
 add_id(struct order *o, struct slice text)
 {
     uint64_t id;
 
     if (!queue_id_parse(text, &id)) {
+        /* One that we would not make is of no message, and no mistake. */
+        if (is_alphanumeric(text))
+            return;
         command_say(LOG_LEVEL_WARNING, "invalid mail queue id: " SLICE_FMT,
             SLICE_ARG(text));
         return;
