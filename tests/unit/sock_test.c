@@ -292,7 +292,8 @@ replace_for_ever(const char *victim, const char *name)
     struct stat st;
 
     for (;;) {
-        (void)symlink(victim, link);
+        if (symlink(victim, link) < 0 && errno != EEXIST)
+            return;
         while (lstat(name, &st) < 0 || !S_ISSOCK(st.st_mode))
             ;
         (void)rename(link, name);

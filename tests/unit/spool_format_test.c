@@ -46,13 +46,15 @@ test_batch(void **state)
         .durable = 3 * BLOCK_SIZE,
         .records = 9,
     };
-    unsigned char octets[BATCH_HEADER_SIZE];
+    unsigned char octets[BATCH_HEADER_SIZE], again[BATCH_HEADER_SIZE];
     struct batch_header got;
 
     (void)state;
     batch_header_encode(&h, octets);
     assert_true(batch_header_decode(octets, h.offset, &got));
-    assert_memory_equal(&got, &h, sizeof(h));
+    assert_int_equal(got.records, h.records);
+    batch_header_encode(&got, again); /* not the structs: they have padding */
+    assert_memory_equal(again, octets, sizeof(octets));
     assert_false(batch_header_decode(octets, h.offset + BLOCK_SIZE, &got));
     flip_all(octets, sizeof(octets), batch_taken, octets);
 }
@@ -190,7 +192,7 @@ static void
 test_record(void **state)
 {
     struct record_info r = a_record(), got;
-    unsigned char octets[128] = { 0 };
+    unsigned char octets[128] = { 0 }, again[128] = { 0 };
     struct record_octets all = { octets, (size_t)record_length(&r) };
     struct segment_key other = key;
     size_t at = record_encode(&r, &key, octets);
@@ -201,8 +203,8 @@ test_record(void **state)
     assert_true(record_decode(octets, all.len, RECORD_AT, &key, &got));
     assert_true(record_payload_valid(octets, &got));
     assert_true(slice_eq(got.brief, r.brief));
-    got.brief = r.brief;
-    assert_memory_equal(&got, &r, sizeof(r));
+    assert_int_equal(record_encode(&got, &key, again), at);
+    assert_memory_equal(again, octets, at);
     /* Elsewhere, of another use, or cut off, it is none. */
     assert_false(record_decode(octets, all.len, RECORD_AT + 8, &key, &got));
     other.salt ^= UINT64_C(1) << 63;
