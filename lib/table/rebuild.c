@@ -77,7 +77,10 @@ split(struct rebuild *r, unsigned line_number, struct slice line,
 
     if (r->source == REBUILD_POSTALIAS) {
         if (text_split_alias(line, &r->key, value, &problem)) {
+            buf_clear(&r->value);
+            text_add_alias_value(*value, &r->value);
             *key = buf_slice(&r->key);
+            *value = buf_slice(&r->value);
             return true;
         }
         log_warning("%s, line %u: %s", r->path, line_number, problem);

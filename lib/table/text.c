@@ -172,6 +172,29 @@ text_split_alias(struct slice line, struct buf *key, struct slice *value,
     return true;
 }
 
+void
+text_add_alias_value(struct slice value, struct buf *to)
+{
+    bool quoted = false, blank = false;
+
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (!quoted && is_blank(c)) {
+            blank = true;
+            continue;
+        }
+        if (blank && c != ',')
+            buf_add_octet(to, ' ');
+        buf_add_octet(to, (unsigned char)c);
+        blank = !quoted && c == ',' && i + 1 < value.len;
+        if (c == '\\' && i + 1 < value.len)
+            buf_add_octet(to, (unsigned char)value.ptr[++i]);
+        else if (c == '"')
+            quoted = !quoted;
+    }
+}
+
 enum result
 text_read_fd(int fd, const char *name, struct buf *to, struct why *why)
 {

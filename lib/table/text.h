@@ -43,6 +43,12 @@ bool text_split_assignment(struct slice text, struct slice *key,
 bool text_split_alias(struct slice line, struct buf *key, struct slice *value,
     const char **problem) ATTR_NONNULL ATTR_MUST_USE;
 
+/*
+ * The value as postalias stores it: runs of blanks become one, commas have one
+ * behind them and none in front. What is in quotes stays.
+ */
+void text_add_alias_value(struct slice value, struct buf *to) ATTR_NONNULL;
+
 /* Everything in a file; RESULT_TEMPFAIL when it cannot be read. */
 enum { TEXT_FILE_MAX = 1 << 30 };
 struct stat;

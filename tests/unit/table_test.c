@@ -344,6 +344,34 @@ test_alias_text(void **state)
     buf_fini(&key);
 }
 
+static const struct {
+    const char *in, *out;
+} alias_values[] = {
+    { "ann", "ann" },
+    { "ann,bob", "ann, bob" },
+    { "ann ,\tbob  carl", "ann, bob carl" },
+    { "\"|cmd  a,b\" , x", "\"|cmd  a,b\", x" },
+    { "a\\\"  b", "a\\\" b" },
+    { "ann,", "ann," },
+    { ",", "," },
+};
+
+static void
+test_alias_values(void **state)
+{
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1024);
+    for (size_t i = 0; i < sizeof(alias_values) / sizeof(alias_values[0]);
+         i++) {
+        buf_clear(&out);
+        text_add_alias_value(slice_of(alias_values[i].in), &out);
+        assert_string_equal(buf_text(&out), alias_values[i].out);
+    }
+    buf_fini(&out);
+}
+
 static int
 set_up(void **state)
 {
@@ -375,6 +403,7 @@ main(void)
         cmocka_unit_test(test_texthash_lines),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_alias_text),
+        cmocka_unit_test(test_alias_values),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
