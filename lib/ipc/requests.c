@@ -39,7 +39,11 @@ serve_main(void *arg)
     struct served *s = arg;
     struct link *l = s->home;
 
-    s->handler->serve(&s->request);
+    /* The link ended in the turn in which it came: as if it had waited. */
+    if (s->request.link == NULL)
+        served_free(s);
+    else
+        s->handler->serve(&s->request);
     l->fibers--;
     serve_next(l);
     link_unref(l);

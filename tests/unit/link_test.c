@@ -670,6 +670,31 @@ test_rogue(void **state)
     run(rogue_fiber, NULL);
 }
 
+/* What came along with a broken rule is not served: there is nobody any more. */
+static void
+broken_at_once_fiber(void *arg)
+{
+    struct end us;
+    int fds[2];
+
+    (void)arg;
+    CHECK(sock_pair(fds) == 0);
+    open_end(&us, fds[0], ROLE_QMGR, ROLE_SMTPD, lease_fiber);
+    send_raw(fds[1], 0, MESSAGE_LEASE, 0, 1, 0);
+    send_raw(fds[1], 0, MESSAGE_LEASE, 0, 2, 0);
+    send_raw(fds[1], 0, MESSAGE_LEASE, 0, 0, 0);
+    settle();
+    CHECK(us.gone == 1 && us.served == 0);
+    close(fds[1]);
+}
+
+static void
+test_broken_at_once(void **state)
+{
+    (void)state;
+    run(broken_at_once_fiber, NULL);
+}
+
 /* Answers of the wrong kind to a request that is under way. */
 static void
 wrong_answer_fiber(void *arg)
@@ -1117,6 +1142,7 @@ main(void)
         cmocka_unit_test(test_gone),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_rogue),
+        cmocka_unit_test(test_broken_at_once),
         cmocka_unit_test(test_wrong_answer),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_matrix),
