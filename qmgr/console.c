@@ -17,17 +17,26 @@ enum {
     PIECE = 256 * 1024,  /* of a message that is shown */
     PENDING_MAX = 10000, /* orders of one edit that are under way */
     ROOM_MS = 60 * 1000, /* a command that takes nothing for so long is left */
+    IDLE_MS = 60 * 1000, /* likewise a user's that asks nothing */
+    CALLS_OF_USER = 20,  /* at the same time; the admin may have more */
 };
 
 /* One command. */
 struct console {
+    struct list link;
+    uid_t uid;
     struct qmgr *q;
     enum console_mode mode;
     bool may_edit;
     bool ended;
+    bool asked;       /* something that is not answered yet */
     unsigned serving; /* requests that use this */
     struct fiber_cond gone;
 };
+
+/* All commands that are connected; and whether it is time to leave. */
+static struct list all = LIST_INIT(all);
+static bool ending;
 
 static void
 reply_done(struct request *r, uint64_t count)
@@ -422,7 +431,24 @@ serve(struct request *r)
     c->serving++;
     tasks[r->in->type](c, r);
     c->serving--;
+    c->asked = false;
     fiber_cond_broadcast(&c->gone);
+}
+
+/*
+ * One thing at a time, as our commands have it: each may take memory, and anybody
+ * may be at the other end.
+ */
+static bool
+may_ask(void *context, enum message type)
+{
+    struct console *c = context;
+
+    (void)type;
+    if (c->asked)
+        return false;
+    c->asked = true;
+    return true;
 }
 
 static const struct link_handler handlers[] = {
@@ -444,14 +470,36 @@ on_gone(struct link *l, void *context)
 }
 
 static bool
-is_admin(int fd)
+is_admin(uid_t uid)
 {
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
+    return uid == 0 || uid == geteuid();
+}
 
-    return sock_peer_cred(fd, &uid, &gid, &pid) &&
-        (uid == 0 || uid == geteuid());
+static size_t
+count_calls(uid_t uid)
+{
+    size_t n = 0;
+
+    list_foreach (it, &all)
+        n += LIST_ENTRY(it, struct console, link)->uid == uid;
+    return n;
+}
+
+/* Until the command has gone; or, a user's, has had nothing to ask for long. */
+static void
+wait_for_end(struct console *c, struct link *l)
+{
+    bool late = false;
+
+    while (!c->ended || c->serving > 0) {
+        int64_t deadline = c->may_edit ? CLOCK_NEVER : clock_now_ms() + IDLE_MS;
+
+        if ((late || ending) && !c->asked) {
+            link_close(l);
+            return;
+        }
+        late = fiber_cond_wait(&c->gone, deadline) == WAIT_TIMEOUT;
+    }
 }
 
 void
@@ -465,14 +513,35 @@ console_serve(int fd, struct qmgr *q, enum console_mode mode)
         .handlers = handlers,
         .context = c,
         .on_gone = on_gone,
+        .may = may_ask,
     };
+    struct link *l = NULL;
+    gid_t gid;
+    pid_t pid;
 
     c->q = q;
     c->mode = mode;
-    c->may_edit = mode == CONSOLE_OFFLINE || is_admin(fd);
     fiber_cond_init(&c->gone);
-    if (link_open(fd, &options) != NULL)
-        while (!c->ended || c->serving > 0)
-            (void)fiber_cond_wait(&c->gone, CLOCK_NEVER);
+    list_init(&c->link);
+    if (mode == CONSOLE_OFFLINE || !sock_peer_cred(fd, &c->uid, &gid, &pid))
+        c->uid = (uid_t)-1;
+    c->may_edit = mode == CONSOLE_OFFLINE || is_admin(c->uid);
+    if (c->may_edit || count_calls(c->uid) < CALLS_OF_USER)
+        l = link_open(fd, &options);
+    else
+        close(fd);
+    if (l != NULL) {
+        list_append(&all, &c->link);
+        wait_for_end(c, l);
+        list_remove(&c->link);
+    }
     mem_free(c);
+}
+
+void
+console_end(void)
+{
+    ending = true;
+    list_foreach (it, &all)
+        fiber_cond_broadcast(&LIST_ENTRY(it, struct console, link)->gone);
 }

@@ -13,5 +13,11 @@
 /* Offline: there is a spool, but nothing delivers, so nothing is flushed. */
 enum console_mode { CONSOLE_ONLINE, CONSOLE_OFFLINE };
 
-/* Serve one connection to its end; owns fd. Waits. */
+/*
+ * Serve one connection to its end; owns fd. Waits. A user may have some at the
+ * same time, and ask one thing at a time in each.
+ */
 void console_serve(int fd, struct qmgr *q, enum console_mode mode) ATTR_NONNULL;
+
+/* It is time to leave: for those that ask nothing now, at once. */
+void console_end(void);

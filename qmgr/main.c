@@ -50,6 +50,7 @@ wake(const struct service *service)
 static void
 drain(int64_t deadline_ms)
 {
+    console_end();
     manager_drain(manager, deadline_ms);
     manager_close(manager);
 }

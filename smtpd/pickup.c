@@ -10,6 +10,7 @@
 #include "lib/mail/drop.h"
 #include "lib/mail/user_access.h"
 #include "smtpd/local_message.h"
+#include "smtpd/turns.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ enum {
 static struct {
     struct fiber_cond asked;
     bool look, end, runs;
+    bool looking, again; /* whichever fiber does it */
 } keeper = { .asked = { LIST_INIT(keeper.asked.waiters) } };
 
 static const struct config *
@@ -78,27 +80,22 @@ is_call(struct stream *st, int64_t deadline)
     return stream_peek(st, deadline, &octets) == STREAM_EOF;
 }
 
-void
-pickup_serve(int fd, struct config_set *set)
+/* A message of his, on a turn of his. */
+static void
+take_message(struct stream *st, uid_t uid, struct config_set *set,
+    int64_t deadline)
 {
     struct drop_answer a = { .result = RESULT_TEMPFAIL };
-    int64_t deadline = clock_now_ms() + READ_MS;
-    struct stream *st = stream_new(fd);
     struct buf answer;
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
 
-    if (is_call(st, deadline)) {
-        stream_free(st);
-        look(set);
-        return;
-    }
     buf_init(&answer, DROP_ANSWER_MAX + 4);
-    if (!sock_peer_cred(fd, &uid, &gid, &pid))
-        a.result = why_errno(&a.why, "credentials of a user");
-    else
+    if (turn_take(uid, deadline)) {
         receive(st, uid, set, deadline, &a);
+        turn_give(uid);
+    } else {
+        a.result = why_temp(&a.why, "4.3.2",
+            "too many messages of one user at a time");
+    }
     drop_put_answer(&a, &answer);
     stream_write(st, buf_slice(&answer), clock_now_ms() + ANSWER_MS);
     if (stream_flush(st, clock_now_ms() + ANSWER_MS) != STREAM_OK)
@@ -107,6 +104,24 @@ pickup_serve(int fd, struct config_set *set)
                 "pickup"),
             "uid %ju left before his message was answered", (uintmax_t)uid);
     buf_fini(&answer);
+}
+
+void
+pickup_serve(int fd, struct config_set *set)
+{
+    int64_t deadline = clock_now_ms() + READ_MS;
+    struct stream *st = stream_new(fd);
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+
+    if (sock_peer_cred(fd, &uid, &gid, &pid) && turns_enter(uid)) {
+        if (is_call(st, deadline))
+            look(set);
+        else
+            take_message(st, uid, set, deadline);
+        turns_leave(uid);
+    }
     stream_free(st);
 }
 
@@ -213,7 +228,7 @@ remove_stale(int dir, const char *name)
 }
 
 static void
-look(struct config_set *set)
+look_once(struct config_set *set)
 {
     const struct config *config = pickup_config(set);
     const char *tag = config_tag_of_service(set,
@@ -234,6 +249,21 @@ look(struct config_set *set)
     if (dir != NULL)
         closedir(dir);
     mem_free(path);
+}
+
+/* Anybody may call, and often: one looks for all who call meanwhile. */
+static void
+look(struct config_set *set)
+{
+    keeper.again = true;
+    if (keeper.looking)
+        return;
+    keeper.looking = true;
+    while (keeper.again && !keeper.end) {
+        keeper.again = false;
+        look_once(set);
+    }
+    keeper.looking = false;
 }
 
 static void
@@ -276,4 +306,5 @@ pickup_end(void)
 {
     keeper.end = true;
     fiber_cond_signal(&keeper.asked);
+    turns_end();
 }
