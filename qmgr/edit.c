@@ -160,6 +160,7 @@ edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
 void
 edit_flush(struct qmgr *q, struct entry *e)
 {
+    e->flags |= ENTRY_FLUSHED;
     if (e->state == ENTRY_DEFERRED)
         round_schedule(q, e, qmgr_wall_ms());
     else if (e->message != NULL && e->state == ENTRY_ACTIVE &&

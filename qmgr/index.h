@@ -36,6 +36,7 @@ enum entry_flag {
     ENTRY_BOUNCE = 1 << 3,    /* null sender: bounce_queue_lifetime */
     ENTRY_PARTS = 1 << 4,     /* has places in index.parts */
     ENTRY_WARNED = 1 << 5,    /* the sender knows of the delay */
+    ENTRY_FLUSHED = 1 << 6,   /* defer_transports do not hold it back */
 };
 
 struct entry {

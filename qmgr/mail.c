@@ -529,7 +529,10 @@ mail_begin(struct qmgr *q, struct mail *m)
     }
     m->begun = true;
     m->active_us = clock_wall_us();
-    heap_set(&q->index.timers, &m->entry->timer, round_expiry_ms(q, m->entry));
+    /* One that was too old before, on hold say, gets its one try. */
+    if (round_expiry_ms(q, m->entry) > qmgr_wall_ms())
+        heap_set(&q->index.timers, &m->entry->timer,
+            round_expiry_ms(q, m->entry));
     if (left > 0)
         log_write(LOG_LEVEL_INFO, q->tag,
             "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",

@@ -85,7 +85,7 @@ follow(struct qmgr *q, struct rcpt *r, struct slice transport,
         refuse_rcpt(q, r, "4.3.1", "no memory for recipient");
         return;
     }
-    if (t->deferred) {
+    if (t->deferred && (r->message->entry->flags & ENTRY_FLUSHED) == 0) {
         refuse_rcpt(q, r, "4.3.2", "deferred transport");
         return;
     }

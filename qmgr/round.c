@@ -140,7 +140,8 @@ next_try_ms(const struct qmgr *q, const struct mail *m)
 static bool
 warning_is_due(const struct qmgr *q, const struct mail *m)
 {
-    int64_t after = q->config->delay_warning_time;
+    int64_t after = config_of_service(q->set, q->config->cleanup_service_name)
+                        ->delay_warning_time;
 
     return after > 0 && !m->warned && (m->entry->flags & ENTRY_WARNED) == 0 &&
         m->counts[RCPT_DEFERRED] > 0 && m->envelope.sender.len > 0 &&
@@ -234,6 +235,8 @@ round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
     }
     if (m->again)
         next_try_ms = qmgr_wall_ms();
+    if (!m->again)
+        e->flags &= (uint8_t)~ENTRY_FLUSHED;
     mail_free(q, m);
     if (held)
         entry_set_state(&q->index, e, ENTRY_HELD);
@@ -301,8 +304,8 @@ round_admit(struct qmgr *q)
             return;
         e = fresh == NULL || (due != NULL && !q->fresh_turn) ? due : fresh;
         q->fresh_turn = e != fresh;
-        overdue = e == due && e->attempts > 0 &&
-            qmgr_wall_ms() >= round_expiry_ms(q, e);
+        /* Due for its end, not for a try: see round_schedule(). */
+        overdue = e == due && e->timer.due == round_expiry_ms(q, e);
         mail_load(q, e);
         e->message->overdue = overdue;
     }

@@ -1,0 +1,308 @@
+#include "tests/unit/qmgr_world.h"
+
+/* What the admin does to messages, in each state of theirs. */
+
+static const char main_cf[] = "minimal_backoff_time = 60s\n"
+                              "queue_run_delay = 60s\n";
+
+static struct edit edit;
+static unsigned ended;
+
+static void
+count_ended(struct edit *e, uint64_t id)
+{
+    (void)e;
+    (void)id;
+    ended++;
+}
+
+static int
+open_world(void **state)
+{
+    struct world *w = mem_alloc(sizeof(*w));
+
+    random_set_seed(7);
+    world_open(w, main_cf);
+    edit = (struct edit){ .done = count_ended };
+    ended = 0;
+    *state = w;
+    return 0;
+}
+
+static int
+close_world(void **state)
+{
+    world_close_all(*state);
+    mem_free(*state);
+    return 0;
+}
+
+static const struct world_mail mail = {
+    .sender = "s@example.org",
+    .recipients = { "a@one.example", "b@two.example" },
+    .body = 100,
+};
+
+static struct entry *
+entry_of(struct world *w, uint64_t id)
+{
+    return index_find(&w->q.index, id);
+}
+
+static bool
+order(struct world *w, uint64_t id, enum edit_task task)
+{
+    struct entry *e = entry_of(w, id);
+
+    return e != NULL &&
+        edit_message(&w->q, e, task, ~0U & ~(1U << ENTRY_DAMAGED), &edit);
+}
+
+enum stage { FRESH, OUT, DEFERRED, HELD, STAGES };
+
+/* A message that has got as far as that. */
+static uint64_t
+make(struct world *w, enum stage stage)
+{
+    uint64_t id;
+
+    if (stage != FRESH)
+        agent_up(&w->q, ROLE_SMTP, w);
+    id = world_submit(w, &mail);
+    world_settle(w);
+    if (stage == HELD) {
+        assert_true(order(w, id, EDIT_HOLD));
+        ended = 0;
+    }
+    while (stage >= DEFERRED && world_errand(w, 0) != NULL) {
+        world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
+        world_settle(w);
+    }
+    ended = 0;
+    return id;
+}
+
+static void
+test_delete(void **state)
+{
+    struct world *w = *state;
+
+    for (enum stage stage = FRESH; stage < STAGES; stage++) {
+        uint64_t id = make(w, stage);
+        struct errand *e;
+
+        print_message("  %d\n", stage);
+        assert_true(order(w, id, EDIT_DELETE));
+        assert_int_equal(ended, 0);
+        /* Not twice. */
+        assert_false(order(w, id, EDIT_DELETE));
+        world_settle(w);
+        assert_int_equal(ended, 1);
+        assert_null(entry_of(w, id));
+        /* What agents still say is of no account. */
+        while ((e = world_errand(w, 0)) != NULL) {
+            world_report(w, e, OUTCOME_BOUNCED, DESTINATION_OK);
+            world_settle(w);
+        }
+        world_assert_empty(w);
+        world_crash(w);
+        world_start(w);
+        assert_int_equal(w->q.index.entries.count, 0);
+    }
+}
+
+static void
+test_hold_and_release(void **state)
+{
+    struct world *w = *state;
+
+    for (enum stage stage = FRESH; stage < HELD; stage++) {
+        uint64_t id = make(w, stage);
+
+        print_message("  %d\n", stage);
+        assert_true(order(w, id, EDIT_HOLD));
+        assert_false(order(w, id, EDIT_HOLD));
+        world_settle(w);
+        assert_int_equal(ended, 1);
+        /* Deliveries that are under way end. */
+        while (world_errand(w, 0) != NULL) {
+            world_report(w, world_errand(w, 0), OUTCOME_DEFERRED,
+                DESTINATION_OK);
+            world_settle(w);
+        }
+        assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
+        /* It stays there, over crashes and beyond its lifetime. */
+        world_crash(w);
+        world_start(w);
+        agent_up(&w->q, ROLE_SMTP, w);
+        world_pass_ms(w, (int64_t)6 * 24 * 3600 * 1000);
+        assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
+        assert_null(world_errand(w, 0));
+        assert_true(order(w, id, EDIT_RELEASE));
+        world_settle(w);
+        assert_int_equal(world_count(&w->errands), 2);
+        while (world_errand(w, 0) != NULL) {
+            world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
+            world_settle(w);
+        }
+        world_assert_empty(w);
+        world_crash(w);
+        world_start(w);
+    }
+}
+
+static void
+test_held_envelope(void **state)
+{
+    struct world *w = *state;
+    struct world_mail held = mail;
+    uint64_t id;
+
+    held.flags = ENVELOPE_HOLD;
+    agent_up(&w->q, ROLE_SMTP, w);
+    id = world_submit(w, &held);
+    world_settle(w);
+    assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
+    world_crash(w);
+    world_start(w);
+    assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
+    assert_true(order(w, id, EDIT_RELEASE));
+    world_settle(w);
+    /* That it was released is remembered, too. */
+    world_crash(w);
+    world_start(w);
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 2);
+    assert_true(order(w, id, EDIT_DELETE));
+    world_settle(w);
+}
+
+static void
+test_expire(void **state)
+{
+    struct world *w = *state;
+
+    for (enum stage stage = FRESH; stage < STAGES; stage++) {
+        uint64_t id = make(w, stage);
+        struct errand *e;
+
+        print_message("  %d\n", stage);
+        assert_true(order(w, id, EDIT_EXPIRE));
+        assert_false(order(w, id, EDIT_EXPIRE));
+        world_settle(w);
+        assert_int_equal(ended, 1);
+        if (stage == HELD) {
+            /* On hold it waits, -f does not. */
+            assert_null(world_errand(w, 0));
+            assert_true(order(w, id, EDIT_EXPIRE_RELEASE));
+            world_settle(w);
+        }
+        agent_up(&w->q, ROLE_SMTP, w);
+        world_settle(w);
+        while ((e = world_errand(w, 0)) != NULL && !e->is_notice) {
+            world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
+            world_settle(w);
+        }
+        e = world_errand(w, 0);
+        assert_non_null(e);
+        assert_int_equal(e->kind, NOTICE_FAILURE);
+        assert_int_equal(e->count, 2);
+        assert_true(order(w, id, EDIT_DELETE));
+        world_settle(w);
+        job_notified(&w->q, e->job);
+        world_errand_end(e);
+        world_settle(w);
+        world_assert_empty(w);
+        world_crash(w);
+        world_start(w);
+    }
+}
+
+static void
+test_requeue_and_flush(void **state)
+{
+    struct world *w = *state;
+    uint64_t id = make(w, DEFERRED);
+
+    assert_true(order(w, id, EDIT_REQUEUE));
+    world_settle(w);
+    assert_int_equal(ended, 1);
+    assert_int_equal(world_count(&w->errands), 2);
+    while (world_errand(w, 0) != NULL)
+        world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
+    world_settle(w);
+    assert_null(world_errand(w, 0));
+    edit_flush(&w->q, entry_of(w, id));
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 2);
+    /* A flush in the middle of it means once more behind it. */
+    edit_flush_all(&w->q);
+    while (world_errand(w, 0) != NULL)
+        world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 2);
+    assert_true(order(w, id, EDIT_DELETE));
+    world_settle(w);
+    while (world_errand(w, 0) != NULL)
+        world_kill(w, world_errand(w, 0));
+    world_settle(w);
+    world_assert_empty(w);
+}
+
+/* A transaction on its way to the disk is waited for, and counts. */
+static void
+test_delete_while_settling(void **state)
+{
+    struct world *w = *state;
+    uint32_t index = 0;
+    struct world_mail child = {
+        .sender = "",
+        .recipients = { "child@one.example" },
+        .body = 10,
+        .indexes = &index,
+        .index_count = 1,
+    };
+    enum result told = 99;
+    struct attempt late;
+    uint64_t id = make(w, OUT), child_id;
+
+    child.settles = &world_errand(w, 0)->attempt;
+    late = *child.settles;
+    child_id = world_lease(w);
+    world_submit_as(w, child_id, &child, &told);
+    assert_true(order(w, id, EDIT_DELETE));
+    qmgr_pump(&w->q);
+    assert_int_equal(ended, 0);
+    world_settle(w);
+    assert_int_equal(told, RESULT_OK);
+    assert_int_equal(ended, 1);
+    assert_non_null(entry_of(w, child_id));
+    /* Now the token is void. */
+    child.settles = &late;
+    told = 99;
+    world_submit_as(w, world_lease(w), &child, &told);
+    assert_int_equal(told, RESULT_PERMFAIL);
+    while (world_errand(w, 0) != NULL) {
+        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
+        world_settle(w);
+    }
+    world_assert_empty(w);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        T(test_delete),
+        T(test_hold_and_release),
+        T(test_held_envelope),
+        T(test_expire),
+        T(test_requeue_and_flush),
+        T(test_delete_while_settling),
+    };
+
+    log_set_sink(world_no_log, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
