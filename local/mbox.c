@@ -39,6 +39,7 @@ take_dotlock(const struct mailbox_store *s, const char *lock, struct why *why)
 {
     for (uint32_t i = 0; i <= s->lock_tries; i++) {
         int fd = open(lock, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        int error = errno;
 
         if (fd >= 0) {
             close(fd);
@@ -49,6 +50,8 @@ take_dotlock(const struct mailbox_store *s, const char *lock, struct why *why)
         remove_stale(lock, s->lock_stale_ms);
         if (i < s->lock_tries)
             pause_ms(s->lock_delay_ms);
+        /* Its holder may have removed it just before we looked at its age. */
+        errno = error;
     }
     if (errno == EEXIST)
         return why_temp(why, "4.2.0",
