@@ -229,7 +229,8 @@ expand(const struct job *job, const struct delivery_recipient *rcpt,
 
     env.recipients = NULL;
     env.recipient_count = env.recipient_room = 0;
-    env.flags |= ENVELOPE_INTERNAL;
+    /* Whoever released it from hold did not mean its copies to be held. */
+    env.flags = (env.flags | ENVELOPE_INTERNAL) & ~(uint32_t)ENVELOPE_HOLD;
     env.drop_file = (struct slice){ "", 0 };
     env.arrival_us = clock_wall_us();
     res = job_check_loop(job, rcpt, why);
