@@ -244,7 +244,7 @@ serve(struct request *r, struct arena *arena)
     struct rcpt_result *results = NULL;
     struct delivery d;
     char *transport;
-    struct why why;
+    struct why why = { .text = "no memory" };
     struct msg m;
 
     if (delivery_decode(r->in, arena, &d, &why) != RESULT_OK ||
@@ -252,7 +252,9 @@ serve(struct request *r, struct arena *arena)
         (results = arena_alloc(arena, d.recipient_count * sizeof(*results))) ==
             NULL) {
         log_warning("delivery request refused: %s", why.text);
-        request_drop(r);
+        /* An answer under no token: it is not to be waited for. */
+        delivery_answer_encode(&answer, &m);
+        request_reply(r, &m);
     } else {
         struct job job = { .set = set, .d = &d, .arena = arena };
 

@@ -56,6 +56,7 @@ refuse(struct request *r, const struct why *why)
 static void
 serve_resolve(struct request *r)
 {
+    static const struct route none;
     struct slice sender, recipient;
     struct router *held;
     struct route *route;
@@ -64,7 +65,9 @@ serve_resolve(struct request *r)
     enum result res;
 
     if (route_ask_decode(r->in->body, &sender, &recipient, &why) != RESULT_OK) {
-        refuse(r, &why);
+        /* Mail waits for this answer: there has to be one. */
+        route_encode(RESULT_TEMPFAIL, &none, &why, &m);
+        request_reply(r, &m);
         return;
     }
     route = mem_alloc(sizeof(*route));

@@ -53,7 +53,9 @@ struct job *
 job_new(struct request *r, struct config_set *set)
 {
     struct job *job = mem_alloc(sizeof(*job));
+    const struct delivery_answer none = { .destination = DESTINATION_OK };
     struct why why;
+    struct msg m;
     size_t n;
 
     list_init(&job->node);
@@ -64,20 +66,22 @@ job_new(struct request *r, struct config_set *set)
     if (delivery_decode(r->in, &job->arena, &job->delivery, &why) !=
         RESULT_OK) {
         log_error("DELIVER: %s", why.text);
-        goto drop;
+        goto refuse;
     }
     n = job->delivery.recipient_count;
     job->states = arena_alloc(&job->arena, n * sizeof(job->states[0]) + 1);
     job->results = arena_alloc(&job->arena, n * sizeof(job->results[0]) + 1);
     if (job->states == NULL || job->results == NULL) {
         log_error("DELIVER: %zu recipients are too many", n);
-        goto drop;
+        goto refuse;
     }
     job->unsettled = n;
     find_profile(job, set);
     return job;
-drop:
-    request_drop(r);
+refuse:
+    /* An answer under no token: it is not to be waited for. */
+    delivery_answer_encode(&none, &m);
+    request_reply(r, &m);
     job_free(job);
     return NULL;
 }
