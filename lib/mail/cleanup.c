@@ -101,7 +101,9 @@ cleanup_content(struct cleanup *c, struct slice octets)
     if (c->result != RESULT_OK)
         return;
     c->received += octets.len;
-    if (limit > 0 && c->received > (uint64_t)limit) {
+    /* Mail that we made of accepted mail has headers of ours besides. */
+    if (limit > 0 && (c->env.flags & ENVELOPE_INTERNAL) == 0 &&
+        c->received > (uint64_t)limit) {
         cleanup_fail(c, why_perm(&why, "5.3.4", "Error: message file too big"),
             &why);
         return;
