@@ -296,9 +296,10 @@ notify_serve(struct request *r)
 {
     struct config_set *set = config_hold(daemon_config());
     struct job job = { .set = set };
+    char text[QUEUE_ID_SIZE];
     struct arena arena;
     enum result res;
-    struct notice n;
+    struct notice n = { .fd = -1 };
     struct why why;
 
     arena_init(&arena, JOB_MEMORY);
@@ -318,7 +319,10 @@ notify_serve(struct request *r)
             close(n.fd);
     }
     if (res != RESULT_OK)
-        log_warning("notice not sent: %s", why.text);
+        log_warning("%s: notice not sent: %s",
+            queue_id_text(n.envelope.id,
+                config_main(set)->enable_long_queue_ids, text),
+            why.text);
     answer(r, res, &why);
     arena_clear(&arena);
     config_drop(set);
