@@ -43,12 +43,18 @@ same_id(const struct map_node *node, const void *key)
 }
 
 bool
-drops_known(struct qmgr *q, struct slice name)
+drops_known(struct qmgr *q, struct slice name, uint64_t *id)
 {
-    return name.len > 0 &&
-        (map_find(&q->drops_by_name, map_hash_slice(name), same_name, &name) !=
-                NULL ||
-            past_has(&q->drops_past, name));
+    struct map_node *n;
+
+    *id = 0;
+    if (name.len == 0)
+        return false;
+    n = map_find(&q->drops_by_name, map_hash_slice(name), same_name, &name);
+    if (n == NULL)
+        return past_has(&q->drops_past, name);
+    *id = LIST_ENTRY(n, struct drop, by_name)->id;
+    return true;
 }
 
 static struct drop *

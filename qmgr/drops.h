@@ -14,7 +14,8 @@
 void drops_init(struct qmgr *q) ATTR_NONNULL;
 void drops_fini(struct qmgr *q) ATTR_NONNULL;
 
-bool drops_known(struct qmgr *q, struct slice name) ATTR_NONNULL;
+/* id: of its message, which may not be durable yet; 0: that has left. */
+bool drops_known(struct qmgr *q, struct slice name, uint64_t *id) ATTR_NONNULL;
 void drops_add(struct qmgr *q, const struct entry *e, struct slice name)
     ATTR_NONNULL;
 

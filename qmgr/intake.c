@@ -489,7 +489,16 @@ is_repeated(struct qmgr *q, void *request, const struct envelope *env,
     uint16_t place)
 {
     struct entry *e = index_find(&q->index, env->id);
+    bool known = e != NULL || has_left(q, env->id, place);
+    uint64_t other;
 
+    /* Or under another id, and then that one has to be durable first. */
+    if (!known && drops_known(q, env->drop_file, &other)) {
+        known = true;
+        e = other == 0 ? NULL : index_find(&q->index, other);
+    }
+    if (!known)
+        return false;
     if (e != NULL && e->state == ENTRY_ENTERING) {
         struct accept *a = e->message->accept;
         struct why why;
@@ -501,9 +510,6 @@ is_repeated(struct qmgr *q, void *request, const struct envelope *env,
                 why_temp(&why, "4.3.0", "asked too often"), &why);
         return true;
     }
-    if (e == NULL && !has_left(q, env->id, place) &&
-        !drops_known(q, env->drop_file))
-        return false;
     answer(q, request, env->id, RESULT_OK, NULL);
     return true;
 }
