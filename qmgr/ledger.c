@@ -133,8 +133,13 @@ write_again(struct qmgr *q, struct timer *t)
     bool gone = e == NULL || e->state == ENTRY_LEAVING;
 
     switch (w->kind) {
-    case WRITE_ENDING:
     case WRITE_REMOVE:
+        /* The cleaner may have moved it: the REMOVE must outlive the copy. */
+        if (e != NULL)
+            w->txn->records[0].target = e->place;
+        txn_commit(q, w->txn);
+        return;
+    case WRITE_ENDING:
         txn_commit(q, w->txn);
         return;
     case WRITE_INTERIM:
