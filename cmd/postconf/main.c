@@ -3,10 +3,12 @@
  */
 #include "cmd/postconf/postconf.h"
 #include "lib/base/mem.h"
+#include "lib/table/table.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -143,14 +145,37 @@ usage(void)
         "       postconf -P [-fhHx] [-c dir] [service[/type[/parameter]] ...]\n"
         "       postconf -Me | -Fe | -Pe [-c dir] service/type...=value ...\n"
         "       postconf -M# | -MX | -PX [-c dir] service/type... ...\n"
-        "       postconf -l\n");
+        "       postconf -l | -m\n");
     exit(EX_USAGE);
 }
 
 static void
 list_locks(void)
 {
-    puts("fcntl\ndotlock");
+    puts("flock\nfcntl\ndotlock");
+    exit(EXIT_SUCCESS);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "proxy" is no type of its own: it says where a table is asked. */
+static void
+list_tables(void)
+{
+    const char *names[64] = { "proxy" };
+    size_t n = 1;
+
+    for (size_t i = 0;
+         n < sizeof(names) / sizeof(names[0]) && table_type_name(i) != NULL;
+         i++)
+        names[n++] = table_type_name(i);
+    qsort(names, n, sizeof(names[0]), compare_names);
+    for (size_t i = 0; i < n; i++)
+        puts(names[i]);
     exit(EXIT_SUCCESS);
 }
 
@@ -185,7 +210,7 @@ parse_options(struct postconf *pc, int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "+c:C:deffFhHlMno:pPvxX#")) != -1) {
+    while ((c = getopt(argc, argv, "+c:C:deffFhHlmMno:pPvxX#")) != -1) {
         switch (c) {
         case 'c':
             pc->directory = optarg;
@@ -213,6 +238,9 @@ parse_options(struct postconf *pc, int argc, char **argv)
             break;
         case 'l':
             list_locks();
+            break;
+        case 'm':
+            list_tables();
             break;
         case 'M':
             set_object(pc, OBJECT_SERVICE);
