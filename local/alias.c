@@ -89,9 +89,35 @@ without_brackets(struct slice address)
     return address;
 }
 
+/*
+ * An alias that names itself means the mailbox of that name, as if it were
+ * written with a backslash: "root: root, admin@example.com".
+ */
+static bool
+is_itself(const struct delivery_recipient *rcpt, struct slice name,
+    struct slice address)
+{
+    return slice_eq_nocase(address, name) ||
+        slice_eq_nocase(address, rcpt->rcpt.address);
+}
+
+static enum result
+literal(const struct job *job, struct slice *address, struct why *why)
+{
+    char *text = arena_alloc(job->arena, address->len + 1);
+
+    if (text == NULL)
+        return why_temp(why, "4.3.0", "no memory for an alias");
+    text[0] = '\\';
+    memcpy(text + 1, address->ptr, address->len);
+    *address = (struct slice){ text, address->len + 1 };
+    return RESULT_OK;
+}
+
 static enum result
 add_addresses(const struct job *job, const struct delivery_recipient *rcpt,
-    struct slice value, struct envelope *env, struct why *why)
+    struct slice name, struct slice value, struct envelope *env,
+    struct why *why)
 {
     struct recipient to = rcpt->rcpt;
     enum result res = RESULT_OK;
@@ -102,6 +128,10 @@ add_addresses(const struct job *job, const struct delivery_recipient *rcpt,
     buf_init(&address, ADDRESS_MAX);
     while (res == RESULT_OK && alias_next(&value, &address)) {
         to.address = without_brackets(buf_slice(&address));
+        if (is_itself(rcpt, name, to.address))
+            res = literal(job, &to.address, why);
+        if (res != RESULT_OK)
+            break;
         if (buf_failed(&address))
             res = why_perm(why, "5.3.5", "alias expansion: address too long");
         else if (is_special(to.address))
@@ -235,7 +265,7 @@ expand(const struct job *job, const struct delivery_recipient *rcpt,
     env.arrival_us = clock_wall_us();
     res = job_check_loop(job, rcpt, why);
     if (res == RESULT_OK)
-        res = add_addresses(job, rcpt, value, &env, why);
+        res = add_addresses(job, rcpt, name, value, &env, why);
     if (res == RESULT_OK && env.recipient_count == 0)
         res = why_perm(why, "5.3.5", "alias \"" SLICE_FMT "\" is empty",
             SLICE_ARG(name));

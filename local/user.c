@@ -97,6 +97,17 @@ mailbox_path(const struct job *job, const struct account *a,
     return job_set_path(job, s, spool, slice_of(name), why);
 }
 
+/* "\\name" is the mailbox of name: the backslash is not part of its address. */
+static struct delivery_recipient
+without_backslash(const struct delivery_recipient *rcpt)
+{
+    struct delivery_recipient plain = *rcpt;
+
+    if (plain.rcpt.address.len > 1 && plain.rcpt.address.ptr[0] == '\\')
+        plain.rcpt.address = slice_skip(plain.rcpt.address, 1);
+    return plain;
+}
+
 static enum result
 deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
     struct slice user, bool *maildir, struct why *why)
@@ -106,6 +117,7 @@ deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
         .lock_delay_ms = (uint64_t)c->deliver_lock_delay,
         .lock_stale_ms = (uint64_t)c->stale_lock_time,
         .size_limit = (uint64_t)c->mailbox_size_limit };
+    const struct delivery_recipient plain = without_backslash(rcpt);
     struct keeper_user as = { .name = "" };
     struct account *account;
     enum result res;
@@ -121,7 +133,7 @@ deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
     if (res == RESULT_OK)
         res = job_check_loop(job, rcpt, why);
     if (res == RESULT_OK)
-        res = job_fill_store(job, rcpt, &s, why);
+        res = job_fill_store(job, &plain, &s, why);
     if (res != RESULT_OK)
         return res;
     memcpy(as.name, account->name, sizeof(as.name));
