@@ -24,15 +24,17 @@ def small_disk(path, size):
         subprocess.run(["umount", "-l", path], check=True)
 
 
-def test_full_disk(instance):
+@pytest.mark.parametrize("lines", [700, 14000, 28000], ids=["50k", "1m", "2m"])
+def test_full_disk(instance, lines):
+    """Contents in the log and, from queue_inline_limit on, in blobs."""
     with small_disk(instance.spool, "24m"):
         instance.set(queue_minfree="1000000", message_size_limit="4000000",
                      queue_segment_size="4194304", defer_transports="")
         instance.write("transport", "dead.test smtp:[127.0.0.1]:1\n")
         instance.start()
-        body = "Subject: big\r\n\r\n" + ("x" * 70 + "\r\n") * 14000  # 1 MB
+        body = "Subject: big\r\n\r\n" + ("x" * 70 + "\r\n") * lines
         taken, refused = [], None
-        for _ in range(60):
+        for _ in range(600):
             try:
                 taken.append(instance.send("x@dead.test", body))
             except AssertionError as error:
@@ -40,6 +42,10 @@ def test_full_disk(instance):
                 break
         assert refused is not None and "452" in refused and "4.3.1" in refused, refused
         assert len(taken) >= 3
+        # All that was acknowledged is there, also after a new start.
+        instance.stop()
+        instance.start(write=False)
+        assert wait_for(lambda: {e["queue_id"] for e in instance.queue()} == set(taken))
         # What was there can leave, and then there is room again.
         instance.command("postsuper", "-d", "ALL")
         instance.wait_empty()
@@ -79,3 +85,11 @@ def test_damage_is_set_aside(instance):
     # Content is verified when it is read: at the start or at the next attempt.
     instance.command("postqueue", "-f")
     instance.wait_log(r"(?i)damage|checksum")
+    # The rest is whole, and commands work on it.
+    assert "unmistakable body 8" in instance.command("postcat", "-q", ids[8]).stdout
+    instance.command("postsuper", "-d", ids[9])
+    wait_for(lambda: ids[9] not in {e["queue_id"] for e in instance.queue()})
+    assert instance.command("postern", "status").returncode == 0
+    assert ids[8] in instance.command("postqueue", "-p").stdout
+    instance.send("u1@md.test")
+    instance.wait_maildir("u1")
