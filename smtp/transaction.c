@@ -57,15 +57,32 @@ add_xtext(struct buf *to, struct slice text)
     }
 }
 
-/* False: it cannot stand on a command line. Nothing else gets into the queue,
- * but a command that a stranger wrote must not follow from a mistake. */
+/*
+ * Nothing else gets into the queue, but a command or parameter that a stranger
+ * wrote must not follow from a mistake: the domain stands without quotes.
+ */
+static bool
+is_harmless(struct slice address)
+{
+    struct slice local, domain;
+
+    (void)address_split(address, &local, &domain);
+    for (size_t i = 0; i < local.len; i++)
+        if ((unsigned char)local.ptr[i] < ' ' || local.ptr[i] == 127)
+            return false;
+    for (size_t i = 0; i < domain.len; i++)
+        if ((unsigned char)domain.ptr[i] <= ' ' || domain.ptr[i] == 127 ||
+            domain.ptr[i] == '<' || domain.ptr[i] == '>')
+            return false;
+    return true;
+}
+
+/* False: it cannot stand on a command line. */
 static bool
 add_path(struct exchange *x, struct slice address)
 {
-    for (size_t i = 0; i < address.len; i++)
-        if (address.ptr[i] == '\r' || address.ptr[i] == '\n' ||
-            address.ptr[i] == '\0')
-            return false;
+    if (!is_harmless(address))
+        return false;
     if (address.len > ADDRESS_MAX)
         return false;
     buf_add_octet(&x->line, '<');
@@ -130,7 +147,7 @@ add_orcpt(struct buf *to, const struct recipient *r)
 {
     size_t n = slice_find(r->orcpt, ';');
 
-    if (n > 0 && n < r->orcpt.len) {
+    if (n < r->orcpt.len && atom_is_valid(slice_head(r->orcpt, n))) {
         buf_add_format(to, " ORCPT=" SLICE_FMT ";",
             SLICE_ARG(slice_head(r->orcpt, n)));
         add_xtext(to, slice_skip(r->orcpt, n + 1));

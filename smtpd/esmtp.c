@@ -2,6 +2,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/num.h"
+#include "lib/mail/address.h"
 #include "lib/mail/xtext.h"
 
 enum {
@@ -21,13 +22,15 @@ struct parameter {
     bool (*value_of)(struct parse *p, struct slice value);
 };
 
+/* plain stays as it is, in front of the rest. */
 static bool
-decode(struct parse *p, struct slice in, struct slice *out)
+decode(struct parse *p, struct slice plain, struct slice in, struct slice *out)
 {
     struct buf b;
     bool ok;
 
     buf_init(&b, VALUE_MAX);
+    buf_add(&b, plain);
     ok = xtext_decode(in, &b) && arena_slice(p->arena, buf_slice(&b), out);
     buf_fini(&b);
     return ok;
@@ -100,7 +103,7 @@ envid_value(struct parse *p, struct slice value)
     struct mail_parameters *mail = p->to;
 
     if (value.len == 0 || mail->envid.len > 0 ||
-        !decode(p, value, &mail->envid))
+        !decode(p, SLICE_LIT(""), value, &mail->envid))
         return refusal_set(p->no, 501, "5.5.4", "Bad ENVID parameter syntax");
     return true;
 }
@@ -180,17 +183,6 @@ notify_value(struct parse *p, struct slice value)
     return true;
 }
 
-/* An RFC 5321 atom: the type of address in front of ';'. */
-static bool
-is_atom(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' ||
-            strchr("()<>@,;:\\\".[]", s.ptr[i]) != NULL)
-            return false;
-    return s.len > 0;
-}
-
 static bool
 orcpt_value(struct parse *p, struct slice value)
 {
@@ -198,8 +190,9 @@ orcpt_value(struct parse *p, struct slice value)
     size_t semicolon = slice_find(value, ';');
 
     if (semicolon == value.len || rcpt->orcpt.len > 0 ||
-        !is_atom(slice_head(value, semicolon)) ||
-        !decode(p, value, &rcpt->orcpt))
+        !atom_is_valid(slice_head(value, semicolon)) ||
+        !decode(p, slice_head(value, semicolon + 1),
+            slice_skip(value, semicolon + 1), &rcpt->orcpt))
         return refusal_set(p->no, 501, "5.5.4",
             "Error: Bad ORCPT parameter syntax");
     return true;

@@ -36,7 +36,10 @@ say(struct session *s, int code, char separator, const char *fmt, va_list ap)
     n = vsnprintf(line + FRONT, sizeof(line) - FRONT - BACK, fmt, ap);
     if (n < 0)
         return;
-    len += strlen(line + FRONT);
+    /* What of it is the client's must not be taken for a reply of ours. */
+    for (; line[len] != '\0'; len++)
+        if ((unsigned char)line[len] < ' ' || line[len] == 127)
+            line[len] = '?';
     reply_soften(s, &code, line + FRONT);
     line[0] = (char)('0' + code / 100 % 10);
     line[1] = (char)('0' + code / 10 % 10);

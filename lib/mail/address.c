@@ -19,6 +19,16 @@ is_atom_octet(unsigned char c)
     return c > ' ' && c != 127 && strchr("<>()[]\\,;:@\"", c) == NULL;
 }
 
+bool
+atom_is_valid(struct slice atom)
+{
+    for (size_t i = 0; i < atom.len; i++)
+        if (atom.ptr[i] == '.' || (unsigned char)atom.ptr[i] > 127 ||
+            !is_atom_octet((unsigned char)atom.ptr[i]))
+            return false;
+    return atom.len > 0;
+}
+
 /* RFC 5321 Dot-string, with UTF-8 as RFC 6531 has it. */
 static bool
 is_dot_string(struct slice local)

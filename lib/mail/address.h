@@ -33,6 +33,9 @@ struct config;
 bool address_extension(const struct config *config, struct slice local,
     struct slice *user, struct slice *extension) ATTR_NONNULL;
 
+/* An atom of RFC 5321, ASCII only: such as the type of address in an ORCPT. */
+bool atom_is_valid(struct slice atom);
+
 /*
  * A domain name as it may stand in an address: labels of letters, digits, '-',
  * '_' and octets above 127, not all of it digits and dots.

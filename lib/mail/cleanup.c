@@ -80,6 +80,19 @@ cleanup_abort(struct cleanup *c)
         cleanup_free(c);
 }
 
+/* A line end in what a submitter quotes would begin a field of its own. */
+static void
+mend_line_ends(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool cr = text[i] == '\r' && (i + 1 == len || text[i + 1] != '\n');
+        bool lf = text[i] == '\n' && (i == 0 || text[i - 1] != '\r');
+
+        if (cr || lf)
+            text[i] = ' ';
+    }
+}
+
 void
 cleanup_prepend(struct cleanup *c, struct slice header)
 {
@@ -88,6 +101,8 @@ cleanup_prepend(struct cleanup *c, struct slice header)
     while (c->result == RESULT_OK && header_next(&header, &f)) {
         c->field_start = c->header.len;
         buf_add(&c->header, f.whole);
+        if (!buf_failed(&c->header))
+            mend_line_ends(c->header.ptr + c->field_start, f.whole.len);
         cleanup_field(c);
     }
 }

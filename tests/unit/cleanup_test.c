@@ -372,6 +372,12 @@ test_prepended(void **state)
     assert_string_equal(buf_text(&queue.header),
         "Received: from x\r\n\tby y\r\nX: 1\r\nReceived: z\r\nA: 1\r\n");
     assert_int_equal(queue.envelope.hops, 2);
+    /* Line ends in what was quoted there begin nothing. */
+    m.prepend = "Received: from x\ry\r\r\n\tby \r.\rz\nX: 1\r\n";
+    run_ok(&m);
+    assert_string_equal(buf_text(&queue.header),
+        "Received: from x y \r\n\tby  . z X: 1\r\n"
+        "Received: z\r\nA: 1\r\n");
 }
 
 static void

@@ -305,7 +305,8 @@ struct dialogue {
     const char *transport; /* NULL: smtp */
     unsigned deliveries;   /* one after the other; 0: one */
     enum destination_state destination;
-    uint32_t flags; /* of the envelope */
+    uint32_t flags;    /* of the envelope */
+    const char *orcpt; /* of a@y, which the first recipient was */
     const char *body;
     unsigned blob; /* lines of a body that comes in a descriptor */
     bool bad_crc;  /* which is not what was lent */
@@ -337,6 +338,18 @@ static const struct dialogue dialogues[] = {
         { "> 220 mx.test\n< EHLO client.test\n> 502 what?\n"
           "< HELO client.test\n> 250 mx.test\n" MAIL RCPT("a@x")
           "< DATA\n> 354 go\n~\n> 250 ok\n" } },
+    { "a parameter in a domain", "[#]%", "a@x>\tNOTIFY=<NEVER b@x>X a@x",
+        "bounced 5.1.3 bad recipient|bounced 5.1.3 bad recipient|sent 2.0.0",
+        { HELLO ONE_MAIL } },
+    { "a command in an address", "[#]%", "a\r\nRCPT@x a\001@x a@x\r a@x",
+        "bounced 5.1.3|bounced 5.1.3|bounced 5.1.3|sent 2.0.0",
+        { HELLO ONE_MAIL } },
+    { "a parameter in ORCPT", "[#]%", "a@x", "sent 2.0.0 250 2.0.0 done",
+        { "> 220 mx.test ESMTP\n< EHLO client.test\n> 250-mx.test\n"
+          "> 250 DSN\n" MAIL
+          "< RCPT TO:<a@x> ORCPT=rfc822;a@y\n> 250 2.1.5 ok\n"
+          "< DATA\n> 354 go\n~\n> 250 2.0.0 done\n" },
+        .orcpt = "x NOTIFY=NEVER;a" },
     { "dots", "[#]%", "a@x", "sent 2.0.0", { HELLO ONE_MAIL },
         .body = ".\r\n..a\r\nb.\r\n.",
         .content = "Subject: t\n\n..\n...a\nb.\n..\n" },
@@ -644,6 +657,10 @@ deliver_once(const struct dialogue *c)
     d.envelope.flags = c->flags;
     d.envelope.size = 12 + strlen(body);
     add_recipients(c->recipients, &d);
+    if (c->orcpt != NULL) {
+        d.recipients[0].rcpt.original = SLICE_LIT("a@y");
+        d.recipients[0].rcpt.orcpt = slice_of(c->orcpt);
+    }
     buf_init(&want, 16 << 20);
     if (c->blob > 0)
         make_blob(c, &d, &want);

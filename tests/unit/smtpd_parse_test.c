@@ -241,6 +241,7 @@ test_rcpt_parameters(void **state)
             NOTIFY_SUCCESS | NOTIFY_DELAY | NOTIFY_FAILURE, "" },
         { " ORCPT=rfc822;a+40b", 0, 0, "rfc822;a@b" },
         { " ORCPT=rfc822;", 0, 0, "rfc822;" },
+        { " ORCPT=x+20y;a", 0, 0, "x+20y;a" }, /* the type is no xtext */
         { " NOTIFY", 555 },
         { " NOTIFY=", 501 },
         { " NOTIFY=NEVER,DELAY", 501 },

@@ -332,6 +332,9 @@ static const struct dialogue {
         "<nobody@local.test>: Recipient address rejected: User unknown "
         "in local recipient table; to=<nobody@local.test> "
         "proto=SMTP\n" },
+    { "what is quoted is one line", "", OWN,
+        EHLO "> ETRN x\r250\001ok\n"
+             "< 459 <x?250?ok>: service unavailable\n" },
     { "VRFY switched off", "disable_vrfy_command = yes\n", OWN,
         GREETING "> VRFY x\n"
                  "< 502 5.5.1 VRFY command is disabled\n" },
