@@ -70,9 +70,11 @@ timer_fired(struct qmgr *q, struct timer *t)
         begin_probing(q, d);
     } else if (d->health == HEALTH_DEAD) {
         timer_arm(q, &d->timer, d->until_ms);
-    } else if (d->health == HEALTH_PROBED && d->running == 0 &&
-        list_empty(&d->bundles)) {
-        d->health = HEALTH_LIVE;
+    } else if (d->health == HEALTH_PROBED) {
+        if (d->running == 0 && list_empty(&d->bundles))
+            d->health = HEALTH_LIVE;
+        else
+            begin_probing(q, d);
     }
     d->ceiling = 0;
     if (is_idle(d))
@@ -331,6 +333,10 @@ window_of(const struct destination *d)
     /* With a delay between deliveries there is no side by side. */
     if (d->transport->rate_delay_ms > 0)
         return 1;
+    /* A reload may have lowered it. */
+    if (d->transport->window_limit > 0 &&
+        window > (double)d->transport->window_limit)
+        window = (double)d->transport->window_limit;
     if (d->ceiling > 0 && window > d->ceiling)
         window = d->ceiling;
     return window < 1 ? 1 : (size_t)window;

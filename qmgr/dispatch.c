@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
+#include "lib/mail/queue_id.h"
 #include "qmgr/inside.h"
 #include "qmgr/notify.h"
 #include "qmgr/settle.h"
@@ -205,6 +206,34 @@ job_release(struct qmgr *q, struct job *j)
     mem_free(j);
 }
 
+/* Transports of one program share its processes. */
+static void
+touch_role(struct qmgr *q, enum role role)
+{
+    for (struct map_node *n = map_first(&q->transports); n != NULL;
+         n = map_after(&q->transports, n)) {
+        struct transport *t = LIST_ENTRY(n, struct transport, node);
+
+        if (t->kind == TRANSPORT_AGENT && t->role == role)
+            transport_touch(q, t);
+    }
+}
+
+/* Whoever found it full, or kept free for a message, waits for just this. */
+static void
+end_at_agent(struct qmgr *q, struct agent *a, uint64_t id)
+{
+    bool waited_for = a->running >= AGENT_JOBS || a->alone != 0;
+
+    assert(a->running > 0);
+    a->running--;
+    if (a->alone == id)
+        a->alone = 0;
+    if (waited_for)
+        touch_role(q, a->role);
+    agent_release(a);
+}
+
 void
 job_end(struct qmgr *q, struct job *j)
 {
@@ -216,13 +245,8 @@ job_end(struct qmgr *q, struct job *j)
     j->ended = true;
     j->destination = NULL;
     j->agent = NULL;
-    if (a != NULL) {
-        assert(a->running > 0);
-        a->running--;
-        if (a->alone == j->attempt.id)
-            a->alone = 0;
-        agent_release(a);
-    }
+    if (a != NULL)
+        end_at_agent(q, a, j->attempt.id);
     if (d != NULL) {
         struct transport *t = d->transport;
 
@@ -375,8 +399,11 @@ job_start(struct qmgr *q, struct job *j)
 void
 job_give_up(struct qmgr *q, struct job *j, const struct why *why)
 {
-    log_warning("%s: %s", j->kind == JOB_DELIVERY ? "delivery" : "notice",
-        why->text);
+    char id[QUEUE_ID_SIZE];
+
+    log_warning("%s: %s is not begun: %s",
+        queue_id_text(j->attempt.id, q->long_ids, id),
+        j->kind == JOB_DELIVERY ? "delivery" : "notice", why->text);
     settle_unsent(q, j);
 }
 
@@ -433,8 +460,12 @@ mind_agentless(struct qmgr *q, struct transport *t)
         timer_arm(q, &t->timer, now + q->config->transport_retry_time);
         return;
     }
-    if (now - t->agentless_ms < q->config->transport_retry_time)
+    if (now - t->agentless_ms < q->config->transport_retry_time) {
+        /* The timer may have been wanted for something else meanwhile. */
+        timer_arm(q, &t->timer,
+            t->agentless_ms + q->config->transport_retry_time);
         return;
+    }
     log_warning("transport %s: no process for %lld s, mail is deferred",
         t->name, (long long)(now - t->agentless_ms) / 1000);
     t->agentless_ms = 0;

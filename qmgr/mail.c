@@ -529,10 +529,8 @@ mail_begin(struct qmgr *q, struct mail *m)
     }
     m->begun = true;
     m->active_us = clock_wall_us();
-    /* One that was too old before, on hold say, gets its one try. */
-    if (round_expiry_ms(q, m->entry) > qmgr_wall_ms())
-        heap_set(&q->index.timers, &m->entry->timer,
-            round_expiry_ms(q, m->entry));
+    heap_set(&q->index.timers, &m->entry->timer,
+        round_deadline_ms(q, m->entry));
     if (left > 0)
         log_write(LOG_LEVEL_INFO, q->tag,
             "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",

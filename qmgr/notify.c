@@ -4,6 +4,12 @@
 #include "lib/base/mem.h"
 #include "qmgr/round.h"
 
+/*
+ * Recipients of one notice: it has to stay below message_size_limit, whatever
+ * their hosts said. Those above it get another notice of failure.
+ */
+enum { NOTICE_RCPTS = 2000 };
+
 static bool
 wants(const struct rcpt *r, enum job_kind kind)
 {
@@ -28,8 +34,10 @@ notify(struct qmgr *q, struct mail *m, enum job_kind kind)
         mail_touch(q, m);
         return;
     }
+    if (count > NOTICE_RCPTS)
+        count = NOTICE_RCPTS;
     j = job_new(q, m, kind, count);
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+    for (size_t i = 0; j->count < count; i++)
         if (wants(&m->rcpts[i], kind))
             job_take(j, &m->rcpts[i]);
     job_start(q, j);

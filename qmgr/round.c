@@ -4,13 +4,15 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/dispatch.h"
 #include "qmgr/drops.h"
 #include "qmgr/edit.h"
 #include "qmgr/ledger.h"
 #include "qmgr/notify.h"
 
 enum {
-    SOON_MS = 1000,              /* after trouble of our own */
+    SOON_MS = 1000,              /* after trouble of our own ... */
+    SOON_TRIES = 5,              /* ... that did not turn out to be lasting */
     NOTICE_AGAIN_MS = 60 * 1000, /* bounce did not settle what it was asked */
     JITTER_SHARE = 8, /* of a delay that is added at random, at most */
 };
@@ -23,6 +25,17 @@ round_expiry_ms(const struct qmgr *q, const struct entry *e)
         : q->config->maximal_queue_lifetime;
 
     return e->arrival_ms + life;
+}
+
+int64_t
+round_deadline_ms(const struct qmgr *q, const struct entry *e)
+{
+    int64_t expiry = round_expiry_ms(q, e);
+    int64_t grace = qmgr_wall_ms() + q->config->maximal_backoff_time;
+
+    bool is_due_one = e->attempts == 0 || expiry <= qmgr_wall_ms();
+
+    return is_due_one && expiry < grace ? grace : expiry;
 }
 
 /* Expiry. */
@@ -119,7 +132,7 @@ next_try_ms(const struct qmgr *q, const struct mail *m)
 
     if (m->again)
         return now;
-    if (m->soon)
+    if (m->soon && m->entry->attempts <= SOON_TRIES)
         return now + SOON_MS + jitter(SOON_MS);
     if (delay > c->maximal_backoff_time)
         delay = c->maximal_backoff_time;
@@ -163,13 +176,23 @@ finish(struct qmgr *q, struct mail *m)
         ledger_remove(q, e, NULL);
 }
 
+/* Some transaction settles for it: perhaps no recipient, but it needs m. */
+static bool
+is_settling(const struct mail *m)
+{
+    list_foreach (it, &m->jobs)
+        if (LIST_ENTRY(it, struct job, link)->settling > 0)
+            return true;
+    return false;
+}
+
 void
 round_check(struct qmgr *q, struct mail *m)
 {
     if (m->accept != NULL || m->reading > 0 || m->ending)
         return;
     if (m->doomed) {
-        if (m->counts[RCPT_SETTLING] == 0)
+        if (!is_settling(m))
             ledger_remove(q, m->entry, m->edit);
         return;
     }

@@ -24,6 +24,14 @@ void round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
 int64_t round_expiry_ms(const struct qmgr *q, const struct entry *e)
     ATTR_NONNULL;
 
+/*
+ * When e, active, is cut short. However little lifetime is left, the first
+ * attempt is made (bounce_queue_lifetime = 0 means: try once), and one for what
+ * became too old on hold.
+ */
+int64_t round_deadline_ms(const struct qmgr *q, const struct entry *e)
+    ATTR_NONNULL;
+
 /* Room in the active set for one message more. */
 bool round_has_room(const struct qmgr *q) ATTR_NONNULL;
 

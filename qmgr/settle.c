@@ -43,8 +43,8 @@ put_back_all(struct qmgr *q, struct job *j, const char *text)
 void
 settle_unsent(struct qmgr *q, struct job *j)
 {
-    if (j->message != NULL)
-        j->message->soon = true;
+    if (j->message != NULL && j->kind == JOB_DELAY)
+        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
     put_back_all(q, j, "delivery was not begun");
     job_end(q, j);
 }
@@ -216,6 +216,9 @@ settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
                 put_back(q, r, j->kind, "transaction was not completed");
         }
     }
+    /* A notice about some of them: it is the turn of the rest. */
+    if (place != NULL && j->kind == JOB_FAILURE && s->count > 0)
+        m->notified = false;
     if (place != NULL && s->count > 0)
         index_add_part(&q->index, m->entry, place);
     else if (place != NULL)

@@ -185,6 +185,104 @@ test_drop_file_once(void **state)
     world_assert_empty(w);
 }
 
+static enum result
+route_by_local_part(struct world *w, struct slice recipient,
+    struct route *route, struct why *why)
+{
+    size_t at = slice_find(recipient, '@');
+
+    (void)w;
+    (void)why;
+    *route = (struct route){ .class = CLASS_DEFAULT };
+    (void)snprintf(route->transport, sizeof(route->transport), SLICE_FMT,
+        SLICE_ARG(slice_head(recipient, at)));
+    (void)snprintf(route->nexthop, sizeof(route->nexthop), SLICE_FMT,
+        SLICE_ARG(slice_skip(recipient, at + 1)));
+    return RESULT_OK;
+}
+
+/* The file is deleted after the answer, so that must not come early. */
+static void
+test_drop_file_not_durable(void **state)
+{
+    struct world *w = *state;
+    struct world_mail dropped = one;
+    enum result first = 99, second = 99;
+
+    dropped.drop_file = "A1B2C3";
+    world_submit_as(w, world_lease(w), &dropped, &first);
+    world_submit_as(w, world_lease(w), &dropped, &second);
+    qmgr_pump(&w->q);
+    assert_int_equal(second, 99);
+    w->disk_fails = true;
+    world_settle(w);
+    assert_int_equal(first, RESULT_TEMPFAIL);
+    assert_int_equal(second, RESULT_TEMPFAIL);
+    assert_int_equal(w->q.index.entries.count, 0);
+}
+
+static void
+ignore_edit(struct edit *edit, uint64_t id)
+{
+    (void)edit;
+    (void)id;
+}
+
+/* What settles no recipient needs the message all the same. */
+static void
+test_deleted_while_settling_nothing(void **state)
+{
+    struct world *w = *state;
+    struct edit edit = { .done = ignore_edit };
+    struct world_mail empty = { .sender = "", .settle_only = true };
+    struct errand *e;
+    uint64_t id;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    id = world_submit(w, &one);
+    world_settle(w);
+    e = world_errand(w, 0);
+    empty.settles = &e->attempt;
+    world_submit_as(w, 0, &empty, NULL);
+    assert_true(edit_message(&w->q, index_find(&w->q.index, id), EDIT_DELETE,
+        ~0U, &edit));
+    qmgr_pump(&w->q);
+    assert_int_not_equal(index_find(&w->q.index, id)->state, ENTRY_LEAVING);
+    world_settle(w);
+    world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
+    world_settle(w);
+    world_assert_empty(w);
+}
+
+/* Transports of one program wait for the same processes. */
+static void
+test_full_agent_shared(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    struct world_mail mail = one;
+
+    w->route = route_by_local_part;
+    mail.recipients[0] = address;
+    agent_up(&w->q, ROLE_SMTP, w);
+    for (unsigned i = 0; i < AGENT_JOBS; i++) {
+        (void)snprintf(address, sizeof(address), "smtp@d%u.example", i);
+        world_submit(w, &mail);
+    }
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), AGENT_JOBS);
+    (void)snprintf(address, sizeof(address), "slow@example.com");
+    world_submit(w, &mail);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), AGENT_JOBS);
+    for (unsigned i = 0; i <= AGENT_JOBS; i++) {
+        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
+        world_settle(w);
+        assert_int_equal(world_count(&w->errands), AGENT_JOBS - i);
+    }
+    world_assert_empty(w);
+}
+
 static void
 test_deferred_and_retried(void **state)
 {
@@ -312,6 +410,31 @@ test_expired(void **state)
     }
     assert_in_range(clock_now_ms() - began, 3600 * 1000, 3602 * 1000);
     assert_in_range(tries, 6, 12);
+    notice_done(w, world_errand(w, 0), false);
+    world_assert_empty(w);
+}
+
+/* A lifetime of nothing means one attempt, not none. */
+static void
+test_tried_once(void **state)
+{
+    struct world *w = *state;
+    struct world_mail notice = one;
+
+    world_close_all(w);
+    world_open(w, "bounce_queue_lifetime = 0\n");
+    notice.sender = "";
+    world_submit(w, &notice);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 0); /* no process yet */
+    world_pass_ms(w, 10 * 1000);
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 1);
+    assert_false(world_errand(w, 0)->is_notice);
+    world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
+    world_settle(w);
+    assert_true(world_errand(w, 0)->is_notice);
     notice_done(w, world_errand(w, 0), false);
     world_assert_empty(w);
 }
@@ -455,10 +578,14 @@ main(void)
         T(test_not_answered_before_durable),
         T(test_repeated),
         T(test_drop_file_once),
+        T(test_drop_file_not_durable),
+        T(test_deleted_while_settling_nothing),
+        T(test_full_agent_shared),
         T(test_deferred_and_retried),
         T(test_bounced),
         T(test_failure_survives),
         T(test_expired),
+        T(test_tried_once),
         T(test_dead_destination),
         T(test_agent_death),
         T(test_inside_transports),
