@@ -198,6 +198,11 @@ test_expire(void **state)
             assert_true(order(w, id, EDIT_EXPIRE_RELEASE));
             world_settle(w);
         }
+        if (stage == DEFERRED) {
+            /* It goes back when it is looked at next. */
+            assert_null(world_errand(w, 0));
+            world_pass_ms(w, 90 * 1000);
+        }
         agent_up(&w->q, ROLE_SMTP, w);
         world_settle(w);
         while ((e = world_errand(w, 0)) != NULL && !e->is_notice) {
