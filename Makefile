@@ -126,6 +126,8 @@ $(replay.bin): $(OUT)/tests/replay/%: $(OUT)/tests/fuzz/%_fuzz.o $(OUT)/tests/fu
 docs/postconf.5: docs/make-postconf.5 docs/postconf.5.in lib/config/parameters.def
 	@if command -v python3 >/dev/null; then $< >$@.new && mv $@.new $@; else touch $@; fi
 
+pages = $(filter-out docs/make-%,$(wildcard docs/*.$(1)))
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/postern
 	install -m 755 $(daemon.bin) $(DESTDIR)$(PREFIX)/libexec/postern/
@@ -134,7 +136,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/postern/conf $(DESTDIR)$(PREFIX)/share/doc/postern
 	install -m 644 $(wildcard conf/*) $(DESTDIR)$(PREFIX)/share/postern/conf/
 	$(foreach n,1 5 8,install -d $(DESTDIR)$(PREFIX)/share/man/man$(n); \
-	    $(if $(wildcard docs/*.$(n)),install -m 644 $(wildcard docs/*.$(n)) $(DESTDIR)$(PREFIX)/share/man/man$(n)/;))
+	    $(if $(call pages,$(n)),install -m 644 $(call pages,$(n)) $(DESTDIR)$(PREFIX)/share/man/man$(n)/;))
 
 format:
 	clang-format -i $$(git ls-files '*.[ch]')
