@@ -15,6 +15,7 @@ enum {
     PACKET_MAX = 65535,
     UDP_BUFFER = 4096,
     ALIASES_MAX = 10, /* CNAMEs that are asked for one after the other */
+    STRAYS_MAX = 50,  /* datagrams that answer something else */
     RCODE_FORMERR = 1,
     RCODE_NOTIMP = 4,
 };
@@ -29,6 +30,7 @@ struct question {
     unsigned char query[WIRE_QUERY_MAX];
     size_t query_len;
     struct buf packet; /* the answer */
+    bool doubtful;     /* somebody guesses, or floods us */
 };
 
 static struct slice
@@ -37,11 +39,17 @@ query_slice(const struct question *q)
     return (struct slice){ (const char *)q->query, q->query_len };
 }
 
-/* Wait for the datagram that answers; others are dropped. */
+/*
+ * Wait for the datagram that answers; others are dropped. Where there are many
+ * of them somebody tries to be faster than the server with what he guesses, and
+ * not all who ask shall wait for him to end.
+ */
 static bool
 receive_udp(struct question *q, struct io_wait *w)
 {
-    for (;;) {
+    unsigned strays = 0;
+
+    while (strays <= STRAYS_MAX) {
         char *to;
         ssize_t n;
 
@@ -54,6 +62,7 @@ receive_udp(struct question *q, struct io_wait *w)
             buf_advance(&q->packet, (size_t)n);
             if (wire_answers(buf_slice(&q->packet), query_slice(q)))
                 return true;
+            strays++;
             continue;
         }
         if (errno == EINTR)
@@ -63,6 +72,8 @@ receive_udp(struct question *q, struct io_wait *w)
         if (io_wait_readable(w, q->deadline) != WAIT_OK)
             return false;
     }
+    q->doubtful = true;
+    return false;
 }
 
 static bool
@@ -141,10 +152,16 @@ exchange(const struct resolv_conf *conf, struct question *q,
     struct arena *arena, struct dns_answer *answer, struct wire_info *info,
     enum dns_status *status)
 {
-    bool tcp = conf->tcp;
+    bool tcp = conf->tcp || q->doubtful;
 
     for (;;) {
-        if (!(tcp ? exchange_tcp(q) : exchange_udp(q)))
+        bool answered = tcp ? exchange_tcp(q) : exchange_udp(q);
+
+        if (!answered && !tcp && q->doubtful) {
+            tcp = true;
+            continue;
+        }
+        if (!answered)
             return false;
         *status = wire_answer(buf_slice(&q->packet), q->name, q->type, arena,
             answer, info);

@@ -67,6 +67,7 @@ static const struct {
     { "large.test", DNS_TXT, 0, "large" },
     { "odd.test", DNS_MX, 0, "10 bad!name.test" },
     { "localhost", DNS_A, 0, "127.0.0.9" },
+    { "forged.test", DNS_A, 0, "192.0.2.9" },
 };
 
 static void
@@ -222,6 +223,23 @@ answer_question(struct slice packet, bool tcp, struct buf *to)
     buf_fini(&records);
 }
 
+/* Answers to questions that nobody asked, by one who guesses their ids. */
+static void
+forge(struct slice answer, const struct sock_addr *to)
+{
+    char octets[2048];
+
+    if (answer.len > sizeof(octets))
+        failure("answer too long to be forged");
+    memcpy(octets, answer.ptr, answer.len);
+    for (unsigned i = 0; i < 200; i++) {
+        octets[0] ^= 1;
+        octets[1] = (char)(octets[1] + 1);
+        sendto(t.udp, octets, answer.len, 0, &to->u.any, to->len);
+        octets[0] ^= 1;
+    }
+}
+
 static void
 serve_udp(void *arg)
 {
@@ -247,6 +265,10 @@ serve_udp(void *arg)
         if (t.silent || n < 17)
             continue;
         answer_question((struct slice){ packet, (size_t)n }, false, &answer);
+        if (memmem(packet, (size_t)n, "forged", 6) != NULL) {
+            forge(buf_slice(&answer), &from);
+            continue;
+        }
         sendto(t.udp, answer.ptr, answer.len, 0, &from.u.any, from.len);
     }
     io_wait_fini(&w);
@@ -497,6 +519,22 @@ ask_silent(void)
     arena_clear(&arena);
 }
 
+/* Whoever guesses does not get the time to be right: TCP. */
+static void
+ask_forged(void)
+{
+    unsigned before = t.tcp_questions;
+    struct dns_answer answer;
+    struct arena arena;
+
+    arena_init(&arena, 1 << 20);
+    ask("forged.test", DNS_A, &arena, &answer);
+    check_records("forged.test", &answer, "192.0.2.9");
+    if (answer.status != DNS_OK || t.tcp_questions != before + 1)
+        failure("forged: status %d", answer.status);
+    arena_clear(&arena);
+}
+
 static void
 configure(const char *text)
 {
@@ -524,6 +562,8 @@ run_mode(bool trust_ad)
     ask_large();
     ask_cached();
     ask_together();
+    if (trust_ad)
+        ask_forged();
     ask_silent();
 }
 
