@@ -487,6 +487,9 @@ static void
 carry_out(struct request *r)
 {
     if (process.refused) {
+        /* Told to leave before master knew: there is nothing to finish. */
+        if (r->in->type == MESSAGE_DRAIN)
+            daemon_fail(EX_CONFIG);
         request_drop(r);
         return;
     }
