@@ -230,6 +230,8 @@ deliver_all(const struct job *job, struct rcpt_result *results)
         results[i] = (struct rcpt_result){ .index = rcpt->index };
         deliver(job, rcpt, &results[i]);
         times.done_us = results[i].when_us = clock_wall_us();
+        if (job->config->soft_bounce)
+            rcpt_result_soften(&results[i]);
         delivery_log(tag == NULL ? log_tag() : tag,
             job->config->enable_long_queue_ids, job->d, rcpt, &results[i],
             &times);

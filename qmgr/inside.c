@@ -64,6 +64,8 @@ settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
     };
 
     (void)snprintf(result.status, sizeof(result.status), "%s", status);
+    if (q->config->soft_bounce)
+        rcpt_result_soften(&result);
     log_result(q, tag, r, &result);
     if (outcome == OUTCOME_SENT) {
         rcpt_set_state(r, RCPT_SETTLED);

@@ -133,9 +133,12 @@ keep(struct job *job, const char *text)
 static void
 log_result(struct job *job, size_t i, const struct session *session)
 {
-    struct rcpt_result shown = job->results[i];
     char relay[SESSION_NAME_MAX + 32];
+    struct rcpt_result shown;
 
+    if (job->profile.config->soft_bounce)
+        rcpt_result_soften(&job->results[i]);
+    shown = job->results[i];
     if (session != NULL && session->uses > 1) {
         snprintf(relay, sizeof(relay), "%s, conn_use=%u", session->relay,
             session->uses);

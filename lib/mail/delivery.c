@@ -281,6 +281,17 @@ static const char *const outcome_words[] = {
     [OUTCOME_EXPANDED] = "sent",
 };
 
+void
+rcpt_result_soften(struct rcpt_result *r)
+{
+    if (r->outcome != OUTCOME_BOUNCED)
+        return;
+    r->outcome = OUTCOME_DEFERRED;
+    r->softened = true;
+    if (r->status[0] == '5')
+        r->status[0] = '4';
+}
+
 static int64_t
 after(int64_t a, int64_t b)
 {
@@ -312,6 +323,7 @@ delivery_log(const char *tag, bool long_ids, const struct delivery *d,
         has_original ? ">, " : "", SLICE_ARG(relay),
         delay_text(done - arrival, total), delay_text(active - arrival, a),
         delay_text(start - active, b), delay_text(connected - start, c),
-        delay_text(done - connected, e), r->status, outcome_words[r->outcome],
+        delay_text(done - connected, e), r->status,
+        r->softened ? "SOFTBOUNCE" : outcome_words[r->outcome],
         SLICE_ARG(r->text));
 }

@@ -11,6 +11,7 @@
 #include "lib/ipc/link.h"
 #include "lib/mail/envelope.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,7 +61,14 @@ struct rcpt_result {
     struct slice diagnostic_type; /* "smtp", "x-unix", ... */
     struct slice final_address;   /* where it went, if not rcpt.address */
     int64_t when_us;
+    bool softened; /* not sent: see rcpt_result_soften() */
 };
+
+/*
+ * soft_bounce = yes: what would go back to the sender is kept in the queue
+ * instead. Of all agents, before they log.
+ */
+void rcpt_result_soften(struct rcpt_result *r) ATTR_NONNULL;
 
 /*
  * The destination itself: what qmgr's feedback and back-off go by. An answer

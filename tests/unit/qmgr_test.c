@@ -567,6 +567,22 @@ test_inside_transports(void **state)
     world_assert_empty(w);
 }
 
+static void
+test_soft_bounce(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = one;
+
+    world_close_all(w);
+    world_open(w, "soft_bounce = yes\n");
+    w->route = route_by_name;
+    mail.recipients[0] = "error@x";
+    world_submit(w, &mail);
+    world_settle(w);
+    assert_int_equal(world_count(&w->errands), 0);
+    assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
+}
+
 int
 main(void)
 {
@@ -589,6 +605,7 @@ main(void)
         T(test_dead_destination),
         T(test_agent_death),
         T(test_inside_transports),
+        T(test_soft_bounce),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
