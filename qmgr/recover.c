@@ -116,10 +116,11 @@ found_change(struct qmgr *q, const struct spool_found *f)
 
     if (e == NULL)
         q->outside->dead(q->context, &f->place);
-    else if (e->state == ENTRY_DAMAGED)
-        return;
     else if (f->type == RECORD_CONTENT)
         e->content = f->place;
+    else if (e->state == ENTRY_DAMAGED)
+        /* Unread, but kept: what was set aside stays for who looks at it. */
+        supersede(q, f, f->type == RECORD_HOLD ? &e->hold : &e->status);
     else
         found_status(q, e, f);
 }
