@@ -1,5 +1,6 @@
 #include "bounce/report.h"
 
+#include "lib/base/printable.h"
 #include "lib/mail/address.h"
 #include "lib/mail/date.h"
 #include "lib/mail/queue_id.h"
@@ -75,7 +76,7 @@ add_address(struct slice address, struct buf *to)
 
     buf_init(&quoted, 8192);
     address_quote(address, &quoted);
-    buf_add(to, buf_slice(&quoted));
+    printable_add(buf_slice(&quoted), to);
     buf_fini(&quoted);
 }
 
@@ -132,7 +133,7 @@ add_wrapped(struct slice text, size_t column, const char *indent,
             buf_add_octet(to, ' ');
             column++;
         }
-        buf_add(to, word);
+        printable_add(word, to);
         column += word.len;
         first = false;
     }
@@ -197,6 +198,15 @@ add_for_people(const struct report *r, struct buf *to)
     }
 }
 
+/* What an agent or a client said stays in its line. */
+static void
+add_line(struct buf *to, const char *name, struct slice text)
+{
+    buf_add_text(to, name);
+    printable_add(text, to);
+    buf_add_text(to, "\r\n");
+}
+
 static void
 add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
     struct buf *to)
@@ -214,18 +224,18 @@ add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
     add_address(rcpt->rcpt.address, to);
     if (rcpt->rcpt.orcpt.len > 0) {
         buf_add_text(to, "\r\nOriginal-Recipient: ");
-        buf_add(to, rcpt->rcpt.orcpt);
+        printable_add(rcpt->rcpt.orcpt, to);
     } else if (rcpt->rcpt.original.len > 0) {
         buf_add_text(to, "\r\nOriginal-Recipient: rfc822;");
         add_address(rcpt->rcpt.original, to);
     }
-    buf_add_format(to, "\r\nAction: %s\r\nStatus: %s\r\n",
-        wordings[r->n->kind].action, result->status);
+    buf_add_format(to, "\r\nAction: %s\r\n", wordings[r->n->kind].action);
+    add_line(to, "Status: ", slice_of(result->status));
     if (result->remote.len > 0)
-        buf_add_format(to, "Remote-MTA: dns; " SLICE_FMT "\r\n",
-            SLICE_ARG(result->remote));
-    buf_add_format(to, "Diagnostic-Code: %s" SLICE_FMT "; ",
-        foreign ? "" : "X-", SLICE_ARG(type));
+        add_line(to, "Remote-MTA: dns; ", result->remote);
+    buf_add_text(to, foreign ? "Diagnostic-Code: " : "Diagnostic-Code: X-");
+    printable_add(type, to);
+    buf_add_text(to, "; ");
     add_wrapped(code, sizeof("Diagnostic-Code: X-; ") + type.len, "    ", to);
     if (r->n->kind == NOTICE_DELAY)
         buf_add_format(to, "Will-Retry-Until: %s\r\n",
@@ -241,8 +251,7 @@ add_for_programs(const struct report *r, struct buf *to)
     begin_part(r, "Delivery report", "message/delivery-status", to);
     buf_add_format(to, "\r\nReporting-MTA: dns; %s\r\n", r->config->myhostname);
     if (env->envid.len > 0)
-        buf_add_format(to, "Original-Envelope-Id: " SLICE_FMT "\r\n",
-            SLICE_ARG(env->envid));
+        add_line(to, "Original-Envelope-Id: ", env->envid);
     buf_add_format(to, "X-%s-Queue-ID: %s\r\n", r->config->mail_name,
         id_text(r, env->id, text));
     buf_add_format(to, "X-%s-Sender: rfc822; ", r->config->mail_name);

@@ -1,5 +1,7 @@
 #include "smtp/reply.h"
 
+#include "lib/base/printable.h"
+
 #include <stdio.h>
 
 void
@@ -138,14 +140,13 @@ void
 reply_one_line(const struct reply *r, size_t max, struct buf *to)
 {
     struct slice text = slice_head(buf_slice(&r->text), max);
+    size_t start = to->len;
 
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        /* What a server sends must not break a log line or a notice. */
-        buf_add_octet(to,
-            c == '\n' || c == '\t'   ? ' '
-                : c < 32 || c == 127 ? '?'
-                                     : c);
-    }
+    buf_add(to, text);
+    for (size_t i = start; i < to->len; i++)
+        if (to->ptr[i] == '\n' || to->ptr[i] == '\t')
+            to->ptr[i] = ' ';
+    /* What a server sends must not break a log line or a notice. */
+    if (to->len > start)
+        printable_make(to->ptr + start, to->len - start);
 }

@@ -1,6 +1,7 @@
 #include "cmd/postqueue/listing.h"
 
 #include "lib/base/buf.h"
+#include "lib/base/printable.h"
 #include "lib/mail/queue_id.h"
 
 #include <time.h>
@@ -25,15 +26,19 @@ static const struct columns long_columns = { 17, 8, 19, 1,
 static void
 put_escaped(struct buf *to, struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
+    while (text.len > 0) {
+        unsigned char c = (unsigned char)text.ptr[0];
+        size_t n = printable_length(text);
 
         if (c == '"' || c == '\\')
             buf_add_format(to, "\\%c", c);
+        else if (n > 0)
+            buf_add(to, slice_head(text, n));
         else if (c < ' ' || c == 127)
             buf_add_format(to, "\\u%04x", c);
         else
-            buf_add_octet(to, c);
+            buf_add_octet(to, '?');
+        text = slice_skip(text, n > 0 ? n : 1);
     }
 }
 
@@ -90,10 +95,14 @@ print_json(struct listing *l, const struct queue_item *item, const char *id)
 static void
 print_clean(FILE *to, struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
+    while (text.len > 0) {
+        size_t n = printable_length(text);
 
-        (void)fputc(c < ' ' || c == 127 ? '?' : c, to);
+        if (n > 0)
+            (void)fwrite(text.ptr, 1, n, to);
+        else
+            (void)fputc('?', to);
+        text = slice_skip(text, n > 0 ? n : 1);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "lib/base/log.h"
 
+#include "lib/base/printable.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,61 +44,6 @@ log_tag(void)
     return process_log.tag == NULL ? "postern" : process_log.tag;
 }
 
-/*
- * RFC 3629 section 4, without U+0080..U+009F, which are control characters. The
- * second octet's range leaves out forms that are longer than they need be (an
- * LF in disguise), surrogates and what lies above U+10FFFF.
- */
-static const struct {
-    unsigned char first_min, first_max, second_min, second_max, length;
-} utf8[] = {
-    { 0xc2, 0xc2, 0xa0, 0xbf, 2 },
-    { 0xc3, 0xdf, 0x80, 0xbf, 2 },
-    { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-    { 0xe1, 0xec, 0x80, 0xbf, 3 },
-    { 0xed, 0xed, 0x80, 0x9f, 3 },
-    { 0xee, 0xef, 0x80, 0xbf, 3 },
-    { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-    { 0xf1, 0xf3, 0x80, 0xbf, 4 },
-    { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-};
-
-/* Octets of the UTF-8 sequence at s, 0 when it is not one. */
-static size_t
-utf8_length(const unsigned char *s, size_t len)
-{
-    size_t row = 0, rows = sizeof(utf8) / sizeof(utf8[0]), n;
-
-    while (row < rows && s[0] > utf8[row].first_max)
-        row++;
-    n = row < rows && s[0] >= utf8[row].first_min ? utf8[row].length : 0;
-    if (n == 0 || n > len || s[1] < utf8[row].second_min ||
-        s[1] > utf8[row].second_max)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
-static void
-make_printable(char *text, size_t len)
-{
-    for (size_t i = 0; i < len;) {
-        unsigned char c = (unsigned char)text[i];
-        size_t n = c < 0x80 ? 0
-                            : utf8_length((unsigned char *)text + i, len - i);
-
-        if (n > 0) {
-            i += n;
-            continue;
-        }
-        if (c < ' ' || c >= 0x7f)
-            text[i] = '?';
-        i++;
-    }
-}
-
 static void
 write_to_stderr(const char *tag, struct slice line)
 {
@@ -126,7 +73,7 @@ log_write(enum log_level level, const char *tag, const char *fmt, ...)
     (void)vsnprintf(text + used, sizeof(text) - used, fmt, ap);
     va_end(ap);
     used = strlen(text);
-    make_printable(text, used);
+    printable_make(text, used);
     if (process_log.write != NULL)
         process_log.write(process_log.context, level, tag,
             (struct slice){ text, used });

@@ -132,6 +132,43 @@ test_report(void **state)
     buf_fini(&text);
 }
 
+/* Agents talk to strangers: what they tell stays where it is put. */
+static void
+test_stays_in_its_line(void **state)
+{
+    struct notice_recipient rcpt = recipient(0);
+    struct notice n = { .kind = NOTICE_FAILURE,
+        .envelope = { .id = 1 << 20,
+            .sender = SLICE_LIT("ann@example.org"),
+            .envid = SLICE_LIT("a\r\nX: 1") },
+        .recipients = &rcpt,
+        .recipient_count = 1 };
+    struct report r = { .config = &config,
+        .n = &n,
+        .to = SLICE_LIT("ann\r\nX: 2@example.org") };
+    struct buf text;
+
+    (void)state;
+    memcpy(rcpt.result.status, "5\r\nX: 3", sizeof("5\r\nX: 3"));
+    rcpt.rcpt.address = SLICE_LIT("b\nX: 4@example.com");
+    rcpt.rcpt.original = SLICE_LIT("c\rX: 5@example.com");
+    rcpt.result.text = SLICE_LIT("host\001 \033[2J said \302\2331m no");
+    rcpt.result.remote = SLICE_LIT("mx\r\n\r\nX: 6");
+    rcpt.result.diagnostic_type = SLICE_LIT("x\r\nX: 7");
+    buf_init(&text, 100000);
+    report_begin(&r, &text);
+    assert_null(strstr(buf_text(&text), "\nX: "));
+    assert_null(strstr(buf_text(&text), "\rX: "));
+    assert_null(strchr(buf_text(&text), '\033'));
+    assert_null(strstr(buf_text(&text), "\302\233"));
+    assert_has(&text, "Remote-MTA: dns; mx????X: 6\r\n");
+    rcpt.rcpt.orcpt = SLICE_LIT("rfc822;d\r\nX: 8");
+    buf_clear(&text);
+    report_begin(&r, &text);
+    assert_has(&text, "Original-Recipient: rfc822;d??X: 8\r\n");
+    buf_fini(&text);
+}
+
 int
 main(void)
 {
@@ -139,6 +176,7 @@ main(void)
         cmocka_unit_test(test_who_is_told),
         cmocka_unit_test(test_body_comes_back),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_stays_in_its_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,8 @@ static const struct {
     unsigned code;
     const char *status, *line;
 } replies[] = {
+    { "550 5.1.1 a\033[2Jb\302\233c\377 \303\244", REPLY_DONE, 550, "5.1.1",
+        "550 5.1.1 a?[2Jb??c? \303\244" },
     { "250 ok", REPLY_DONE, 250, "2.0.0", "250 ok" },
     { "250", REPLY_DONE, 250, "2.0.0", "250" },
     { "250-a\n250-b\n250 c", REPLY_DONE, 250, "2.0.0", "250-a 250-b 250 c" },
