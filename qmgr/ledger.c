@@ -345,7 +345,7 @@ ledger_hold(struct qmgr *q, struct entry *e, bool held, struct edit *edit)
 
     w->kind = WRITE_HOLD;
     w->edit = edit;
-    b.next_try_ms = qmgr_wall_ms();
+    b.next_try_ms = e->state == ENTRY_DEFERRED ? e->timer.due : qmgr_wall_ms();
     status_brief_encode(&b,
         &w->txn->briefs[txn_add(w->txn, RECORD_HOLD, e->id)]);
     txn_commit(q, w->txn);

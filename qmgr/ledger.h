@@ -30,7 +30,7 @@ struct edit;
 void ledger_remove(struct qmgr *q, struct entry *e, struct edit *deleted)
     __attribute__((nonnull(1, 2)));
 
-/* The admin's wishes for e, active or not: tried at once unless held. */
+/* The admin's wishes for e as they are now, be it active or not. */
 void ledger_hold(struct qmgr *q, struct entry *e, bool held, struct edit *edit)
     __attribute__((nonnull(1, 2)));
 

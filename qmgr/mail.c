@@ -16,7 +16,8 @@ enum {
     ARENA_MAX = 512 * 1024 * 1024, /* a million recipients with their results */
     PARTS_MAX = 64,                /* read back at a time */
     READ_AGAIN_MS = 60 * 1000,
-    GATHER_MS = 100,    /* a slow table delays the others no longer */
+    GATHER_MS = 50,
+    GATHER_MOST_MS = 2000,
     ROOM_STATUS = 1024, /* octets in the spool */
     ROOM_RCPT = 512,
 };
@@ -491,10 +492,22 @@ mail_gathered(struct qmgr *q, struct mail *m)
     bundle_join_all(q, m);
 }
 
+/*
+ * A list may take a while as long as lookup is getting on with it. A recipient
+ * whose table is slow is not waited for.
+ */
 static void
 gather_timeout(struct qmgr *q, struct timer *t)
 {
-    mail_gathered(q, LIST_ENTRY(t, struct mail, gather));
+    struct mail *m = LIST_ENTRY(t, struct mail, gather);
+    size_t before = m->gathered_at;
+
+    m->gathered_at = m->counts[RCPT_RESOLVING];
+    if (m->gathered_at < before &&
+        clock_wall_us() - m->active_us < GATHER_MOST_MS * 1000)
+        timer_arm(q, t, clock_now_ms() + GATHER_MS);
+    else
+        mail_gathered(q, m);
 }
 
 /*
@@ -543,7 +556,8 @@ mail_begin(struct qmgr *q, struct mail *m)
     for (size_t i = 0; i < m->envelope.recipient_count; i++)
         if (m->rcpts[i].state == RCPT_PENDING)
             resolve_rcpt(q, &m->rcpts[i]);
-    if (m->counts[RCPT_RESOLVING] == 0)
+    m->gathered_at = m->counts[RCPT_RESOLVING];
+    if (m->gathered_at == 0)
         mail_gathered(q, m);
     mail_touch(q, m);
 }

@@ -78,6 +78,7 @@ struct mail {
     struct list jobs;
     struct list bundles;
     struct timer gather;    /* how long these may gather recipients */
+    size_t gathered_at;     /* RESOLVING when it was armed */
     struct list dirty_link; /* q->dirty */
     struct list check_link; /* q->checks */
     unsigned reading;       /* disk jobs under way */

@@ -197,6 +197,10 @@ test_expire(void **state)
             assert_null(world_errand(w, 0));
             assert_true(order(w, id, EDIT_EXPIRE_RELEASE));
             world_settle(w);
+        } else if (stage == DEFERRED) {
+            /* It is marked, and goes when it would be tried. */
+            assert_null(world_errand(w, 0));
+            edit_flush(&w->q, entry_of(w, id));
         }
         if (stage == DEFERRED) {
             /* It goes back when it is looked at next. */
