@@ -227,7 +227,7 @@ answer_question(struct slice packet, bool tcp, struct buf *to)
 static void
 forge(struct slice answer, const struct sock_addr *to)
 {
-    char octets[2048];
+    char octets[1024];
 
     if (answer.len > sizeof(octets))
         failure("answer too long to be forged");
