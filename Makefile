@@ -128,9 +128,11 @@ docs/postconf.5: docs/make-postconf.5 docs/postconf.5.in lib/config/parameters.d
 
 pages = $(filter-out docs/make-%,$(wildcard docs/*.$(1)))
 
+# Who cannot read a program cannot look into its process, not even before that
+# has switched it off itself: daemons of one user are kept apart.
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/postern
-	install -m 755 $(daemon.bin) $(DESTDIR)$(PREFIX)/libexec/postern/
+	install -m 711 $(daemon.bin) $(DESTDIR)$(PREFIX)/libexec/postern/
 	install -m 755 $(command.bin) $(DESTDIR)$(PREFIX)/sbin/
 	$(foreach c,$(commands),$(foreach l,$(links.$(c)),ln -sf $(c) $(DESTDIR)$(PREFIX)/sbin/$(l);))
 	install -d $(DESTDIR)$(PREFIX)/share/postern/conf $(DESTDIR)$(PREFIX)/share/doc/postern

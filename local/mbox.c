@@ -28,9 +28,12 @@ static void
 remove_stale(const char *lock, uint64_t stale_ms)
 {
     struct stat st;
+    time_t age;
 
-    if (stale_ms > 0 && lstat(lock, &st) == 0 &&
-        (uint64_t)(time(NULL) - st.st_mtime) * 1000 > stale_ms)
+    if (stale_ms == 0 || lstat(lock, &st) < 0)
+        return;
+    age = time(NULL) - st.st_mtime;
+    if (age > 0 && (uint64_t)age > stale_ms / 1000)
         (void)unlink(lock);
 }
 
