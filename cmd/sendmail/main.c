@@ -162,12 +162,13 @@ set_sender(struct letter *l)
             EX_USAGE, &why);
     } else {
         l->envelope.sender = slice_of(l->login);
-        if (name == NULL && user != NULL)
-            name = arena_text(&l->arena,
-                slice_head(slice_of(user->pw_gecos),
-                    slice_find(slice_of(user->pw_gecos), ',')));
     }
-    l->envelope.sender_name = slice_of(name);
+    if (name == NULL && user != NULL)
+        name = arena_text(&l->arena,
+            slice_head(slice_of(user->pw_gecos),
+                slice_find(slice_of(user->pw_gecos), ',')));
+    if (l->envelope.sender.len > 0) /* nobody has no name */
+        l->envelope.sender_name = slice_of(name);
 }
 
 static void
@@ -180,8 +181,7 @@ set_envelope(struct letter *l)
     l->envelope.envid = slice_of(o->envid);
     l->envelope.ret = o->ret;
     l->envelope.flags = (o->eight_bit ? ENVELOPE_8BIT : 0U) |
-        (o->trace ? ENVELOPE_TRACE : 0U) |
-        (o->mode == MODE_VERIFY ? ENVELOPE_VERIFY : 0U);
+        (o->trace ? ENVELOPE_TRACE : 0U);
     for (char **r = o->recipients; *r != NULL; r++)
         check(recipients_add(slice_of(*r), o->notify,
                   (unsigned)l->config->header_address_token_limit, &l->arena,
@@ -252,7 +252,7 @@ submit(const struct sendmail_options *o)
 {
     struct config_set *set = read_configuration();
     struct letter l = { .o = o, .config = config_main(set) };
-    int null = -1, status;
+    int status;
     struct input in;
     struct buf front;
 
@@ -260,15 +260,8 @@ submit(const struct sendmail_options *o)
     buf_init(&front, HEADER_MAX);
     buf_init(&l.out, 2 * DROP_HEAD_MAX);
     set_envelope(&l);
-    if (o->mode == MODE_VERIFY || o->trace)
-        (void)printf("Mail Delivery Status Report will be mailed to <%s>.\n",
-            o->sender == NULL ? l.login : o->sender);
-    (void)fflush(stdout);
-    if (o->mode == MODE_VERIFY) {
-        null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        buf_add_text(&front, "Subject: probe\n\n");
-    }
-    input_init(&in, null >= 0 ? null : STDIN_FILENO, o->ignore_dots);
+    /* TODO: -v promises a report of the first attempt; nobody writes it yet. */
+    input_init(&in, STDIN_FILENO, o->ignore_dots);
     if (o->extract_recipients)
         read_header(&l, &in, &front);
     status = send_all(&l, &in, buf_slice(&front));
@@ -310,8 +303,11 @@ main(int argc, char **argv)
     set_directory(&o);
     switch (o.mode) {
     case MODE_SUBMIT:
-    case MODE_VERIFY:
         return submit(&o);
+    case MODE_VERIFY:
+        /* TODO: probes. Until then a delivery would be the wrong answer. */
+        fail(EX_UNAVAILABLE, "-bv is not built yet: nothing was sent");
+        break;
     case MODE_SMTP:
         set = read_configuration();
         return dialogue_run(config_main(set));
