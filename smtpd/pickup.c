@@ -46,7 +46,7 @@ receive(struct stream *st, uid_t uid, struct config_set *set, int64_t deadline,
     struct drop_answer *a)
 {
     struct drop_reader reader;
-    struct envelope env;
+    struct envelope env = { 0 };
     struct arena arena;
 
     arena_init(&arena, LOCAL_MESSAGE_ARENA_MAX);

@@ -23,6 +23,7 @@ write_base(char *end, uint64_t value, unsigned base, size_t least)
     char *p = end;
 
     while (value > 0 || (size_t)(end - p) < least) {
+        /* cppcheck-suppress zerodivcond ; base is BASE_TIME or BASE_COUNT */
         *--p = digits[value % base];
         value /= base;
     }
