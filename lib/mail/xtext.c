@@ -32,7 +32,7 @@ xtext_decode(struct slice in, struct buf *to)
             if (c < ' ' || c == 127)
                 return false;
             i += 2;
-        } else if (!is_plain(c)) {
+        } else if (!is_plain(c) && c != '=') { /* taken by Postfix, too */
             return false;
         }
         buf_add_octet(to, c);
