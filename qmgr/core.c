@@ -31,6 +31,7 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     list_init(&q->answers_used);
     list_init(&q->ready);
     list_init(&q->agents);
+    list_init(&q->notice_waiters);
     intake_init(q);
     qmgr_configure(q, set);
 }

@@ -77,6 +77,10 @@ struct qmgr {
     uint64_t agent_serial; /* of the newest */
     struct map jobs;       /* attempts that are under way, by nonce */
     size_t jobs_out;
+
+    /* qmgr/notify */
+    size_t notices;             /* being made */
+    struct list notice_waiters; /* messages */
 };
 
 /* set is held until the end; outside outlives q. */

@@ -109,7 +109,8 @@ pick(struct qmgr *q, const struct destination *d, const struct mail *m)
         a = LIST_ENTRY(it, struct agent, link);
         if (a->role != role)
             continue;
-        if (a->running < AGENT_JOBS && a->alone == 0) {
+        if (a->running < AGENT_JOBS && a->alone == 0 &&
+            q->outside->backlog(q->context, a) < AGENT_BACKLOG) {
             if (skip == 0)
                 return a;
             if (first == NULL)
@@ -243,6 +244,8 @@ job_end(struct qmgr *q, struct job *j)
     if (j->ended)
         return;
     j->ended = true;
+    if (j->kind != JOB_DELIVERY)
+        notify_ended(q);
     j->destination = NULL;
     j->agent = NULL;
     if (a != NULL)

@@ -16,6 +16,8 @@
 
 enum {
     AGENT_JOBS = 500, /* deliveries of one process at a time */
+    /* Octets that it has not taken yet: far below where a link is dropped. */
+    AGENT_BACKLOG = 16 * 1024 * 1024,
     DEATHS_ALONE = 2, /* after so many a message gets a process for itself */
     DEATHS_HELD = 3,  /* after so many it is held */
 };

@@ -135,6 +135,15 @@ delivered(struct msg_in *answer, void *context)
     msg_in_free(answer);
 }
 
+static size_t
+backlog(void *context, const struct agent *agent)
+{
+    struct peer *p = agent->peer;
+
+    (void)context;
+    return p == NULL ? 0 : link_backlog(p->link);
+}
+
 static bool
 deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
 {
@@ -220,6 +229,7 @@ const struct outside links_outside = {
     .close = close_blob,
     .dead = dead,
     .resolve = resolve,
+    .backlog = backlog,
     .deliver = deliver,
     .notify = notify,
     .answer = answer_request,

@@ -41,6 +41,7 @@ mail_new(struct qmgr *q, struct entry *e)
     list_init(&m->bundles);
     list_init(&m->dirty_link);
     list_init(&m->check_link);
+    list_init(&m->notice_link);
     m->gather.fire = gather_timeout;
     e->message = m;
     return m;
@@ -66,6 +67,7 @@ mail_free(struct qmgr *q, struct mail *m)
     bundle_free_all(q, m);
     list_remove(&m->dirty_link);
     list_remove(&m->check_link);
+    list_remove(&m->notice_link);
     mail_count_held(q, m, 0);
     q->outside->room_give(q->context, m->room);
     m->entry->message = NULL;

@@ -77,13 +77,14 @@ struct mail {
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;
     struct list bundles;
-    struct timer gather;    /* how long these may gather recipients */
-    size_t gathered_at;     /* RESOLVING when it was armed */
-    struct list dirty_link; /* q->dirty */
-    struct list check_link; /* q->checks */
-    unsigned reading;       /* disk jobs under way */
-    unsigned writing;       /* STATUS transactions under way */
-    bool ending;            /* the last STATUS of the round is among them */
+    struct timer gather;     /* how long these may gather recipients */
+    size_t gathered_at;      /* RESOLVING when it was armed */
+    struct list dirty_link;  /* q->dirty */
+    struct list check_link;  /* q->checks */
+    struct list notice_link; /* q->notice_waiters */
+    unsigned reading;        /* disk jobs under way */
+    unsigned writing;        /* STATUS transactions under way */
+    bool ending;             /* the last STATUS of the round is among them */
 
     int64_t active_us;
     int64_t not_before_ms; /* the first of these destinations is tried */

@@ -10,6 +10,29 @@
  */
 enum { NOTICE_RCPTS = 2000 };
 
+/* A notice may carry a whole message, and bounce makes them one by one. */
+enum { NOTICES_MAX = 50 };
+
+bool
+notify_may(struct qmgr *q, struct mail *m)
+{
+    if (q->notices < NOTICES_MAX)
+        return true;
+    if (m->notice_link.next == &m->notice_link)
+        list_append(&q->notice_waiters, &m->notice_link);
+    return false;
+}
+
+void
+notify_ended(struct qmgr *q)
+{
+    struct list *it = list_take(&q->notice_waiters);
+
+    q->notices--;
+    if (it != NULL)
+        mail_touch(q, LIST_ENTRY(it, struct mail, notice_link));
+}
+
 static bool
 wants(const struct rcpt *r, enum job_kind kind)
 {
@@ -36,6 +59,7 @@ notify(struct qmgr *q, struct mail *m, enum job_kind kind)
     }
     if (count > NOTICE_RCPTS)
         count = NOTICE_RCPTS;
+    q->notices++;
     j = job_new(q, m, kind, count);
     for (size_t i = 0; j->count < count; i++)
         if (wants(&m->rcpts[i], kind))

@@ -10,8 +10,17 @@
 #include "qmgr/dispatch.h"
 #include "qmgr/mail.h"
 
+/*
+ * False: so many notices are being made that m has to wait; it is looked at
+ * again when its turn comes.
+ */
+bool notify_may(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
 void notify_failure(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 void notify_delay(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 /* The content is there: j goes to bounce. False: it is not up. */
 bool notify_send(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* A job of ours has ended. */
+void notify_ended(struct qmgr *q) ATTR_NONNULL;

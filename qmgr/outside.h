@@ -93,6 +93,9 @@ struct outside {
     bool (*resolve)(void *context, struct slice sender, struct slice recipient,
         struct question *question);
 
+    /* Octets that are on their way to the agent: it takes them in its time. */
+    size_t (*backlog)(void *context, const struct agent *agent);
+
     /*
      * Hand d to the agent; job_answered() or job_lost() comes later. False:
      * it is gone. Takes d->fd in any case.

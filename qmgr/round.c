@@ -206,11 +206,15 @@ round_check(struct qmgr *q, struct mail *m)
         has_expired(q, m))
         expire(q, m);
     if (m->counts[RCPT_FAILED] > 0 && !m->notified && !q->stopping) {
+        if (!notify_may(q, m))
+            return;
         m->notified = true;
         notify_failure(q, m);
         return;
     }
     if (warning_is_due(q, m) && !q->stopping) {
+        if (!notify_may(q, m))
+            return;
         m->warned = true;
         m->entry->flags |= ENTRY_WARNED;
         notify_delay(q, m);

@@ -56,6 +56,14 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
     return remove(path);
 }
 
+static size_t
+backlog(void *context, const struct agent *agent)
+{
+    (void)context;
+    (void)agent;
+    return 0;
+}
+
 /* Submitters are answered here instead of over links. */
 static void
 answer(void *context, void *request, enum message type,
@@ -164,6 +172,7 @@ open_queue(void)
 
     x.outside = links_outside;
     x.outside.answer = answer;
+    x.outside.backlog = backlog;
     x.outside.deliver = deliver;
     x.outside.resolve = resolve;
     x.o = (struct outdoors){ .q = &x.q };

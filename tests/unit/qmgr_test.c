@@ -365,6 +365,37 @@ test_bounced(void **state)
 }
 
 static void
+test_notices_take_turns(void **state)
+{
+    struct world *w = *state;
+    size_t most = 0;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    for (unsigned i = 0; i < 120; i++)
+        world_submit(w, &one);
+    world_settle(w);
+    for (;;) {
+        struct errand *delivery = NULL;
+
+        list_foreach (it, &w->errands)
+            if (!LIST_ENTRY(it, struct errand, link)->is_notice)
+                delivery = LIST_ENTRY(it, struct errand, link);
+        if (delivery == NULL)
+            break;
+        world_report(w, delivery, OUTCOME_BOUNCED, DESTINATION_OK);
+        world_settle(w);
+    }
+    while (world_errand(w, 0) != NULL) {
+        size_t now = world_count(&w->errands);
+
+        most = now > most ? now : most;
+        notice_done(w, world_errand(w, 0), false);
+    }
+    assert_in_range(most, 10, 50);
+    world_assert_empty(w);
+}
+
+static void
 test_failure_survives(void **state)
 {
     struct world *w = *state;
@@ -599,6 +630,7 @@ main(void)
         T(test_full_agent_shared),
         T(test_deferred_and_retried),
         T(test_bounced),
+        T(test_notices_take_turns),
         T(test_failure_survives),
         T(test_expired),
         T(test_tried_once),

@@ -196,6 +196,14 @@ world_resolve(void *context, struct slice sender, struct slice recipient,
     return true;
 }
 
+WORLD_FN size_t
+world_backlog(void *context, const struct agent *agent)
+{
+    (void)context;
+    (void)agent;
+    return 0;
+}
+
 WORLD_FN bool
 world_deliver(void *context, struct agent *agent, struct delivery *d,
     struct job *job)
@@ -289,6 +297,7 @@ static const struct outside world_outside = {
     .close = world_close,
     .dead = world_dead,
     .resolve = world_resolve,
+    .backlog = world_backlog,
     .deliver = world_deliver,
     .notify = world_notify,
     .answer = world_answer,
