@@ -95,7 +95,7 @@ add_boundary(const struct report *r, struct buf *to)
 {
     char text[QUEUE_ID_SIZE];
 
-    buf_add_format(to, "%s.%lld/%s", id_text(r, r->id, text),
+    buf_add_format(to, "%s.%lld/%s", id_text(r, r->n->envelope.id, text),
         (long long)r->now_s, r->config->myhostname);
 }
 

@@ -111,7 +111,7 @@ test_report(void **state)
     report_end(&r, &text);
     assert_has(&text, "To: ann@example.org\r\n");
     assert_has(&text, "report-type=delivery-status;");
-    assert_has(&text, "boundary=\"200000.1700000100/mx.example\"");
+    assert_has(&text, "boundary=\"100000.1700000100/mx.example\"");
     assert_has(&text, "Original-Envelope-Id: QQ1\r\n");
     assert_has(&text, "Final-Recipient: rfc822; bob@example.com\r\n");
     assert_has(&text, "Original-Recipient: rfc822;robert@example.com\r\n");
@@ -121,7 +121,7 @@ test_report(void **state)
     assert_has(&text, "X-Postern-Queue-ID: 100000\r\n");
     assert_has(&text, "\r\n\r\nReturn-Path: <ann@example.org>\r\n");
     assert_has(&text, "From: Mail Delivery System <MAILER-DAEMON@");
-    assert_has(&text, "\r\n--200000.1700000100/mx.example--\r\n");
+    assert_has(&text, "\r\n--100000.1700000100/mx.example--\r\n");
     assert_null(strstr(buf_text(&text), "silent@example.com"));
     /* No line without CR, and none of a length that SMTP forbids. */
     for (const char *p = buf_text(&text); *p != '\0'; p = second + 1) {
