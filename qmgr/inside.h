@@ -19,10 +19,3 @@ void refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
 void fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
-
-/*
- * "5.7.1 go away": the status code that a text begins with, and the rest; or
- * fallback and the whole. The class of the code is made that of fallback.
- */
-struct slice status_split(struct slice text, const char *fallback,
-    char status[10]) ATTR_NONNULL;

@@ -1,11 +1,20 @@
 #include "smtpd/recipient.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 #include "lib/mail/rewrite.h"
+#include "lib/mail/route.h"
+#include "lib/mail/status.h"
 #include "smtpd/session.h"
 
-enum { ROUTES_MAX = 20 }; /* a%b%c@ours: rounds of looking behind it */
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    ROUTES_MAX = 20, /* a%b%c@ours: rounds of looking behind it */
+    ROUTE_WAIT_MS = 30 * 1000,
+};
 
 static enum verdict
 trouble(struct evaluation *e, const char *class, struct slice address,
@@ -78,6 +87,60 @@ recipient_permit_destination(struct evaluation *e)
     return VERDICT_PERMIT;
 }
 
+static bool
+is_error_transport(const char *transport)
+{
+    struct slice name = slice_of(transport);
+
+    name = slice_head(name, slice_find(name, ':'));
+    return slice_eq_text(name, "error") || slice_eq_text(name, "retry");
+}
+
+/* Is there a route that says no? Without one lookup need not be asked. */
+static bool
+routes_refuse(const struct config *c)
+{
+    return c->transport_maps[0] != '\0' ||
+        is_error_transport(c->local_transport) ||
+        is_error_transport(c->virtual_transport) ||
+        is_error_transport(c->relay_transport) ||
+        is_error_transport(c->default_transport);
+}
+
+/* What the transports error and retry would say of it later. */
+static enum verdict
+refuse_unroutable(struct evaluation *e, const char *what, const char *status,
+    struct slice shown, struct slice address)
+{
+    struct session *s = e->s;
+    bool retry;
+    char code[STATUS_SIZE], fallback[STATUS_SIZE];
+    struct slice text;
+    struct route route;
+    struct why why;
+
+    switch (recipient_is_rewritten(s->profile->recipients, address, &why)) {
+    case TABLE_FOUND:
+        return VERDICT_NONE;
+    case TABLE_ERROR:
+        return trouble(e, what, shown, &why);
+    case TABLE_NOT_FOUND:
+        break;
+    }
+    if (route_resolve(s->mail.sender_rewritten, address,
+            clock_now_ms() + ROUTE_WAIT_MS, &route, &why) != RESULT_OK)
+        return trouble(e, what, shown, &why);
+    if (!is_error_transport(route.transport))
+        return VERDICT_NONE;
+    retry = strcmp(route.transport, "retry") == 0;
+    (void)snprintf(fallback, sizeof(fallback), "%c%s", retry ? '4' : '5',
+        status + 1);
+    text = status_split(slice_of(route.nexthop), fallback, code);
+    return evaluation_refuse(e, retry ? 450 : 550, code,
+        "<" SLICE_FMT ">: %s address rejected: " SLICE_FMT, SLICE_ARG(shown),
+        what, SLICE_ARG(text));
+}
+
 static enum verdict
 refuse_unlisted(struct evaluation *e, const char *what, const char *status,
     struct slice shown, struct slice address)
@@ -97,7 +160,9 @@ refuse_unlisted(struct evaluation *e, const char *what, const char *status,
             &why);
     switch (res) {
     case RESULT_OK:
-        return VERDICT_NONE;
+        return routes_refuse(s->profile->rewrite)
+            ? refuse_unroutable(e, what, status, shown, address)
+            : VERDICT_NONE;
     case RESULT_TEMPFAIL:
         return trouble(e, what, shown, &why);
     case RESULT_PERMFAIL:

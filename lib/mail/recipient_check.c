@@ -75,8 +75,9 @@ is_in(struct recipient_tables *t, struct table_list *list, struct slice address,
 }
 
 /* What rewrites an address, or our own of double bounces, makes it exist. */
-static enum table_status
-is_rewritten(struct recipient_tables *t, struct slice address, struct why *why)
+enum table_status
+recipient_is_rewritten(struct recipient_tables *t, struct slice address,
+    struct why *why)
 {
     const struct config *config = address_classes_config(t->classes);
     struct table_list *const lists[] = { t->recipient_canonical, t->canonical,
@@ -124,7 +125,7 @@ list_of(struct recipient_tables *t, enum address_class class)
         return t->virtual_mailbox;
     case CLASS_RELAY:
         return t->relay;
-    case CLASS_VIRTUAL_ALIAS: /* who is in it was found by is_rewritten() */
+    case CLASS_VIRTUAL_ALIAS: /* who is in it was found by recipient_is_rewritten() */
     case CLASS_DEFAULT:
         break;
     }
@@ -168,7 +169,7 @@ recipient_check(struct recipient_tables *t, enum address_class class,
         return RESULT_OK;
     if (class != CLASS_VIRTUAL_ALIAS && table_list_empty(list))
         return RESULT_OK;
-    status = is_rewritten(t, address, why);
+    status = recipient_is_rewritten(t, address, why);
     if (status == TABLE_NOT_FOUND && class != CLASS_VIRTUAL_ALIAS)
         status = is_in(t, list, address, why);
     switch (status) {

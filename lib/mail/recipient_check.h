@@ -9,6 +9,7 @@
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
 #include "lib/mail/address_class.h"
+#include "lib/table/table.h"
 
 struct recipient_tables;
 
@@ -30,3 +31,7 @@ void recipient_tables_close(struct recipient_tables *t);
 enum result recipient_check(struct recipient_tables *t,
     enum address_class class, struct slice address, int *code, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+
+/* Does clean-up turn it into others, so that its own route says nothing? */
+enum table_status recipient_is_rewritten(struct recipient_tables *t,
+    struct slice address, struct why *why) ATTR_NONNULL ATTR_MUST_USE;

@@ -22,6 +22,11 @@ def mx():
                                              "b@loop.test a@loop.test\n"),
                 relay_domains="relay.test loop.test",
                 relay_recipient_maps=rig.table("relays", "known@relay.test x\n"),
+                transport_maps=rig.table("routes", "err.test error:5.7.0 closed down\n"
+                                         "plain.test error:closed\n"
+                                         "mute.test error:\n"
+                                         "later.test retry:4.7.0 not now\n"
+                                         "soon.test retry:soon\n"),
                 relay_transport="discard", default_transport="discard")
         yield rig.start()
 
@@ -130,6 +135,11 @@ RCPT TO:<postmaster> -> 250 2.1.5 Ok
 RCPT TO:<root> -> 250 2.1.5 Ok
 RCPT TO:<root@[127.0.0.1]> -> 250 2.1.5 Ok
 RCPT TO:<x@elsewhere.example> -> 250 2.1.5 Ok
+RCPT TO:<x@err.test> -> 550 5.7.0 <x@err.test>: Recipient address rejected: closed down
+RCPT TO:<x@plain.test> -> 550 5.1.1 <x@plain.test>: Recipient address rejected: closed
+RCPT TO:<x@mute.test> -> 550 5.1.1 <x@mute.test>: Recipient address rejected: Address is undeliverable
+RCPT TO:<x@later.test> -> 450 4.7.0 <x@later.test>: Recipient address rejected: not now
+RCPT TO:<x@soon.test> -> 450 4.1.1 <x@soon.test>: Recipient address rejected: soon
 """, prepare=SENT)
 
 

@@ -1,5 +1,6 @@
 #include "qmgr/transport.h"
 
+#include "lib/mail/status.h"
 #include "qmgr/inside.h"
 
 #include <setjmp.h>
