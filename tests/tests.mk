@@ -1,5 +1,5 @@
 # What is built and run for "make check" and its parts; see tests/run.
-actor := $(OUT)/tests/actor/actor $(OUT)/tests/actor/rogue
+actor := $(addprefix $(OUT)/tests/actor/,actor rogue liar)
 hooked := $(OUT)/tests/hooks/local
 
 check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked)
@@ -94,7 +94,8 @@ fuzz: $(fuzz.bin)
 
 # Stand-ins for daemons in the tests of master and of their links.
 $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
-$(OUT)/tests/actor/rogue: $(OUT)/tests/actor/rogue.o $(lib.a)
+$(OUT)/tests/actor/rogue: $(addprefix $(OUT)/tests/actor/,rogue.o taken_over.o) $(lib.a)
+$(OUT)/tests/actor/liar: $(addprefix $(OUT)/tests/actor/,liar.o taken_over.o) $(lib.a)
 $(actor):
 	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 

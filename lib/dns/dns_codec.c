@@ -301,6 +301,10 @@ client_text(struct slice value, char to[256])
 {
     if (value.len == 0 || value.len > 255)
         return false;
+    /* It will stand in headers and in the log. */
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)value.ptr[i] <= ' ' || value.ptr[i] == 127)
+            return false;
     memcpy(to, value.ptr, value.len);
     to[value.len] = '\0';
     return true;

@@ -1,11 +1,13 @@
 """Each daemon in turn is taken over, and says all it can to the others."""
 import re
 import shutil
+import time
 
 import pytest
 from conftest import OUT, TOP
 
 ROGUE = OUT / "tests/actor/rogue"
+LIAR = OUT / "tests/actor/liar"
 LINKED = {
     "smtpd": ["qmgr", "lookup"],
     "smtp": ["qmgr", "lookup"],
@@ -54,16 +56,19 @@ def check_unharmed(instance):
         log[-5000:])
 
 
-@pytest.fixture
-def taken_over(instance, request):
-    """An instance in which that role is the rogue."""
-    role = request.param
+def take_over(instance, role, by):
     bin_ = instance.base / "bin"
     shutil.copytree(OUT / "libexec/postern", bin_)
     (bin_ / role).unlink()
-    shutil.copy(ROGUE, bin_ / role)
+    shutil.copy(by, bin_ / role)
     instance.set(daemon_directory=bin_)
-    return instance, role
+
+
+@pytest.fixture
+def taken_over(instance, request):
+    """An instance in which that role is the rogue."""
+    take_over(instance, request.param, ROGUE)
+    return instance, request.param
 
 
 @pytest.mark.timeout(300)
@@ -100,3 +105,41 @@ def test_rogue_alone(taken_over):
         instance.stop()
         check_unharmed(instance)
         instance.log_file.unlink()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("role", ["smtpd", "smtp", "local", "bounce",
+                                  "lookup"])
+def test_liar(instance, role):
+    """What it was not given it cannot settle; the others do their work."""
+    instance.write("transport", "dead.test smtp:[127.0.0.1]:1\n"
+                   "nobody.test error:5.1.1 nobody\n")
+    instance.set(minimal_backoff_time="2s", maximal_backoff_time="2s",
+                 queue_run_delay="1s", maximal_queue_lifetime="1h",
+                 delay_warning_time="0")
+    instance.start()
+    victims = {instance.send(f"v{i}@dead.test") for i in range(5)}
+    instance.wait_log(r"to=<v\d@dead.test>.*status=deferred", count=5)
+    for i in range(5):
+        instance.send(["u1@md.test", f"x{i}@nobody.test", f"y{i}@dead.test"])
+    instance.stop()
+    take_over(instance, role, LIAR)
+    pool = role in ("smtpd", "smtp", "local")
+    if pool:
+        instance.set(**{f"{role}_processes": "4"})
+    for seed in range(1 if pool else 3):
+        if not pool:
+            instance.write("rogue", str(seed))
+        instance.start()
+        if role != "smtpd":
+            for i in range(10):
+                instance.send(["u2@md.test", f"a{i}@dead.test",
+                               f"b{i}@nobody.test"])
+        time.sleep(3)
+        left = {entry["queue_id"] for entry in instance.queue()}
+        if role not in ("smtp", "lookup"):
+            assert victims <= left
+        instance.stop()
+        check_unharmed(instance)
+    if role in ("smtp", "bounce"):
+        instance.wait_maildir("u2", 10)
