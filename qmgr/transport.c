@@ -188,16 +188,18 @@ spacing_over(struct qmgr *q, struct timer *timer)
 }
 
 struct transport *
+/* NOLINTNEXTLINE(misc-no-recursion): once, for "retry" */
 transport_find(struct qmgr *q, struct slice name)
 {
+    const struct slice retry = SLICE_LIT("retry");
     struct map_node *n = map_find(&q->transports, map_hash_slice(name),
         same_name, &name);
     struct transport *t;
 
     if (n != NULL)
         return LIST_ENTRY(n, struct transport, node);
-    if (q->transports.count >= TRANSPORTS_MAX)
-        return transport_find(q, SLICE_LIT("retry"));
+    if (q->transports.count >= TRANSPORTS_MAX && !slice_eq(name, retry))
+        return transport_find(q, retry);
     t = mem_alloc(sizeof(*t));
     t->name = mem_text_of(name);
     t->timer.fire = spacing_over;
