@@ -280,6 +280,7 @@ negative_ttl(struct reader *r, unsigned count, uint32_t *ttl)
         if (rec.type != TYPE_SOA)
             continue;
         soa = (struct reader){ r->base, rec.data + rec.data_len, rec.data };
+        /* NOLINTNEXTLINE(misc-redundant-expression): one, and the next */
         if (!read_name(&soa, name, &len) || !read_name(&soa, name, &len) ||
             soa.len - soa.at < 20)
             break;

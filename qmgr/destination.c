@@ -438,8 +438,10 @@ succeed(struct destination *d)
         return;
     d->failure = 0;
     d->success += feedback_of(&t->positive, d->window);
-    for (; d->success >= 1; d->success -= 1)
+    while (d->success >= 1) {
+        d->success -= 1;
         d->window += 1;
+    }
     if (t->window_limit > 0 && d->window > (double)t->window_limit)
         d->window = (double)t->window_limit;
 }
@@ -449,8 +451,10 @@ shrink(struct destination *d)
 {
     d->success = 0;
     d->failure += feedback_of(&d->transport->negative, d->window);
-    for (; d->failure >= 1; d->failure -= 1)
+    while (d->failure >= 1) {
+        d->failure -= 1;
         d->window -= 1;
+    }
     if (d->window < 1)
         d->window = 1;
 }

@@ -8,6 +8,8 @@
 #include "smtpd/restriction.h"
 #include "smtpd/session.h"
 
+#include <assert.h>
+
 /* What is checked at a stage, as replies name it. */
 struct subject {
     const char *class; /* "Recipient address" */
@@ -54,6 +56,7 @@ subject_of(const struct evaluation *e, struct subject *subject)
         text = slice_of(s->peer.text);
         break;
     }
+    assert(e->stage < STAGE_COUNT);
     subject->class = classes[e->stage];
     text = slice_head(text, sizeof(subject->text) - 1);
     if (text.len > 0)

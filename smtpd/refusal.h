@@ -21,3 +21,8 @@ struct refusal {
  */
 bool refusal_set(struct refusal *no, int code, const char *status,
     const char *fmt, ...) ATTR_PRINTF(4, 5);
+
+#ifdef __clang_analyzer__
+/* As in lib/base/why.h: the analyzer is to see that it returns false. */
+#    define refusal_set(...) (refusal_set(__VA_ARGS__), false)
+#endif

@@ -21,10 +21,9 @@ free_octets(const char *directory)
     if (now < seen.until_ms)
         return seen.octets;
     seen.until_ms = now + LOOK_AGAIN_MS;
-    if (statvfs(directory, &st) < 0)
-        seen.octets = UINT64_MAX;
-    else if (__builtin_mul_overflow((uint64_t)st.f_bavail,
-                 (uint64_t)st.f_frsize, &seen.octets))
+    if (statvfs(directory, &st) < 0 ||
+        __builtin_mul_overflow((uint64_t)st.f_bavail, (uint64_t)st.f_frsize,
+            &seen.octets))
         seen.octets = UINT64_MAX;
     return seen.octets;
 }

@@ -23,6 +23,7 @@ struct list {
 #define LIST_ENTRY_CONST(ptr, type, member) \
     ((const type *)(const void *)((const char *)(ptr)-offsetof(type, member)))
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): it is a name that is declared. */
 #define list_foreach(it, head) \
     for (struct list *it = (head)->next; it != (head); it = it->next)
 
@@ -30,6 +31,7 @@ struct list {
 #define list_foreach_safe(it, head)                                           \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void
 list_init(struct list *head)

@@ -133,6 +133,7 @@ static enum result expand_text(struct expansion *x, struct slice text,
     struct buf *to);
 
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_deeper(struct expansion *x, struct slice text, struct buf *to)
 {
     enum result res;
@@ -148,6 +149,7 @@ expand_deeper(struct expansion *x, struct slice text, struct buf *to)
 
 /* "$name" from here on is its value. */
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_value(struct expansion *x, const char *value, struct buf *to)
 {
     if (value == NULL || *value == '\0')
@@ -159,6 +161,7 @@ expand_value(struct expansion *x, const char *value, struct buf *to)
 }
 
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_branches(struct expansion *x, const struct branches *b, bool truth,
     struct buf *to)
 {
@@ -291,6 +294,7 @@ compare(struct expansion *x, struct slice a, struct slice b, bool levels,
 
 /* "{a} op {b}" at the start of *rest. */
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_relation(struct expansion *x, struct slice *rest, bool *truth)
 {
     struct slice left, right;
@@ -323,6 +327,7 @@ expand_relation(struct expansion *x, struct slice *rest, bool *truth)
  * both already.
  */
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_function(struct expansion *x, struct slice name, struct slice rest,
     struct buf *to)
 {
@@ -350,6 +355,7 @@ expand_function(struct expansion *x, struct slice name, struct slice rest,
 
 /* What stands between "${" and "}". */
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_reference(struct expansion *x, struct slice inside, struct buf *to)
 {
     struct slice rest = skip_blanks(inside), name = { 0 };
@@ -389,6 +395,7 @@ expand_reference(struct expansion *x, struct slice inside, struct buf *to)
 }
 
 static enum result
+/* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
 expand_text(struct expansion *x, struct slice text, struct buf *to)
 {
     enum result res = RESULT_OK;

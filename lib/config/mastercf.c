@@ -169,8 +169,9 @@ replace_or_add(struct master_entries *entries, struct report *report,
     for (size_t i = 0; i < entries->count; i++) {
         struct master_entry *old = &entries->entry[i];
 
-        if (strcmp(old->field[MASTER_SERVICE], new->field[MASTER_SERVICE]) ||
-            strcmp(old->field[MASTER_TYPE], new->field[MASTER_TYPE]))
+        if (strcmp(old->field[MASTER_SERVICE], new->field[MASTER_SERVICE]) !=
+                0 ||
+            strcmp(old->field[MASTER_TYPE], new->field[MASTER_TYPE]) != 0)
             continue;
         report_warning(report, new->line,
             "service %s of type %s stands in line %u as well: the last counts",

@@ -50,6 +50,7 @@ record(const struct config_scope *scope, struct slice name)
 }
 
 struct assignment *
+/* NOLINTNEXTLINE(misc-no-recursion): a scope has one main */
 scope_origin(const struct config_scope *scope, struct slice name)
 {
     struct assignment *a = assignments_find(&scope->own, name);

@@ -78,10 +78,8 @@ address_unquote(struct slice external, struct buf *to)
     bool quoted = false;
     size_t i;
 
-    if (memchr(external.ptr == NULL ? "" : external.ptr, '"', external.len) ==
-            NULL &&
-        memchr(external.ptr == NULL ? "" : external.ptr, '\\', external.len) ==
-            NULL) {
+    if (slice_find(external, '"') == external.len &&
+        slice_find(external, '\\') == external.len) {
         buf_add(to, external);
         return;
     }

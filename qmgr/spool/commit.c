@@ -103,6 +103,7 @@ succeeded(struct spool *s, struct spool_txn *t)
  * alone, which may go further into the reserves.
  */
 static void
+/* NOLINTNEXTLINE(misc-no-recursion): once */
 write_out(struct spool *s, struct list *first, struct list *end,
     enum claim claim)
 {

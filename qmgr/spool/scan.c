@@ -14,11 +14,12 @@ read_blocks(struct image *img, uint64_t from, uint64_t to)
     for (uint64_t at = from; at < to; at += BLOCK_SIZE) {
         size_t n = to - at < BLOCK_SIZE ? (size_t)(to - at) : BLOCK_SIZE;
         unsigned char *block = img->octets + at;
+        bool got = false;
 
-        if (img->disk->read(img->disk, img->fd, block, n, (off_t)at) !=
-                (ssize_t)n &&
-            img->disk->read(img->disk, img->fd, block, n, (off_t)at) !=
-                (ssize_t)n) {
+        for (unsigned attempt = 0; !got && attempt < 2; attempt++)
+            got = img->disk->read(img->disk, img->fd, block, n, (off_t)at) ==
+                (ssize_t)n;
+        if (!got) {
             memset(block, 0, n);
             img->unreadable = true;
         }
@@ -192,7 +193,7 @@ damaged(struct image *img, struct scan *sc, uint64_t from, uint64_t to)
     size_t i = 0;
 
     if (!image_need(img, to))
-        to = d.to = img->have;
+        d.to = img->have;
     salvage_scan(img, sc, &v, &d);
     while (i < v.count) {
         size_t n = whole_from(&v, i);

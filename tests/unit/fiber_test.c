@@ -108,6 +108,7 @@ resident(void)
     size_t size, pages = 0;
 
     assert_non_null(f);
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel wrote it */
     assert_int_equal(fscanf(f, "%zu %zu", &size, &pages), 2);
     (void)fclose(f);
     return pages * (size_t)getpagesize();
@@ -304,6 +305,7 @@ test_floating_point_modes(void **state)
 
 /* Each frame is touched, so that the guard is not stepped over. */
 static unsigned
+/* NOLINTNEXTLINE(misc-no-recursion): to use up the stack */
 dig(unsigned depth)
 {
     volatile char frame[512];

@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -39,7 +40,9 @@ static char notes[1024];
 static inline void
 note(const char *text)
 {
-    strcat(notes, text);
+    size_t len = strlen(notes);
+
+    (void)snprintf(notes + len, sizeof(notes) - len, "%s", text);
 }
 
 static inline int

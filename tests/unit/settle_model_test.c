@@ -220,12 +220,12 @@ possible(struct run *r, enum action actions[ACTIONS_MAX])
     bool quiet = true;
     unsigned n = 0;
 
-#define CAN(action, condition)           \
-    do {                                 \
-        if (condition) {                 \
-            actions[n++] = action;       \
-            quiet &= action >= ACT_FAIL; \
-        }                                \
+#define CAN(action, condition)             \
+    do {                                   \
+        if (condition) {                   \
+            actions[n++] = (action);       \
+            quiet &= (action) >= ACT_FAIL; \
+        }                                  \
     } while (0)
     CAN(ACT_PUMP, r->w.q.woken);
     CAN(ACT_EXPAND, job != NULL && !r->expanded && has_index(job, ALIAS));
@@ -445,6 +445,7 @@ run_plan(const struct plan *p, struct trace *t)
 }
 
 static unsigned
+/* NOLINTNEXTLINE(misc-no-recursion): left counts down */
 explore(struct plan *p, unsigned from, unsigned left)
 {
     struct trace t;
