@@ -73,11 +73,70 @@ call_start(struct link *l, struct msg *m, link_done_fn done, void *context)
     return c;
 }
 
+/* What could not be asked, since the link is gone or about to be. */
+struct unsent {
+    struct list node;
+    link_done_fn done;
+    void *context;
+};
+
+/* Those that there are now: whoever is told may ask again at once. */
+static void
+fail_unsent(struct link *l)
+{
+    struct list now, *it;
+
+    list_init(&now);
+    while ((it = list_take(&l->unsent)) != NULL)
+        list_append(&now, it);
+    while ((it = list_take(&now)) != NULL) {
+        struct unsent *u = LIST_ENTRY(it, struct unsent, node), was = *u;
+
+        mem_free(u);
+        was.done(NULL, was.context);
+    }
+}
+
+static void
+failer_main(void *arg)
+{
+    struct link *l = arg;
+
+    while (!list_empty(&l->unsent)) {
+        fail_unsent(l);
+        fiber_yield(); /* the reader has to get to the link's end */
+    }
+    l->failer = NULL;
+    link_unref(l);
+}
+
+/*
+ * Whoever asks is in the middle of something, and is told later: asking again
+ * from inside the bad news would never end, and what he is about to note of his
+ * question would be gone.
+ */
+static void
+fail_later(struct link *l, link_done_fn done, void *context)
+{
+    struct unsent *u = mem_alloc(sizeof(*u));
+
+    u->done = done;
+    u->context = context;
+    list_append(&l->unsent, &u->node);
+    if (l->failer != NULL)
+        return;
+    l->failer = fiber_spawn("link failer", failer_main, l);
+    if (l->failer != NULL)
+        link_ref(l);
+    else
+        fail_unsent(l);
+}
+
 void
 link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
 {
     if (call_start(l, m, done, context) == NULL)
-        done(NULL, context);
+        fail_later(l, done, context);
 }
 
 void
@@ -200,4 +259,5 @@ link_fail_calls(struct link *l)
         if (was.done != NULL)
             was.done(NULL, was.context);
     }
+    fail_unsent(l);
 }

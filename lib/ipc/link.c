@@ -292,6 +292,7 @@ link_open(int fd, const struct link_options *options)
     inbox_init(&l->in, options->self, options->peer);
     outbox_init(&l->out);
     map_init(&l->calls);
+    list_init(&l->unsent);
     list_init(&l->served);
     list_init(&l->waiting);
     fiber_cond_init(&l->room);

@@ -147,9 +147,9 @@ enum link_status link_call(struct link *l, struct msg *m, int64_t deadline,
 /*
  * Send m (emptied) and have done(answer, context) called when the answer is
  * there, on the link's reading fiber (it must not wait; it owns answer), or
- * with NULL when the link is gone. For those who dispatch thousands without a
- * fiber each. For KIND_STREAM done is called for each item, and last for the
- * answer.
+ * with NULL when the link is gone; never from inside this call. For those who
+ * dispatch thousands without a fiber each. For KIND_STREAM done is called for
+ * each item, and last for the answer.
  */
 typedef void (*link_done_fn)(struct msg_in *answer, void *context);
 void link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)

@@ -31,6 +31,8 @@ struct link {
 
     struct map calls; /* struct call: of ours, not yet answered */
     uint32_t last_number;
+    struct list unsent;   /* struct unsent: could not be asked */
+    struct fiber *failer; /* tells those who asked */
 
     struct list served;  /* struct served: of the peer, not yet ended */
     struct list waiting; /* some of these: for a fiber */

@@ -8,6 +8,7 @@
 #include "lib/io/fiber.h"
 #include "lib/io/sock.h"
 #include "lib/ipc/frame.h"
+#include "lib/ipc/link_private.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -695,6 +696,77 @@ test_broken_at_once(void **state)
     run(broken_at_once_fiber, NULL);
 }
 
+/* One who asks again whenever he is told that the link is gone, like qmgr. */
+struct stubborn {
+    struct end *us;
+    unsigned told;
+    bool asking; /* inside link_ask() */
+    bool inside; /* was told there */
+};
+
+static void stubborn_ask(struct stubborn *s);
+
+static void
+stubborn_told(struct msg_in *answer, void *context)
+{
+    struct stubborn *s = context;
+
+    CHECK(answer == NULL);
+    s->told++;
+    s->inside |= s->asking;
+    if (s->us->link != NULL && s->told < 1000)
+        stubborn_ask(s);
+}
+
+static void
+stubborn_ask(struct stubborn *s)
+{
+    bool before = s->asking;
+    struct msg m;
+
+    s->asking = true;
+    put_count(&m, MESSAGE_LEASE, 1);
+    link_ask(s->us->link, &m, stubborn_told, s);
+    s->asking = before;
+}
+
+static void
+stubborn_fiber(void *arg)
+{
+    struct end us;
+    struct stubborn s = { .us = &us };
+    int fds[2];
+
+    (void)arg;
+    /* The peer dies. */
+    CHECK(sock_pair(fds) == 0);
+    open_end(&us, fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
+    stubborn_ask(&s);
+    settle();
+    CHECK(s.told == 0);
+    close(fds[1]);
+    settle();
+    CHECK(us.gone == 1 && s.told >= 1 && s.told < 10 && !s.inside);
+
+    /* It breaks a rule, and is asked before the link has ended. */
+    s.told = 0;
+    CHECK(sock_pair(fds) == 0);
+    open_end(&us, fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
+    link_break_with(us.link, MESSAGE_NONE, "for a test");
+    stubborn_ask(&s);
+    CHECK(s.told == 0);
+    settle();
+    CHECK(us.gone == 1 && s.told >= 1 && s.told < 10 && !s.inside);
+    close(fds[1]);
+}
+
+static void
+test_stubborn(void **state)
+{
+    (void)state;
+    run(stubborn_fiber, NULL);
+}
+
 /* Answers of the wrong kind to a request that is under way. */
 static void
 wrong_answer_fiber(void *arg)
@@ -1143,6 +1215,7 @@ main(void)
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_rogue),
         cmocka_unit_test(test_broken_at_once),
+        cmocka_unit_test(test_stubborn),
         cmocka_unit_test(test_wrong_answer),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_matrix),
