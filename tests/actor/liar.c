@@ -267,7 +267,7 @@ answer(int link, struct msg_in *in)
     if (message_rule(in->type)->answer == MESSAGE_NONE || random_below(10) == 0)
         return; /* never */
     if (random_below(10) == 0)
-        answer_by_chance(link, in);
+        answer_by_chance(link, in); /* NOLINT(bugprone-branch-clone) */
     else if (in->type == MESSAGE_DELIVER)
         answer_delivery(link, in, self == ROLE_LOCAL);
     else if (in->type == MESSAGE_NOTIFY)

@@ -92,6 +92,7 @@ put_random_octets(struct buf *body)
 }
 
 void
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as it says */
 put_random_attributes(struct buf *body, unsigned depth)
 {
     for (uint64_t n = 1 + random_below(12); n > 0; n--) {

@@ -116,7 +116,8 @@ def test_liar(instance, role):
                    "nobody.test error:5.1.1 nobody\n")
     instance.set(minimal_backoff_time="2s", maximal_backoff_time="2s",
                  queue_run_delay="1s", maximal_queue_lifetime="1h",
-                 delay_warning_time="0")
+                 delay_warning_time="0",
+                 smtpd_reject_unlisted_recipient="no")
     instance.start()
     victims = {instance.send(f"v{i}@dead.test") for i in range(5)}
     instance.wait_log(r"to=<v\d@dead.test>.*status=deferred", count=5)
