@@ -6,6 +6,7 @@
 # make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS
 # make WITHOUT_DB=1   without hash: and btree: tables (after make clean)
 # make deps           install what is missing of Debian's packages (as root)
+# make V=1 ...        show the compiler's commands
 MODE   ?= release
 BUILD  ?= build
 OUT    := $(BUILD)/$(MODE)
@@ -31,6 +32,8 @@ FLAGS.test    := -O1 $(HARD) -DPOSTERN_TEST_HOOKS
 cpp := -I. -D_GNU_SOURCE $(if $(WITHOUT_DB),,-DHAVE_DB) -MMD -MP
 cc  := -std=gnu17 -g $(WARN) $(FLAGS.$(MODE)) $(if $(CI),-Werror) -pthread
 ld  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
 # Which daemon needs which library besides libpostern's.
 libs.lib    := $(if $(WITHOUT_DB),,-ldb)
@@ -71,21 +74,21 @@ all: $(daemon.bin) $(command.bin) $(OUT)/.links docs/postconf.5
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(cpp) $(CPPFLAGS) $(cc) $(CFLAGS) -c -o $@ $<
 
 $(lib.a): $(lib.obj)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
 define archive
 $(OUT)/$(1).a: $$(patsubst %.c,$(OUT)/%.o,$$(call parts.src,$(1)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(call say,AR,$$@)$$(AR) rcs $$@ $$^
 endef
 $(foreach d,$(daemons),$(eval $(call archive,$(d))))
 $(foreach c,$(commands),$(eval $(call archive,cmd/$(c))))
@@ -93,7 +96,7 @@ $(foreach c,$(commands),$(eval $(call archive,cmd/$(c))))
 define program
 $(1): $(OUT)/$(2)/main.o $(call parts.a,$(2)) $(lib.a)
 	@mkdir -p $$(@D)
-	$$(CC) $$(cc) $$(CFLAGS) $$(ld) $$(LDFLAGS) -o $$@ $$^ $(libs.$(notdir $(2))) $(libs.lib) $$(LDLIBS)
+	$$(call say,LD,$$@)$$(CC) $$(cc) $$(CFLAGS) $$(ld) $$(LDFLAGS) -o $$@ $$^ $(libs.$(notdir $(2))) $(libs.lib) $$(LDLIBS)
 endef
 $(foreach d,$(daemons),$(eval $(call program,$(OUT)/libexec/postern/$(d),$(d))))
 $(foreach c,$(commands),$(eval $(call program,$(OUT)/sbin/$(c),cmd/$(c))))
@@ -106,17 +109,17 @@ $(OUT)/.links: $(command.bin)
 $(help.a): $(help.src:%.c=$(OUT)/%.o)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
 $(test.bin): $(OUT)/%: $(OUT)/%.o $(all.a) $(help.a) $(lib.a)
 	@mkdir -p $(@D)
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $< -Wl,--start-group $(help.a) $(all.a) $(lib.a) -Wl,--end-group \
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $< -Wl,--start-group $(help.a) $(all.a) $(lib.a) -Wl,--end-group \
 	    -lcmocka -lunbound $(libs.lib) $(LDLIBS)
 
 # A fuzz target with a main() that feeds it each file of its corpus: any compiler.
 $(replay.bin): $(OUT)/tests/replay/%: $(OUT)/tests/fuzz/%_fuzz.o $(OUT)/tests/fuzz/replay.o $(all.a) $(lib.a)
 	@mkdir -p $(@D)
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
 	    -lunbound $(libs.lib) $(LDLIBS)
 
 -include tests/tests.mk

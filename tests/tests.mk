@@ -68,23 +68,23 @@ FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -DPOSTERN_TEST_HOOKS
 
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+	$(call say,CC,$<)clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
 
 $(BUILD)/fuzz/obj/%.o: %.S
 	@mkdir -p $(@D)
-	clang $(cpp) -c -o $@ $<
+	$(call say,CC,$<)clang $(cpp) -c -o $@ $<
 
 # One archive for each daemon, since they share names.
 define fuzz_archive
 $(BUILD)/fuzz/$(1).a: $$(patsubst %,$(BUILD)/fuzz/obj/%.o,$$(basename $(2)))
 	@rm -f $$@
-	$(AR) rcs $$@ $$^
+	$(call say,AR,$$@)$(AR) rcs $$@ $$^
 endef
 $(eval $(call fuzz_archive,lib,$$(lib.src)))
 $(foreach d,$(daemons),$(eval $(call fuzz_archive,$(d),$$(call parts.src,$(d)))))
 
 $(fuzz.bin): $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(fuzz.a)
-	clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(fuzz.a) -Wl,--end-group \
+	$(call say,LD,$@)clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(fuzz.a) -Wl,--end-group \
 	    -lunbound $(libs.lib) -pthread
 
 fuzz: $(fuzz.bin)
@@ -97,16 +97,16 @@ $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
 $(OUT)/tests/actor/rogue: $(addprefix $(OUT)/tests/actor/,rogue.o taken_over.o) $(lib.a)
 $(OUT)/tests/actor/liar: $(addprefix $(OUT)/tests/actor/,liar.o taken_over.o) $(lib.a)
 $(actor):
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
 # A local that dies of marked messages: the one object with that hook built
 # anew, ahead of the archive that has it without.
 $(OUT)/tests/hooks/agent.o: local/agent.c
 	@mkdir -p $(@D)
-	$(CC) $(cpp) $(CPPFLAGS) -DPOSTERN_TEST_HOOKS $(cc) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(cpp) $(CPPFLAGS) -DPOSTERN_TEST_HOOKS $(cc) $(CFLAGS) -c -o $@ $<
 $(hooked): $(OUT)/tests/hooks/agent.o $(OUT)/local/main.o $(OUT)/local.a $(lib.a)
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
 
 # The spool alone: messages a second, CPU for each.
 $(OUT)/tests/bench/spool_bench: $(OUT)/tests/bench/spool_bench.o $(OUT)/qmgr.a $(lib.a)
-	$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
