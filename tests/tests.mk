@@ -107,6 +107,7 @@ $(OUT)/tests/hooks/agent.o: local/agent.c
 $(hooked): $(OUT)/tests/hooks/agent.o $(OUT)/local/main.o $(OUT)/local.a $(lib.a)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
 
-# The spool alone: messages a second, CPU for each.
-$(OUT)/tests/bench/spool_bench: $(OUT)/tests/bench/spool_bench.o $(OUT)/qmgr.a $(lib.a)
+# tests/bench: the spool alone; a backlog written in its format.
+bench.bin := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
+$(bench.bin): $(OUT)/%: $(OUT)/%.o $(OUT)/qmgr.a $(lib.a)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
