@@ -274,6 +274,17 @@ submit(const struct sendmail_options *o)
     return status;
 }
 
+/* -bs */
+static int
+talk(void)
+{
+    struct config_set *set = read_configuration();
+    int status = dialogue_run(config_main(set));
+
+    config_drop(set);
+    return status;
+}
+
 /* Descriptors 0, 1 and 2 are open, so that no file takes their place. */
 static void
 open_standard_descriptors(void)
@@ -293,7 +304,6 @@ main(int argc, char **argv)
     static const char *const list[] = { "-p", NULL };
     static const char *const start[] = { "start", NULL };
     struct sendmail_options o;
-    struct config_set *set;
     struct why why;
 
     (void)argc;
@@ -309,8 +319,7 @@ main(int argc, char **argv)
         fail(EX_UNAVAILABLE, "-bv is not built yet: nothing was sent");
         break;
     case MODE_SMTP:
-        set = read_configuration();
-        return dialogue_run(config_main(set));
+        return talk();
     case MODE_LIST:
         if (o.recipients[0] != NULL)
             fail(EX_USAGE, "display queue mode requires no recipient");
