@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +197,10 @@ deliver_to_nobody(const struct job *job, const struct delivery_recipient *rcpt,
 }
 
 #ifdef POSTERN_TEST_HOOKS
-/* A message that kills whoever delivers it, for tests/system/test_poison.py. */
+/*
+ * A message that kills whoever delivers it, for tests/system/test_poison.py: by
+ * the one signal that is not reported as a bug of ours by a sanitizer.
+ */
 static void
 die_of_poison(struct slice header)
 {
@@ -204,7 +208,7 @@ die_of_poison(struct slice header)
 
     while (slice_line(&header, &line))
         if (slice_eq(line, SLICE_LIT("X-Postern-Test-Kill: yes")))
-            abort();
+            (void)raise(SIGKILL);
 }
 #else
 static void

@@ -23,7 +23,7 @@ def mortal(instance):
     return instance.start()
 
 
-DEATH = r"master\[\d+\]: warning: process \S+/local pid \d+ killed by signal 6"
+DEATH = r"master\[\d+\]: warning: process \S+/local pid \d+ killed by signal 9"
 
 
 def wait_held(instance, qid):
