@@ -1,12 +1,14 @@
 #include "qmgr/destination.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "qmgr/inside.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { BUSY_RELAX_MS = 60 * 1000, REASON_MAX = 1000 };
 
@@ -29,6 +31,15 @@ static uint64_t
 hash_of(const struct transport *t, struct slice key)
 {
     return map_hash_slice(key) ^ map_hash_u64((uint64_t)(uintptr_t)t);
+}
+
+uint32_t
+destination_lane(const struct transport *t, struct slice key)
+{
+    uint32_t lane = crc32c(0, t->name, strlen(t->name) + 1);
+
+    lane = crc32c(lane, key.ptr, key.len);
+    return lane == 0 ? 1 : lane;
 }
 
 static struct destination *
@@ -93,6 +104,7 @@ make(struct qmgr *q, struct transport *t, struct slice nexthop,
     d->key = mem_text_of(key);
     d->nexthop = mem_text_of(nexthop);
     d->hash = hash_of(t, key);
+    d->lane = destination_lane(t, key);
     d->window = (double)t->window_first;
     d->timer.fire = timer_fired;
     list_init(&d->ready_link);
@@ -293,6 +305,7 @@ destination_enqueue(struct qmgr *q, struct transport *t, struct slice nexthop,
     d = find(q, t, key);
     if (d == NULL)
         d = make(q, t, nexthop, key);
+    r->lane = d->lane;
     if (d->health == HEALTH_DEAD) {
         suspend(q, d, r);
         return;
@@ -317,8 +330,8 @@ bundle_join_all(struct qmgr *q, struct mail *m)
     }
 }
 
-static size_t
-window_of(const struct destination *d)
+size_t
+destination_window(const struct destination *d)
 {
     double window = d->window;
 
@@ -353,7 +366,7 @@ void
 destination_touch(struct qmgr *q, struct destination *d)
 {
     int64_t now = clock_now_ms();
-    bool may = !list_empty(&d->bundles) && d->running < window_of(d);
+    bool may = !list_empty(&d->bundles) && d->running < destination_window(d);
 
     if (may && d->next_start_ms > now) {
         arm_earlier(q, d, d->next_start_ms);

@@ -37,6 +37,7 @@ struct destination {
     char *key; /* next hop, or next hop and recipient */
     char *nexthop;
     uint64_t hash;       /* which agent it is pinned to */
+    uint32_t lane;       /* see destination_lane() */
     struct list bundles; /* in the order of their turns */
     size_t gathering;    /* bundles that have not joined them yet */
     size_t running;      /* deliveries under way */
@@ -68,6 +69,16 @@ struct bundle {
     size_t count;
     bool gathering; /* not in destination->bundles */
 };
+
+/*
+ * Deliveries that may run at a time: the window, and what stands above it. What
+ * else is known of a destination, and how to meet them all: qmgr/describe.
+ */
+size_t destination_window(const struct destination *d) ATTR_NONNULL;
+
+/* entry.lane of mail that is deferred for it; the same for ever, never 0. */
+uint32_t destination_lane(const struct transport *t, struct slice key)
+    ATTR_NONNULL;
 
 /* r, PENDING, queues for nexthop, or is deferred since that is dead. */
 void destination_enqueue(struct qmgr *q, struct transport *t,

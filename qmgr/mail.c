@@ -194,6 +194,23 @@ mail_dirty(struct qmgr *q, struct mail *m)
     qmgr_wake(q);
 }
 
+uint32_t
+mail_lane(const struct mail *m)
+{
+    uint32_t lane = 0;
+
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        const struct rcpt *r = &m->rcpts[i];
+
+        if (r->state == RCPT_SETTLED)
+            continue;
+        if (r->lane == 0 || (lane != 0 && r->lane != lane))
+            return 0;
+        lane = r->lane;
+    }
+    return lane;
+}
+
 /* Reading back. */
 
 static void

@@ -52,6 +52,7 @@ struct rcpt {
     struct rcpt *same;    /* next of the same note, while a STATUS is written */
     struct slice address; /* where it goes, after resolving */
     uint32_t index;
+    uint32_t lane; /* of the destination it was queued for; 0: none */
     uint8_t state; /* changed by rcpt_set_state() alone */
 };
 
@@ -177,6 +178,9 @@ mail_busy(const struct mail *m)
         m->counts[RCPT_WAITING] + m->counts[RCPT_OUT] +
         m->counts[RCPT_SETTLING];
 }
+
+/* entry.lane of what is left of m. */
+uint32_t mail_lane(const struct mail *m) ATTR_NONNULL;
 
 static inline size_t
 mail_unsettled(const struct mail *m)

@@ -264,6 +264,7 @@ round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
         next_try_ms = qmgr_wall_ms();
     if (!m->again)
         e->flags &= (uint8_t)~ENTRY_FLUSHED;
+    e->lane = mail_lane(m);
     mail_free(q, m);
     if (held)
         entry_set_state(&q->index, e, ENTRY_HELD);

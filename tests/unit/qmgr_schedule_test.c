@@ -1,4 +1,4 @@
-#include "qmgr/destination.h"
+#include "qmgr/describe.h"
 #include "tests/unit/qmgr_world.h"
 
 /* Limits, turns and waiting: what is delivered when. */
@@ -349,6 +349,68 @@ test_delay_warning(void **state)
     assert_int_equal(notices, 1);
 }
 
+static struct destination_view
+describe(struct world *w, const char *nexthop)
+{
+    struct destination_view v = { 0 };
+
+    for (struct destination *d = destination_first(&w->q); d != NULL;
+         d = destination_after(&w->q, d))
+        if (strcmp(d->nexthop, nexthop) == 0)
+            destination_describe(&w->q, d, &v);
+    return v;
+}
+
+/* Each reason for waiting has its name. */
+static void
+test_description(void **state)
+{
+    struct world *w = *state;
+    struct destination_view v;
+
+    submit(w, 3, "r@smtp.one.example");
+    v = describe(w, "one.example");
+    assert_string_equal(v.transport, "smtp");
+    assert_int_equal(v.hold, HOLD_NO_AGENT);
+    assert_int_equal(v.waiting_messages, 3);
+    assert_int_equal(v.waiting_recipients, 3);
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_settle(w);
+    v = describe(w, "one.example");
+    assert_int_equal(v.hold, HOLD_WINDOW);
+    assert_int_equal(v.window_now, 2);
+    assert_int_equal(v.running, 2);
+    end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
+    end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
+    v = describe(w, "one.example");
+    assert_int_equal(v.hold, HOLD_DEAD);
+    assert_int_equal(v.failures, 1);
+    assert_string_equal(v.reason, "connect: refused");
+    assert_int_equal(v.next_try_ms, qmgr_wall_ms() + 60000);
+    for (struct map_node *n = map_first(&w->q.index.entries); n != NULL;
+         n = map_after(&w->q.index.entries, n))
+        assert_int_equal(LIST_ENTRY(n, struct entry, node)->lane, v.lane);
+    submit(w, 2, "r@paced.one.example");
+    end_one(w, OUTCOME_SENT, DESTINATION_OK);
+    for (struct destination *d = destination_first(&w->q); d != NULL;
+         d = destination_after(&w->q, d)) {
+        if (strcmp(d->transport->name, "paced") != 0)
+            continue;
+        destination_describe(&w->q, d, &v);
+        assert_int_equal(v.hold, HOLD_RATE);
+        assert_int_equal(v.rate_delay_ms, 2000);
+        assert_int_equal(v.next_try_ms, qmgr_wall_ms() + 2000);
+    }
+    submit(w, 1, "a@single.one.example");
+    for (struct destination *d = destination_first(&w->q); d != NULL;
+         d = destination_after(&w->q, d)) {
+        destination_describe(&w->q, d, &v);
+        assert_string_equal(v.recipient,
+            strcmp(v.transport, "single") == 0 ? "a@single.one.example" : "");
+    }
+    end_all(w);
+}
+
 /* A process is kept free for a suspect, whatever else is waiting before. */
 static void
 test_suspect_gets_its_process(void **state)
@@ -391,6 +453,7 @@ main(void)
         T(test_deferred_transport),
         T(test_delay_warning),
         T(test_suspect_gets_its_process),
+        T(test_description),
     };
 
     log_set_sink(world_no_log, NULL, NULL);
