@@ -10,10 +10,10 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/daemon/command.h"
 #include "lib/mail/drop.h"
 #include "lib/mail/user_access.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,21 +85,13 @@ clear_environment(const char *config_dir)
     mem_free(zone);
 }
 
-static void
-report(void *context, enum config_severity severity, const char *text)
-{
-    (void)context;
-    if (severity == CONFIG_ERROR)
-        log_fatal("%s", text);
-}
-
 static struct config_set *
 load(const char *dir)
 {
     struct config_set *set;
     struct why why;
 
-    check(config_load_main(dir, report, NULL, &set, &why), &why);
+    check(command_load(dir, &set, &why), &why);
     return set;
 }
 
@@ -240,19 +232,6 @@ drop(const struct config *config, struct why *why)
     return res;
 }
 
-/* Descriptors 0, 1 and 2 are open, so that no file takes their place. */
-static void
-open_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -261,7 +240,7 @@ main(int argc, char **argv)
     struct why why;
     int option;
 
-    open_standard_descriptors();
+    command_hold_descriptors();
     log_set_tag("postdrop");
     while ((option = getopt(argc, argv, "c:rv")) >= 0) {
         if (option == 'c')

@@ -2,7 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/io/sock.h"
+#include "lib/daemon/command.h"
 #include "lib/io/stream.h"
 
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum {
-    CONNECT_MS = 10 * 1000,
     SEND_MS = 60 * 1000,
     /*
      * Longer than smtpd waits for the queue manager. After that the file stays,
@@ -125,23 +124,6 @@ outbound_write(struct outbound *o, struct buf *octets, struct why *why)
 
 /* Handing over */
 
-static int
-connect_pickup(const struct config *config)
-{
-    char *path = mem_format("%s/public/pickup", config->queue_directory);
-    struct sock_addr addr;
-    struct why why;
-    bool ok = sock_addr_unix(path, &addr);
-    int fd;
-
-    mem_free(path);
-    if (!ok ||
-        sock_connect(&addr, NULL, clock_now_ms() + CONNECT_MS, &fd, &why) !=
-            RESULT_OK)
-        return -1;
-    return fd;
-}
-
 static bool
 send_file(struct outbound *o, struct stream *st)
 {
@@ -162,10 +144,11 @@ outbound_hand_over(struct outbound *o, const struct config *config,
     struct drop_answer *answer)
 {
     enum outbound_end end = OUTBOUND_UNKNOWN;
-    int fd = connect_pickup(config);
     struct stream *st;
+    struct why why;
+    int fd;
 
-    if (fd < 0)
+    if (command_connect(config, "pickup", &fd, &why) != RESULT_OK)
         return OUTBOUND_UNKNOWN;
     st = stream_new(fd);
     /* Refused already? Then there is an answer although it was not all taken. */
@@ -195,6 +178,7 @@ outbound_hand_over(struct outbound *o, const struct config *config,
 enum result
 outbound_keep(struct outbound *o, const struct config *config, struct why *why)
 {
+    struct why ignored;
     int fd;
 
     if (o->hidden[0] == '\0')
@@ -215,8 +199,7 @@ outbound_keep(struct outbound *o, const struct config *config, struct why *why)
         return res;
     }
     /* A connection without a message asks smtpd to look. */
-    fd = connect_pickup(config);
-    if (fd >= 0)
+    if (command_connect(config, "pickup", &fd, &ignored) == RESULT_OK)
         close(fd);
     return RESULT_OK;
 }

@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/daemon/command.h"
 #include "lib/io/logsink.h"
 
 #include <stdio.h>
@@ -83,14 +84,6 @@ parse_options(int argc, char **argv)
     return o;
 }
 
-static void
-report(void *context, enum config_severity severity, const char *text)
-{
-    (void)context;
-    if (severity == CONFIG_ERROR)
-        log_fatal("%s", text);
-}
-
 /* Where the daemons write; where that is not ours to write, syslog. */
 static void
 open_log(const struct config *config)
@@ -148,7 +141,7 @@ main(int argc, char **argv)
 
     log_set_tag("postlog");
     o = parse_options(argc, argv);
-    if (config_load_main(o.config_dir, report, NULL, &set, &why) != RESULT_OK) {
+    if (command_load(o.config_dir, &set, &why) != RESULT_OK) {
         log_fatal("%s", why.text);
         return FAILURE_STATUS;
     }

@@ -1,16 +1,15 @@
 #include "cmd/sendmail/dialogue.h"
 
-#include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/io/sock.h"
+#include "lib/daemon/command.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 30 * 1000, PIECE = 2048 };
+enum { PIECE = 2048 };
 
 static bool
 write_all(int fd, const char *from, size_t size)
@@ -68,16 +67,10 @@ shuttle(int fd)
 int
 dialogue_run(const struct config *config)
 {
-    char *path = mem_format("%s/public/smtp", config->queue_directory);
-    struct sock_addr addr;
     struct why why;
-    bool ok = sock_addr_unix(path, &addr);
     int fd;
 
-    mem_free(path);
-    if (!ok ||
-        sock_connect(&addr, NULL, clock_now_ms() + CONNECT_MS, &fd, &why) !=
-            RESULT_OK) {
+    if (command_connect(config, "smtp", &fd, &why) != RESULT_OK) {
         (void)printf("421 4.3.2 %s Service not available\r\n",
             config->myhostname);
         return EX_UNAVAILABLE;

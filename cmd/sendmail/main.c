@@ -9,10 +9,10 @@
 #include "cmd/sendmail/submit.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/daemon/command.h"
 #include "lib/daemon/install.h"
 #include "lib/mail/drop.h"
 
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,14 +58,6 @@ fail_user(const struct letter *l, int status, const char *text)
 
 /* Configuration */
 
-static void
-report(void *context, enum config_severity severity, const char *text)
-{
-    (void)context;
-    if (severity == CONFIG_ERROR)
-        log_fatal("%s", text);
-}
-
 /* -C names a directory, or main.cf in it; what we execute gets it, too. */
 static void
 set_directory(const struct sendmail_options *o)
@@ -89,8 +81,7 @@ read_configuration(void)
     struct config_set *set;
     struct why why;
 
-    check(config_load_main(getenv("MAIL_CONFIG"), report, NULL, &set, &why),
-        EX_CONFIG, &why);
+    check(command_load(getenv("MAIL_CONFIG"), &set, &why), EX_CONFIG, &why);
     return set;
 }
 
@@ -285,19 +276,6 @@ talk(void)
     return status;
 }
 
-/* Descriptors 0, 1 and 2 are open, so that no file takes their place. */
-static void
-open_standard_descriptors(void)
-{
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -307,7 +285,7 @@ main(int argc, char **argv)
     struct why why;
 
     (void)argc;
-    open_standard_descriptors();
+    command_hold_descriptors();
     log_set_tag("sendmail");
     check(sendmail_options_parse(argv, &o, &why), EX_USAGE, &why);
     set_directory(&o);

@@ -1,11 +1,17 @@
 #include "lib/daemon/command.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/io/logsink.h"
+#include "lib/io/sock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { CONNECT_MS = 10 * 1000 };
 
 /* The program's name, whether its log is open, and under which tag. */
 static struct {
@@ -76,6 +82,48 @@ report(void *context, enum config_severity severity, const char *text)
     (void)context;
     if (severity == CONFIG_ERROR)
         command_say(LOG_LEVEL_ERROR, "%s", text);
+}
+
+static void
+report_to_log(void *context, enum config_severity severity, const char *text)
+{
+    (void)context;
+    if (severity == CONFIG_ERROR)
+        log_fatal("%s", text);
+}
+
+enum result
+command_load(const char *directory, struct config_set **set, struct why *why)
+{
+    return config_load_main(directory, report_to_log, NULL, set, why);
+}
+
+void
+command_hold_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+enum result
+command_connect(const struct config *config, const char *name, int *fd,
+    struct why *why)
+{
+    char *path = mem_format("%s/public/%s", config->queue_directory, name);
+    struct sock_addr to;
+    enum result res;
+
+    if (!sock_addr_unix(path, &to))
+        res = why_perm(why, "5.3.5", "%s: name is too long", path);
+    else
+        res = sock_connect(&to, NULL, clock_now_ms() + CONNECT_MS, fd, why);
+    mem_free(path);
+    return res;
 }
 
 void

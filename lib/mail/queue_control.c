@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/tlv.h"
 #include "lib/config/config.h"
+#include "lib/daemon/command.h"
 #include "lib/daemon/install.h"
 #include "lib/io/sock.h"
 
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    CONNECT_MS = 10 * 1000,
     ANSWER_MS = 3600 * 1000, /* of a queue manager that has much to do */
     TEXT_MAX = 4096,
     RECIPIENTS_MAX = 1 << 20,
@@ -229,21 +229,6 @@ queue_done_decode(struct slice in, struct queue_done *d)
 
 static pid_t offline_pid; /* of the one that this command started; 0 */
 
-static enum result
-connect_running(const struct config *config, int *fd, struct why *why)
-{
-    char *path = mem_format("%s/public/qmgr", config->queue_directory);
-    struct sock_addr to;
-    enum result res;
-
-    if (!sock_addr_unix(path, &to))
-        res = why_perm(why, "5.3.5", "%s: name is too long", path);
-    else
-        res = sock_connect(&to, NULL, clock_now_ms() + CONNECT_MS, fd, why);
-    mem_free(path);
-    return res;
-}
-
 /* A queue manager of our own: it has descriptor 3 as its only client. */
 static enum result
 spawn_offline(const struct config_set *set, int *fd, struct why *why)
@@ -280,7 +265,7 @@ queue_control_open(const struct config_set *set, enum queue_reach *reach,
     int *fd, struct why *why)
 {
     const struct config *config = config_main(set);
-    enum result res = connect_running(config, fd, why);
+    enum result res = command_connect(config, "qmgr", fd, why);
     char *spool;
     bool may;
 
