@@ -3,13 +3,10 @@
 #include "bounce/report.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/address.h"
-#include "lib/mail/cleanup.h"
-#include "lib/mail/content.h"
-#include "lib/mail/date.h"
 #include "lib/mail/queue_id.h"
+#include "lib/mail/resubmit.h"
 
 #include <unistd.h>
 
@@ -72,34 +69,21 @@ add_returned(const struct report *report, struct cleanup *c, struct why *why)
         .fd = n->fd,
         .length = n->body_length,
         .crc = n->body_crc };
-    char *scratch = mem_alloc(CONTENT_PIECE);
-    enum result res = RESULT_OK;
-    struct slice piece;
 
     if (!report_returns_body(report)) {
         cleanup_content(c, n->header);
         content.step = CONTENT_STEP_END;
     }
-    while (res == RESULT_OK && content.step != CONTENT_STEP_END) {
-        res = content_next(&content, scratch, &piece, why);
-        if (res == RESULT_OK)
-            cleanup_content(c, piece);
-    }
-    mem_free(scratch);
-    return res;
+    return resubmit_content(&content, c, why);
 }
 
 static void
 add_received(const struct job *job, uint64_t id, struct cleanup *c)
 {
-    char text[QUEUE_ID_SIZE], date[DATE_SIZE];
     struct buf line;
 
     buf_init(&line, 4096);
-    buf_add_format(&line, "Received: by %s (%s)\r\n\tid %s; %s\r\n",
-        job->config->myhostname, job->config->mail_name,
-        queue_id_text(id, job->config->enable_long_queue_ids, text),
-        date_text(clock_wall_s(), date));
+    resubmit_received(job->config, id, &line);
     cleanup_prepend(c, buf_slice(&line));
     buf_fini(&line);
 }

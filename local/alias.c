@@ -1,10 +1,8 @@
 #include "local/alias.h"
 
 #include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/mail/cleanup.h"
-#include "lib/mail/date.h"
 #include "lib/mail/queue_id.h"
+#include "lib/mail/resubmit.h"
 #include "local/maps.h"
 
 #include <stdio.h>
@@ -68,7 +66,7 @@ alias_next(struct slice *rest, struct buf *address)
     return true;
 }
 
-/* Piece 6 brings these; until then mail for them waits and says why. */
+/* Not built yet: mail for them waits, and says why. */
 static bool
 is_special(struct slice address)
 {
@@ -187,14 +185,10 @@ static void
 prepend_trace(const struct job *job, const struct delivery_recipient *rcpt,
     uint64_t id, struct cleanup *c)
 {
-    char text[QUEUE_ID_SIZE], date[DATE_SIZE];
     struct buf line;
 
     buf_init(&line, 8192);
-    buf_add_format(&line, "Received: by %s (%s)\r\n\tid %s; %s\r\n",
-        job->config->myhostname, job->config->mail_name,
-        queue_id_text(id, job->config->enable_long_queue_ids, text),
-        date_text(clock_wall_s(), date));
+    resubmit_received(job->config, id, &line);
     if (job_prepends_delivered(job, "forward"))
         buf_add_format(&line, "Delivered-To: " SLICE_FMT "\r\n",
             SLICE_ARG(rcpt->rcpt.address));
@@ -210,18 +204,8 @@ copy_content(const struct job *job, struct cleanup *c, struct why *why)
         .fd = job->d->fd,
         .length = job->d->body_length,
         .crc = job->d->body_crc };
-    char *scratch = mem_alloc(CONTENT_PIECE);
-    enum result res = RESULT_OK;
-    struct slice piece;
 
-    content_rewind(&content);
-    while (res == RESULT_OK && content.step != CONTENT_STEP_END) {
-        res = content_next(&content, scratch, &piece, why);
-        if (res == RESULT_OK)
-            cleanup_content(c, piece);
-    }
-    mem_free(scratch);
-    return res;
+    return resubmit_content(&content, c, why);
 }
 
 static enum result
