@@ -10,7 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUSY_RELAX_MS = 60 * 1000, REASON_MAX = 1000 };
+enum {
+    BUSY_RELAX_MS = 60 * 1000, /* until one session more is tried */
+    BUSY_ALONE = 3,
+    BUSY_PAUSE_MS = 1000, /* doubled each time */
+    REASON_MAX = 1000,
+};
 
 struct destination_key {
     const struct transport *transport;
@@ -63,12 +68,45 @@ is_idle(const struct destination *d)
         d->next_start_ms <= clock_now_ms();
 }
 
+static void
+arm_earlier(struct qmgr *q, struct destination *d, int64_t at_ms)
+{
+    if (d->timer.node.slot == 0 || d->timer.node.due > at_ms)
+        timer_arm(q, &d->timer, at_ms);
+}
+
 /* When nobody wants to go there for long, that it was dead is forgotten. */
 static void
 begin_probing(struct qmgr *q, struct destination *d)
 {
     d->health = HEALTH_PROBED;
-    timer_arm(q, &d->timer, clock_now_ms() + q->config->maximal_backoff_time);
+    d->until_ms = clock_now_ms() + q->config->maximal_backoff_time;
+    arm_earlier(q, d, d->until_ms);
+}
+
+static void
+health_timeout(struct qmgr *q, struct destination *d)
+{
+    if (d->health == HEALTH_PROBED && d->running == 0 &&
+        list_empty(&d->bundles))
+        d->health = HEALTH_LIVE;
+    else
+        begin_probing(q, d);
+}
+
+/* One more than it took, if so many are wanted at all. */
+static void
+relax(struct qmgr *q, struct destination *d)
+{
+    int64_t limit = d->transport->window_limit;
+
+    d->ceiling++;
+    d->relax_ms = clock_now_ms() + BUSY_RELAX_MS;
+    if ((d->running == 0 && list_empty(&d->bundles)) ||
+        (limit > 0 && d->ceiling >= (size_t)limit))
+        d->ceiling = 0;
+    else
+        arm_earlier(q, d, d->relax_ms);
 }
 
 static void
@@ -77,17 +115,16 @@ timer_fired(struct qmgr *q, struct timer *t)
     struct destination *d = LIST_ENTRY(t, struct destination, timer);
     int64_t now = clock_now_ms();
 
-    if (d->health == HEALTH_DEAD && d->until_ms <= now) {
-        begin_probing(q, d);
-    } else if (d->health == HEALTH_DEAD) {
-        timer_arm(q, &d->timer, d->until_ms);
-    } else if (d->health == HEALTH_PROBED) {
-        if (d->running == 0 && list_empty(&d->bundles))
-            d->health = HEALTH_LIVE;
-        else
-            begin_probing(q, d);
-    }
-    d->ceiling = 0;
+    if (d->health != HEALTH_LIVE && d->until_ms <= now)
+        health_timeout(q, d);
+    else if (d->health != HEALTH_LIVE)
+        arm_earlier(q, d, d->until_ms);
+    if (d->ceiling > 0 && d->relax_ms <= now)
+        relax(q, d);
+    else if (d->ceiling > 0)
+        arm_earlier(q, d, d->relax_ms);
+    if (d->next_start_ms > now)
+        arm_earlier(q, d, d->next_start_ms);
     if (is_idle(d))
         destination_free(q, d);
     else
@@ -350,16 +387,9 @@ destination_window(const struct destination *d)
     if (d->transport->window_limit > 0 &&
         window > (double)d->transport->window_limit)
         window = (double)d->transport->window_limit;
-    if (d->ceiling > 0 && window > d->ceiling)
-        window = d->ceiling;
+    if (d->ceiling > 0 && window > (double)d->ceiling)
+        window = (double)d->ceiling;
     return window < 1 ? 1 : (size_t)window;
-}
-
-static void
-arm_earlier(struct qmgr *q, struct destination *d, int64_t at_ms)
-{
-    if (d->timer.node.slot == 0 || d->timer.node.due > at_ms)
-        timer_arm(q, &d->timer, at_ms);
 }
 
 void
@@ -393,8 +423,6 @@ destination_ended(struct qmgr *q, struct destination *d)
 {
     assert(d->running > 0);
     d->running--;
-    if (d->health == HEALTH_PROBED && d->timer.node.slot == 0)
-        begin_probing(q, d);
     if (d->transport->rate_delay_ms > 0) {
         d->next_start_ms = clock_now_ms() + d->transport->rate_delay_ms;
         arm_earlier(q, d, d->next_start_ms);
@@ -424,6 +452,7 @@ die(struct qmgr *q, struct destination *d, const char *status,
     d->until_ms = clock_now_ms() + pause;
     d->window = (double)d->transport->window_first;
     d->success = d->failure = d->cohorts = 0;
+    d->ceiling = d->alone = 0;
     mem_free(d->reason);
     d->reason = mem_text_of(slice_head(text, REASON_MAX));
     (void)snprintf(d->status, sizeof(d->status), "%s",
@@ -440,6 +469,7 @@ succeed(struct destination *d)
 
     d->cohorts = 0;
     d->failures = 0;
+    d->alone = 0;
     if (d->health == HEALTH_PROBED) {
         d->health = HEALTH_LIVE;
         d->window = (double)t->window_first;
@@ -488,19 +518,78 @@ fail(struct qmgr *q, struct destination *d, const char *status,
         die(q, d, status, text);
 }
 
-/* It takes so many and not one more: for a while not more are offered. */
-static void
-yield_to(struct qmgr *q, struct destination *d)
+bool
+destination_takes_back(const struct destination *d)
 {
-    double others = (double)d->running - 1;
-
-    d->ceiling = others < 1 ? 1 : others;
-    shrink(d);
-    timer_arm(q, &d->timer, clock_now_ms() + BUSY_RELAX_MS);
+    return d->alone < BUSY_ALONE;
 }
 
 void
-destination_feedback(struct qmgr *q, struct destination *d,
+destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
+{
+    struct bundle *b;
+
+    r->job = NULL;
+    rcpt_set_state(r, RCPT_PENDING);
+    if (d->health == HEALTH_DEAD) {
+        suspend(q, d, r);
+        return;
+    }
+    b = bundle_of(q, d, r->message);
+    rcpt_set_state(r, RCPT_WAITING);
+    r->bundle = b;
+    list_append(&b->rcpts, &r->link);
+    b->count++;
+    if (b->gathering)
+        join(q, b);
+    list_remove(&b->link);
+    list_prepend(&d->bundles, &b->link);
+}
+
+/* It refused while nothing else of ours was there: that takes time. */
+static void
+pause_for(struct qmgr *q, struct destination *d)
+{
+    d->next_start_ms = clock_now_ms() + (BUSY_PAUSE_MS << d->alone);
+    d->alone++;
+    arm_earlier(q, d, d->next_start_ms);
+}
+
+/*
+ * It takes so many and not one more. How many that is shows when all that were
+ * begun together have been answered: those that were refused were too many.
+ */
+static void
+yield_to(struct qmgr *q, struct destination *d, uint32_t generation)
+{
+    if (d->ceiling == 0 || generation == d->generation) {
+        d->generation++;
+        d->base = d->running;
+        d->refused = 0;
+    }
+    d->refused++;
+    d->ceiling = d->base > d->refused ? d->base - d->refused : 1;
+    d->relax_ms = clock_now_ms() + BUSY_RELAX_MS;
+    arm_earlier(q, d, d->relax_ms);
+    shrink(d);
+}
+
+static void
+be_busy(struct qmgr *q, struct destination *d, uint32_t generation,
+    const char *status, struct slice text)
+{
+    if (d->health == HEALTH_DEAD)
+        return;
+    if (d->running > 1)
+        yield_to(q, d, generation);
+    else if (d->health == HEALTH_PROBED || !destination_takes_back(d))
+        fail(q, d, status, text);
+    else
+        pause_for(q, d);
+}
+
+void
+destination_feedback(struct qmgr *q, struct destination *d, uint32_t generation,
     enum destination_state state, const char *status, struct slice text)
 {
     switch (state) {
@@ -511,7 +600,7 @@ destination_feedback(struct qmgr *q, struct destination *d,
         fail(q, d, status, text);
         break;
     case DESTINATION_BUSY:
-        yield_to(q, d);
+        be_busy(q, d, generation, status, text);
         break;
     }
     destination_touch(q, d);

@@ -11,6 +11,12 @@
  * once for minimal_backoff_time, doubled with each further failure up to
  * maximal_backoff_time; then a single delivery probes it, and only when that
  * goes well it gets a window again.
+ *
+ * A remote that takes some sessions and answers 421 to one more is not dead. It
+ * gets as many as it took (the ceiling), and one more each minute; what it
+ * refused waits for its turn again and is not deferred. Only when it refuses
+ * while nothing of ours is there, BUSY_ALONE times with a pause before each, is
+ * its mail deferred and that counts as a failure.
  */
 #pragma once
 
@@ -44,12 +50,19 @@ struct destination {
     double window;
     double success, failure; /* feedback not yet in the window */
     double cohorts;          /* of failures since the last success */
-    double ceiling;          /* of the window: it said that it was busy; 0 */
     enum destination_health health;
-    int64_t until_ms; /* DEAD: monotonic */
+    int64_t until_ms; /* the end of DEAD; of remembering it: PROBED */
     int64_t next_start_ms;
-    unsigned failures; /* deaths in succession */
-    char *reason;      /* of the last death */
+
+    /* It said that it was busy. */
+    size_t ceiling; /* of the window; 0: none */
+    int64_t relax_ms;
+    uint32_t generation; /* of deliveries: those begun since it last was */
+    size_t base;         /* how many ran then ... */
+    size_t refused;      /* ... of which so many turned out to be too many */
+    unsigned alone;      /* times in succession that nothing else ran */
+    unsigned failures;   /* deaths in succession */
+    char *reason;        /* of the last death */
     char status[10];
     uint32_t idle_sessions; /* that agents keep */
 };
@@ -91,9 +104,16 @@ void destination_touch(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 void destination_started(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 void destination_ended(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 
-/* What an agent said about it. */
+/* What an agent said about it, with a delivery of that generation. */
 void destination_feedback(struct qmgr *q, struct destination *d,
-    enum destination_state state, const char *status, struct slice text)
+    uint32_t generation, enum destination_state state, const char *status,
+    struct slice text) ATTR_NONNULL;
+
+/* May a delivery come back since the remote takes no more sessions? */
+bool destination_takes_back(const struct destination *d) ATTR_NONNULL;
+
+/* r, OUT, has come back: it waits again, before the others. */
+void destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
     ATTR_NONNULL;
 
 /* Everything waiting is refused: no agent has come for long. */

@@ -314,6 +314,7 @@ fill_delivery(const struct job *j, struct delivery *d,
                                            : m->body.len,
         .body_crc = m->record.blob_crc,
         .active_us = m->active_us,
+        .may_return = destination_takes_back(j->destination),
         .recipients = rcpts,
         .recipient_count = j->count,
     };
@@ -436,6 +437,7 @@ start_one(struct qmgr *q, struct destination *d)
         most = (size_t)t->recipient_limit;
     j = job_new(q, m, JOB_DELIVERY, most);
     j->destination = d;
+    j->generation = d->generation;
     j->agent = a;
     a->running++;
     t->running++;

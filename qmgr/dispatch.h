@@ -43,6 +43,7 @@ struct job {
     struct mail *message;            /* NULL: of no account any more */
     struct destination *destination; /* JOB_DELIVERY, until it ended */
     struct agent *agent;             /* likewise */
+    uint32_t generation;             /* of the destination when it began */
     bool fenced;                     /* its token is void */
     bool opening;                    /* its blob is */
     bool sent;

@@ -69,6 +69,23 @@ find_rcpt(struct job *j, uint32_t index)
                                                            : NULL;
 }
 
+/* It was not its turn after all. */
+static void
+put_in_line_again(struct qmgr *q, struct job *j, struct rcpt *r,
+    const struct rcpt_result *result)
+{
+    struct rcpt_result deferred = *result;
+    const struct mail *m = r->message;
+
+    if (j->destination != NULL && j->kind == JOB_DELIVERY && !m->hold &&
+        !m->overdue) {
+        destination_return(q, j->destination, r);
+        return;
+    }
+    deferred.outcome = OUTCOME_DEFERRED;
+    rcpt_conclude(q, r, &deferred);
+}
+
 static void
 take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
 {
@@ -86,6 +103,9 @@ take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
     case OUTCOME_DEFERRED:
     case OUTCOME_BOUNCED:
         rcpt_conclude(q, r, result);
+        break;
+    case OUTCOME_RETURNED:
+        put_in_line_again(q, j, r, result);
         break;
     case OUTCOME_EXPANDED:
         put_back(q, r, j->kind, "alias expansion was not completed");
@@ -115,7 +135,7 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
     }
     if (j->destination != NULL) {
         j->destination->idle_sessions = a->idle_sessions;
-        destination_feedback(q, j->destination, a->destination,
+        destination_feedback(q, j->destination, j->generation, a->destination,
             a->destination_status, a->destination_text);
     }
     job_end(q, j);

@@ -120,7 +120,8 @@ open_session(struct attempt_run *run, const struct target *target)
         if (excuse_is_soft(&job->excuse))
             job_destination(job,
                 s->closing ? DESTINATION_BUSY : DESTINATION_DEAD, &job->excuse);
-        job_fail(job, &job->excuse, s);
+        if (!s->closing || !job_return(job, &job->excuse))
+            job_fail(job, &job->excuse, s);
     } else {
         log_write(LOG_LEVEL_INFO, job->profile.tag, "%s: %s", job_id(job, id),
             job->excuse.text);

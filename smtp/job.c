@@ -268,6 +268,27 @@ job_fail(struct job *job, const struct excuse *excuse,
     fail_from(job, RCPT_OPEN, excuse, session);
 }
 
+bool
+job_return(struct job *job, const struct excuse *excuse)
+{
+    char id[32];
+
+    if (job->delivery.may_return == 0 || !excuse_is_soft(excuse))
+        return false;
+    log_write(LOG_LEVEL_INFO, job->profile.tag, "%s: %s", job_id(job, id),
+        excuse->text);
+    for (size_t i = 0; i < job->delivery.recipient_count; i++) {
+        if (job->states[i] == RCPT_SETTLED)
+            continue;
+        note_excuse(job, i, excuse, NULL);
+        job->results[i].index = job->delivery.recipients[i].index;
+        job->results[i].outcome = OUTCOME_RETURNED;
+        job->states[i] = RCPT_SETTLED;
+        job->unsettled--;
+    }
+    return true;
+}
+
 void
 job_fail_accepted(struct job *job, const struct excuse *excuse,
     const struct session *session)

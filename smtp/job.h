@@ -89,6 +89,13 @@ void job_sent(struct job *job, size_t i, const struct session *session)
 void job_fail(struct job *job, const struct excuse *excuse,
     const struct session *session) __attribute__((nonnull(1, 2)));
 
+/*
+ * The remote takes no more sessions: if qmgr wants them back, all recipients
+ * that are not settled are RETURNED, with a line in the log. False: they are
+ * the caller's still.
+ */
+bool job_return(struct job *job, const struct excuse *excuse) ATTR_NONNULL;
+
 /* The same for those whose RCPT was accepted. */
 void job_fail_accepted(struct job *job, const struct excuse *excuse,
     const struct session *session) __attribute__((nonnull(1, 2)));

@@ -290,7 +290,8 @@ take_mail(struct exchange *x)
         return true;
     x->mail_refused = true;
     said(x, &job->excuse, "MAIL FROM command");
-    job_fail(job, &job->excuse, s);
+    if (!s->closing || !job->final || !job_return(job, &job->excuse))
+        job_fail(job, &job->excuse, s);
     return true;
 }
 

@@ -47,7 +47,7 @@ attempt_decode(struct slice value, struct attempt *a, struct why *why)
 #define OF(name) offsetof(struct rcpt_result, name)
 static const struct field result_fields[] = {
     { 1, FIELD_U32, OF(index), UINT32_MAX },
-    { 2, FIELD_U32, OF(outcome), OUTCOME_EXPANDED },
+    { 2, FIELD_U32, OF(outcome), OUTCOME_RETURNED },
     { 3, FIELD_TEXT, OF(status), sizeof(((struct rcpt_result *)0)->status) },
     { 4, FIELD_SLICE, OF(text), TEXT_MAX },
     { 5, FIELD_SLICE, OF(relay), TEXT_MAX },
@@ -82,7 +82,7 @@ rcpt_result_decode(struct slice value, struct rcpt_result *r, struct why *why)
     return RESULT_OK;
 }
 
-enum { TAG_RECIPIENT = ATTR_PRIVATE, TAG_ACTIVE };
+enum { TAG_RECIPIENT = ATTR_PRIVATE, TAG_ACTIVE, TAG_MAY_RETURN };
 
 static const struct field delivery_fields[] = {
     { ATTR_TRANSPORT, FIELD_SLICE, offsetof(struct delivery, transport), 256 },
@@ -94,6 +94,7 @@ static const struct field delivery_fields[] = {
         INT64_MAX },
     { ATTR_CRC, FIELD_U32, offsetof(struct delivery, body_crc), UINT32_MAX },
     { TAG_ACTIVE, FIELD_I64, offsetof(struct delivery, active_us), INT64_MAX },
+    { TAG_MAY_RETURN, FIELD_U32, offsetof(struct delivery, may_return), 1 },
     { 0 },
 };
 
@@ -279,6 +280,7 @@ static const char *const outcome_words[] = {
     [OUTCOME_DEFERRED] = "deferred",
     [OUTCOME_BOUNCED] = "bounced",
     [OUTCOME_EXPANDED] = "sent",
+    [OUTCOME_RETURNED] = "deferred",
 };
 
 void

@@ -36,8 +36,9 @@ struct delivery {
     struct slice body;        /* inline; or in fd */
     int fd;                   /* -1: inline. Read-only, from offset 0 */
     uint64_t body_length;
-    uint32_t body_crc; /* crc32c of what fd holds; check as you read */
-    int64_t active_us; /* wall: when qmgr made it active: delays= b */
+    uint32_t body_crc;   /* crc32c of what fd holds; check as you read */
+    int64_t active_us;   /* wall: when qmgr made it active: delays= b */
+    uint32_t may_return; /* 1: OUTCOME_RETURNED is welcome */
     struct delivery_recipient *recipients;
     size_t recipient_count;
 };
@@ -47,6 +48,8 @@ enum outcome {
     OUTCOME_DEFERRED,
     OUTCOME_BOUNCED,
     OUTCOME_EXPANDED, /* settled by a transaction of the agent's own */
+    OUTCOME_RETURNED, /* untried, the remote takes no more sessions: qmgr finds
+                         another turn for it. Where delivery.may_return */
 };
 
 /* What became of one recipient. Texts are of fixed size: they go to disk. */

@@ -64,7 +64,7 @@ any_result(struct rcpt_result *r, uint32_t index)
 {
     *r = (struct rcpt_result){
         .index = index,
-        .outcome = (enum outcome)(1 + random_below(OUTCOME_EXPANDED)),
+        .outcome = (enum outcome)(1 + random_below(OUTCOME_RETURNED)),
         .text = any_text(),
         .relay = any_text(),
         .remote = any_text(),

@@ -120,6 +120,87 @@ test_window_grows_and_shrinks(void **state)
     end_all(w);
 }
 
+/*
+ * A remote that takes five sessions: what it refuses is delivered in its turn,
+ * nothing is deferred, and no more than one session too many is offered again.
+ */
+static void
+test_session_limit(void **state)
+{
+    enum { TAKES = 5 };
+    struct world *w = *state;
+    unsigned refused = 0, delivered = 0;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 19, "r@smtp.one.example");
+    for (unsigned i = 0; i < 200 && running(w) > 0; i++) {
+        struct errand *last = world_errand(w, running(w) - 1);
+
+        if (running(w) > TAKES) {
+            assert_true(destination_takes_back(last->job->destination));
+            world_report(w, last, OUTCOME_RETURNED, DESTINATION_BUSY);
+            world_settle(w);
+            refused++;
+            continue;
+        }
+        if (delivered < 2 * TAKES)
+            submit(w, 1, "r@smtp.one.example");
+        end_one(w, OUTCOME_SENT, DESTINATION_OK);
+        delivered++;
+    }
+    assert_int_equal(delivered, 19 + 2 * TAKES);
+    assert_in_range(refused, 1, 4);
+    assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 0);
+    world_assert_empty(w);
+}
+
+/* All that were begun together are answered in any order: the rest is known. */
+static void
+test_session_limit_of_many(void **state)
+{
+    struct world *w = *state;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 19, "r@smtp.one.example");
+    for (unsigned i = 0; i < 6; i++)
+        end_one(w, OUTCOME_SENT, DESTINATION_OK);
+    assert_int_equal(running(w), 8);
+    for (unsigned i = 0; i < 4; i++) {
+        world_report(w, world_errand(w, 7 - i), OUTCOME_RETURNED,
+            DESTINATION_BUSY);
+        qmgr_pump(&w->q);
+    }
+    assert_int_equal(running(w), 4);
+    end_one(w, OUTCOME_SENT, DESTINATION_OK);
+    assert_int_equal(running(w), 4);
+    world_pass_ms(w, 60000);
+    assert_int_equal(running(w), 5); /* is one more taken by now? */
+    end_all(w);
+    world_assert_empty(w);
+}
+
+/* Busy although we are not there: it is asked again a few times, then later. */
+static void
+test_busy_alone(void **state)
+{
+    struct world *w = *state;
+    int64_t began = clock_now_ms();
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 1, "r@smtp.one.example");
+    for (unsigned i = 0; i < 3; i++) {
+        world_report(w, world_errand(w, 0), OUTCOME_RETURNED, DESTINATION_BUSY);
+        world_settle(w);
+        assert_int_equal(running(w), 0);
+        world_pass_ms(w, 1000 << i);
+        assert_int_equal(running(w), 1);
+    }
+    assert_int_equal(clock_now_ms() - began, 7000);
+    assert_false(destination_takes_back(world_errand(w, 0)->job->destination));
+    end_one(w, OUTCOME_DEFERRED, DESTINATION_BUSY);
+    assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
+}
+
 static void
 test_process_limit(void **state)
 {
@@ -442,6 +523,9 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
     const struct CMUnitTest tests[] = {
         T(test_window_grows_and_shrinks),
+        T(test_session_limit),
+        T(test_session_limit_of_many),
+        T(test_busy_alone),
         T(test_process_limit),
         T(test_rate_delays),
         T(test_limits_for_each_recipient),

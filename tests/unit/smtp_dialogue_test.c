@@ -311,6 +311,7 @@ struct dialogue {
     const char *body;
     unsigned blob; /* lines of a body that comes in a descriptor */
     bool bad_crc;  /* which is not what was lent */
+    bool may_return;
 };
 
 /* clang-format off */
@@ -412,6 +413,15 @@ static const struct dialogue dialogues[] = {
         { "> 554 go away\n< QUIT\n" }, .config = "smtp_skip_5xx_greeting=no" },
     { "greeting 421", "[#]%", "a@x", "deferred 4.3.2",
         { "> 421 4.3.2 busy\n" }, .destination = DESTINATION_BUSY },
+    { "greeting 421, another turn", "[#]%", "a@x b@x",
+        "returned 4.3.2|returned 4.3.2", { "> 421 4.3.2 busy\n" },
+        .destination = DESTINATION_BUSY, .may_return = true },
+    { "MAIL 421, another turn", "[#]%", "a@x", "returned 4.7.0",
+        { HELLO "< MAIL\n> 421 4.7.0 too many\n" },
+        .destination = DESTINATION_BUSY, .may_return = true },
+    { "greeting 554, no other turn", "[#]%", "a@x", "deferred 4.0.0",
+        { "> 554 go away\n< QUIT\n" }, .destination = DESTINATION_DEAD,
+        .may_return = true },
     { "no greeting", "[#]%", "a@x",
         "deferred 4.4.2 lost connection with #[#] while receiving the initial "
         "server greeting",
@@ -578,7 +588,8 @@ add_recipients(const char *text, struct delivery *d)
 static void
 check_results(const struct dialogue *c, const struct delivery_answer *a)
 {
-    static const char *const words[] = { "", "sent", "deferred", "bounced" };
+    static const char *const words[] = { "", "sent", "deferred", "bounced",
+        "expanded", "returned" };
     struct buf want, got;
     struct slice rest;
 
@@ -642,6 +653,7 @@ deliver_once(const struct dialogue *c)
         .header = SLICE_LIT("Subject: t\r\n"),
         .body = slice_of(body),
         .fd = -1,
+        .may_return = c->may_return,
     };
     struct delivery_answer answer;
     struct arena arena;
