@@ -107,7 +107,13 @@ $(OUT)/tests/hooks/agent.o: local/agent.c
 $(hooked): $(OUT)/tests/hooks/agent.o $(OUT)/local/main.o $(OUT)/local.a $(lib.a)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
 
-# tests/bench: the spool alone; a backlog written in its format.
-bench.bin := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
-$(bench.bin): $(OUT)/%: $(OUT)/%.o $(OUT)/qmgr.a $(lib.a)
+# tests/bench: the spool alone, a backlog in its format, load and its receiver.
+bench.src := $(filter-out %/tally.c,$(wildcard tests/bench/*.c))
+bench.bin := $(bench.src:%.c=$(OUT)/%)
+$(bench.bin): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/bench/tally.o $(OUT)/qmgr.a $(lib.a)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
+
+# What this machine does in how much time: BENCH_SCALE=1 is the whole size.
+BENCH_SCALE ?= 0.2
+bench: all $(bench.bin)
+	tests/bench/bench --out $(OUT) --scale $(BENCH_SCALE) $(BENCH_OPTIONS)
