@@ -6,6 +6,7 @@
 #include "lib/io/fiber.h"
 #include "qmgr/cleaning.h"
 #include "qmgr/core.h"
+#include "qmgr/gather.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,12 +32,13 @@ struct committer {
     pthread_t thread;
 
     /* loop only: */
-    struct list gathered;
+    struct gather gathered;
     struct sched_hook hook;
     struct fiber *fiber;
     struct fiber_timer look;
-    size_t orders; /* under way */
-    bool died;     /* something did since the last look */
+    struct fiber_timer due; /* of what may wait; when it fires the turn ends */
+    size_t orders;          /* under way */
+    bool died;              /* something did since the last look */
     struct fiber_cond ended;
 
     /* committer only: */
@@ -129,35 +131,55 @@ send_order(struct committer *c, struct order *o)
     return true;
 }
 
-void
-committer_flush(struct committer *c)
+static void
+hand_over(struct committer *c)
 {
-    struct order *o;
-    struct list *it;
+    struct order *o = mem_alloc(sizeof(*o));
     bool sent;
 
-    /* Places for the cleaner's answers are left free. */
-    if (list_empty(&c->gathered) || c->orders >= ORDERS_MAX - 2)
-        return;
-    o = mem_alloc(sizeof(*o));
+    fiber_timer_disarm(&c->due);
     o->kind = ORDER_COMMIT;
     list_init(&o->txns);
-    while ((it = list_take(&c->gathered)) != NULL)
-        list_append(&o->txns, it);
+    gather_take(&c->gathered, &o->txns);
     sent = send_order(c, o);
     assert(sent); /* room for orders is counted */
 }
 
+/* The end of a turn. */
 static void
 flush_hook(void *context)
 {
-    committer_flush(context);
+    struct committer *c = context;
+    int64_t due;
+
+    if (c->q->stopping)
+        gather_hurry(&c->gathered);
+    due = gather_due_ms(&c->gathered);
+    /* Places for the cleaner's answers are left free. */
+    if (due == CLOCK_NEVER || c->orders >= ORDERS_MAX - 2)
+        return;
+    if (due <= clock_now_ms())
+        hand_over(c);
+    else
+        fiber_timer_arm(&c->due, due);
+}
+
+static void
+is_due(void *arg)
+{
+    (void)arg;
 }
 
 void
 committer_add(struct committer *c, struct txn *t)
 {
-    list_append(&c->gathered, &t->spool.link);
+    gather_add(&c->gathered, t, c->q->config->queue_settle_delay);
+}
+
+void
+committer_hurry(struct committer *c)
+{
+    gather_hurry(&c->gathered);
 }
 
 static void
@@ -201,7 +223,9 @@ go_on_cleaning(struct committer *c, struct order *o)
         cleaning_answer(c->q, step);
         o->kind = ORDER_COPY;
     }
-    committer_flush(c);
+    /* What was built before the move is known here goes first. */
+    if (gather_due_ms(&c->gathered) != CLOCK_NEVER)
+        hand_over(c);
     sent = send_order(c, o);
     assert(sent); /* room for orders is counted */
 }
@@ -262,10 +286,11 @@ committer_new(struct qmgr *q, struct spool *s, struct committer **committer,
     c->spool = s;
     c->to = channel_new(ORDERS_MAX);
     c->from = channel_new(ORDERS_MAX);
-    list_init(&c->gathered);
+    gather_init(&c->gathered);
     fiber_cond_init(&c->ended);
     c->hook = (struct sched_hook){ .run = flush_hook, .context = c };
     c->look = (struct fiber_timer){ .fn = look, .arg = c };
+    c->due = (struct fiber_timer){ .fn = is_due, .arg = c };
     if (channel_attach(c->from) < 0 || start_thread(c, why) != RESULT_OK) {
         channel_free(c->to);
         channel_free(c->from);
@@ -284,7 +309,7 @@ committer_free(struct committer *c)
 {
     if (c == NULL)
         return;
-    assert(list_empty(&c->gathered));
+    assert(gather_due_ms(&c->gathered) == CLOCK_NEVER);
     fiber_timer_disarm(&c->look);
     sched_remove_hook(&c->hook);
     /* A step of the cleaner is led to its end, no other is begun. */

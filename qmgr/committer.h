@@ -3,7 +3,8 @@
  *
  * The loop gathers transactions and hands them over at the end of each turn;
  * while one flush is under way the next ones gather, so a lone message is not
- * delayed to wait for company and a thousand share one flush. What comes back
+ * delayed to wait for company and a thousand share one flush. What nobody waits
+ * for goes with them, or in time without them (qmgr/gather). What comes back
  * has had its room in the channel from the beginning: the committer never waits
  * for the loop.
  *
@@ -23,15 +24,15 @@ struct committer;
 enum result committer_new(struct qmgr *q, struct spool *s, struct committer **c,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
-/* With the next order. */
+/* At the end of the turn, or when it has to (qmgr/gather). */
 void committer_add(struct committer *c, struct txn *t) ATTR_NONNULL;
+
+/* Nothing that was added so far waits any longer. */
+void committer_hurry(struct committer *c) ATTR_NONNULL;
 
 /* A record died: there may be something to clean. */
 void committer_dead(struct committer *c, const struct spool_place *place)
     ATTR_NONNULL;
-
-/* The end of a turn: hand over what has gathered. */
-void committer_flush(struct committer *c) ATTR_NONNULL;
 
 /* Nothing is under way any more; waits for the thread's end. Waits. */
 void committer_free(struct committer *c);

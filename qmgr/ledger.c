@@ -192,6 +192,7 @@ write_new(struct qmgr *q, struct entry *e)
 
     w->txn = txn_new(written, w);
     w->txn->spool.settling = true;
+    w->txn->may_wait = true;
     w->timer.fire = write_again;
     w->id = e->id;
     w->version = ++e->version;
@@ -345,6 +346,7 @@ ledger_hold(struct qmgr *q, struct entry *e, bool held, struct edit *edit)
 
     w->kind = WRITE_HOLD;
     w->edit = edit;
+    w->txn->may_wait = edit == NULL;
     b.next_try_ms = e->state == ENTRY_DEFERRED ? e->timer.due : qmgr_wall_ms();
     status_brief_encode(&b,
         &w->txn->briefs[txn_add(w->txn, RECORD_HOLD, e->id)]);
@@ -359,6 +361,7 @@ ledger_remove(struct qmgr *q, struct entry *e, struct edit *deleted)
 
     w->kind = WRITE_REMOVE;
     w->edit = deleted;
+    w->txn->may_wait = deleted == NULL;
     w->txn->records[txn_add(w->txn, RECORD_REMOVE, e->id)].target = e->place;
     mail_free(q, e->message);
     entry_set_state(&q->index, e, ENTRY_LEAVING);

@@ -1,8 +1,10 @@
 /*
  * ledger - the records that say what became of messages: STATUS, HOLD, REMOVE.
  *
- * They go with the next commit and nothing waits for them, save the end of a
- * round: only when its STATUS is durable the message may be read back. What
+ * They go with the flush of fresh mail, or at the latest queue_settle_delay
+ * later (qmgr/gather), and nothing waits for them, save the admin who edits, and
+ * the end of a round: only when its STATUS is durable the message may be read
+ * back. What
  * cannot be written (the disk is full beyond its reserve, or fails) is tried
  * again every second; until then it is only known in memory.
  */

@@ -19,7 +19,7 @@ configure(struct config_set *set, struct why *why)
 {
     if (manager == NULL)
         return manager_open(set, &manager, why);
-    qmgr_configure(manager_core(manager), set);
+    manager_configure(manager, set);
     return RESULT_OK;
 }
 

@@ -103,6 +103,14 @@ manager_start(struct manager *m, struct why *why)
 }
 
 void
+manager_configure(struct manager *m, struct config_set *set)
+{
+    qmgr_configure(&m->core, set);
+    if (m->outdoors.committer != NULL)
+        committer_hurry(m->outdoors.committer);
+}
+
+void
 manager_drain(struct manager *m, int64_t deadline_ms)
 {
     qmgr_stop(&m->core);

@@ -23,6 +23,9 @@ enum result manager_open(struct config_set *set, struct manager **m,
 enum result manager_start(struct manager *m, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/* A reload. What waits to be written is written: its delay may be another. */
+void manager_configure(struct manager *m, struct config_set *set) ATTR_NONNULL;
+
 /*
  * Begin nothing any more; wait until what is under way has ended, or the
  * deadline. Waits.

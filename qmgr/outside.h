@@ -35,6 +35,7 @@ struct txn {
     struct spool_record records[TXN_RECORDS];
     struct buf briefs[TXN_RECORDS];
     struct buf heads[TXN_RECORDS];
+    bool may_wait; /* nobody waits for it (qmgr/gather) */
     /* Called on the loop, once, in the order of the commits. Frees t. */
     void (*done)(struct qmgr *q, struct txn *t);
     void *owner;

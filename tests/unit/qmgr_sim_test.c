@@ -17,6 +17,7 @@ enum {
     SEGMENT = 256 * 1024,
     DISK = 64 * 1024 * 1024,
     STEP_MS = 2000,
+    SETTLE_MS = 1000, /* queue_settle_delay */
 };
 
 static const char main_cf[] = "maximal_queue_lifetime = 4h\n"
@@ -40,7 +41,8 @@ struct sim {
     unsigned char *counts; /* recipients of each; 0: not accepted */
     enum result *answers;
     unsigned char *sizes;
-    size_t *fresh; /* fates that changed since the last commit */
+    size_t *fresh;     /* fates that changed since the last commit */
+    int64_t *fresh_at; /* and when */
     size_t fresh_count;
     struct agent *agents[2];
     bool bounce_away;
@@ -66,6 +68,7 @@ is_down(unsigned destination)
 static void
 changed(struct sim *s, struct fate *f)
 {
+    s->fresh_at[s->fresh_count % (1 << 16)] = clock_now_ms();
     s->fresh[s->fresh_count++ % (1 << 16)] = (size_t)(f - s->fates);
 }
 
@@ -241,15 +244,20 @@ agents_up(struct sim *s)
 static void
 cut_power(struct sim *s)
 {
-    /* What was delivered since the last commit may be delivered again. */
+    /*
+     * What was delivered since the last commit may be delivered again, if that
+     * was within the settle delay, or the full disk does not take it.
+     */
     assert_true(s->fresh_count < 1 << 16);
     for (size_t i = 0; i < s->fresh_count; i++)
-        s->fates[s->fresh[i]].may_repeat = true;
+        if (s->w.txn_failed || clock_now_ms() - s->fresh_at[i] <= SETTLE_MS)
+            s->fates[s->fresh[i]].may_repeat = true;
     s->crashes++;
     world_crash_by(&s->w, (enum cut)dice(CUT_KINDS), dice(1 << 30));
     /* A spool is not taken over while the disk is full. */
     disk_sim_set_capacity(s->w.sim, DISK);
     world_start(&s->w);
+    s->w.settle_delay_ms = SETTLE_MS;
     agents_up(s);
 }
 
@@ -257,7 +265,11 @@ static void
 settle(struct sim *s)
 {
     world_settle(&s->w);
-    s->fresh_count = 0;
+    if (gather_due_ms(&s->w.gathered) == CLOCK_NEVER &&
+        list_empty(&s->w.q.writes)) {
+        s->fresh_count = 0;
+        s->w.txn_failed = false;
+    }
 }
 
 /* Trouble that comes now and then. */
@@ -297,10 +309,24 @@ trouble(struct sim *s)
     }
 }
 
+/* What waits for a flush is written when its time has come. */
+static void
+let_time_pass(struct sim *s, int64_t ms)
+{
+    int64_t end = clock_now_ms() + ms, due;
+
+    while ((due = gather_due_ms(&s->w.gathered)) <= end) {
+        if (due > clock_now_ms())
+            clock_advance_ms(due - clock_now_ms());
+        (void)world_step_txn(&s->w);
+    }
+    clock_advance_ms(end - clock_now_ms());
+}
+
 static void
 pass(struct sim *s, int64_t ms)
 {
-    clock_advance_ms(ms);
+    let_time_pass(s, ms);
     qmgr_pump(&s->w.q);
     while (world_step_route(&s->w) || world_step_disk(&s->w))
         ;
@@ -352,7 +378,9 @@ sim_open(struct sim *s, struct config_set *set)
     s->sizes = mem_alloc_array(s->total, 1);
     s->answers = mem_alloc_array(s->total, sizeof(*s->answers));
     s->fresh = mem_alloc_array(1 << 16, sizeof(*s->fresh));
+    s->fresh_at = mem_alloc_array(1 << 16, sizeof(*s->fresh_at));
     world_open_on(&s->w, set, disk_sim_new(DISK), SEGMENT);
+    s->w.settle_delay_ms = SETTLE_MS;
     agents_up(s);
 }
 
@@ -365,6 +393,7 @@ sim_close(struct sim *s)
     mem_free(s->sizes);
     mem_free(s->answers);
     mem_free(s->fresh);
+    mem_free(s->fresh_at);
 }
 
 static void
@@ -401,7 +430,7 @@ a_day(uint64_t seed)
     resolve_retry(&s.w.q);
     for (unsigned i = 0; s.w.q.index.entries.count > 0; i++) {
         assert_true(i < 20000);
-        clock_advance_ms(STEP_MS);
+        let_time_pass(&s, STEP_MS);
         qmgr_pump(&s.w.q);
         settle(&s);
         errands(&s);

@@ -19,6 +19,7 @@
 #include "qmgr/core.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/edit.h"
+#include "qmgr/gather.h"
 #include "qmgr/intake.h"
 #include "qmgr/lease.h"
 #include "qmgr/mail.h"
@@ -79,14 +80,17 @@ struct asked {
 struct world {
     struct qmgr q;
     struct config_set *set;
-    struct list log;  /* struct stored */
-    struct list txns; /* not durable yet */
+    struct list log;         /* struct stored */
+    struct list txns;        /* not durable yet */
+    struct gather gathered;  /* before that, with a settle delay */
+    int64_t settle_delay_ms; /* 0: none, all goes at once */
     struct list disk;
     struct list errands;
     struct list asked;
     uint32_t offset;
     bool frozen;     /* the power is cut: nothing becomes durable */
     bool disk_fails; /* transactions fail */
+    bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
     uint16_t place; /* of who submits; 0: 1 */
     unsigned blobs, blobs_refused;
@@ -108,7 +112,10 @@ world_commit(void *context, struct txn *t)
 {
     struct world *w = context;
 
-    list_append(&w->txns, &t->spool.link);
+    if (w->settle_delay_ms > 0)
+        gather_add(&w->gathered, t, w->settle_delay_ms);
+    else
+        list_append(&w->txns, &t->spool.link);
 }
 
 WORLD_FN void
@@ -336,14 +343,20 @@ world_spool_commit(struct world *w)
     struct list batch, *it;
     struct spool_step *step;
 
+    if (gather_due_ms(&w->gathered) <= clock_now_ms() || w->q.stopping)
+        gather_take(&w->gathered, &w->txns);
     if (list_empty(&w->txns))
         return false;
     list_init(&batch);
     while ((it = list_take(&w->txns)) != NULL)
         list_append(&batch, it);
     spool_commit(w->spool, &batch);
-    while ((it = list_take(&batch)) != NULL)
-        txn_done(&w->q, LIST_ENTRY(it, struct txn, spool.link));
+    while ((it = list_take(&batch)) != NULL) {
+        struct txn *t = LIST_ENTRY(it, struct txn, spool.link);
+
+        w->txn_failed |= t->spool.result != RESULT_OK;
+        txn_done(&w->q, t);
+    }
     while (!w->frozen && (step = spool_clean_next(w->spool)) != NULL) {
         cleaning_answer(&w->q, step);
         spool_clean_copy(w->spool, step);
@@ -670,6 +683,8 @@ world_pass_ms(struct world *w, int64_t ms)
 
         world_settle(w);
         next = qmgr_next_ms(&w->q);
+        if (gather_due_ms(&w->gathered) < next)
+            next = gather_due_ms(&w->gathered);
         if (next > end)
             break;
         if (next > clock_now_ms())
@@ -788,6 +803,7 @@ world_open_on(struct world *w, struct config_set *set, struct disk_sim *sim,
     *w = (struct world){ .sim = sim, .segment_size = segment_size };
     list_init(&w->log);
     list_init(&w->txns);
+    gather_init(&w->gathered);
     list_init(&w->disk);
     list_init(&w->errands);
     list_init(&w->asked);
@@ -836,6 +852,8 @@ world_crash_by(struct world *w, enum cut cut, uint64_t seed)
     struct list *it;
 
     w->frozen = true;
+    w->settle_delay_ms = 0;
+    gather_take(&w->gathered, &w->txns);
     qmgr_stop(&w->q);
     while (!list_empty(&w->txns) || !list_empty(&w->disk) ||
         !list_empty(&w->errands) || !list_empty(&w->asked)) {
