@@ -20,7 +20,7 @@ check-system: all $(actor) $(hooked)
 	tests/run --out $(OUT) --stage system
 
 lint:
-	tests/run --out $(OUT) --stage lint
+	TIDY=1 tests/run --out $(OUT) --stage lint
 
 # A private instance that delivers two messages; see tests/demo.
 demo:
