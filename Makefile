@@ -4,7 +4,8 @@
 # make check          lint, unit, system and crash tests, fuzz corpora
 # make MODE=san ...   the same tree under ASan and UBSan; MODE=tsan: TSan
 # make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS
-# make WITHOUT_DB=1   without hash: and btree: tables (after make clean)
+# make WITHOUT_DB=1   without Berkeley DB (hash:, btree:), though it is there;
+#                     likewise LMDB, PCRE2 (after make clean)
 # make deps           install what is missing of Debian's packages (as root)
 # make V=1 ...        show the compiler's commands
 MODE   ?= release
@@ -29,14 +30,22 @@ FLAGS.san     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
                  -fno-sanitize-recover=all -DPOSTERN_TEST_HOOKS
 FLAGS.tsan    := -O1 -fno-omit-frame-pointer -fsanitize=thread -DPOSTERN_TEST_HOOKS
 FLAGS.test    := -O1 $(HARD) -DPOSTERN_TEST_HOOKS
-cpp := -I. -D_GNU_SOURCE $(if $(WITHOUT_DB),,-DHAVE_DB) -MMD -MP
+
+# Libraries that a build may do without: what is found is used.
+header = $(shell $(CC) $(CPPFLAGS) $(CFLAGS) -E -include $(1) -x c /dev/null >/dev/null 2>&1 && echo yes)
+option = $(if $(WITHOUT_$(1)),,$(call header,$(2)))
+have.DB    := $(call option,DB,db.h)
+have.LMDB  := $(call option,LMDB,lmdb.h)
+have.PCRE2 := $(call option,PCRE2,pcre2.h -DPCRE2_CODE_UNIT_WIDTH=8)
+have := $(foreach h,DB LMDB PCRE2,$(if $(have.$(h)),$(h)))
+cpp := -I. -D_GNU_SOURCE $(have:%=-DHAVE_%) -MMD -MP
 cc  := -std=gnu17 -g $(WARN) $(FLAGS.$(MODE)) $(if $(CI),-Werror) -pthread
 ld  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
 # Which daemon needs which library besides libpostern's.
-libs.lib    := $(if $(WITHOUT_DB),,-ldb)
+libs.lib    := $(if $(have.DB),-ldb) $(if $(have.LMDB),-llmdb) $(if $(have.PCRE2),-lpcre2-8)
 libs.lookup := -lunbound
 
 daemons := master smtpd qmgr smtp local bounce lookup

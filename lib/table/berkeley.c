@@ -10,6 +10,7 @@
 #    include "lib/base/mem.h"
 #    include "lib/config/config.h"
 #    include "lib/table/file_watch.h"
+#    include "lib/table/nul_keys.h"
 #    include "lib/table/table_type.h"
 
 #    include <db.h>
@@ -26,7 +27,7 @@ struct berkeley {
     char *path; /* with ".db" */
     DB *db;     /* NULL: not open yet, or it could not be */
     uint32_t cache;
-    bool try_nul, try_bare; /* what keys may look like */
+    struct nul_keys keys;
     struct file_watch watch;
 };
 
@@ -112,24 +113,9 @@ load(struct table *t, struct why *why)
     if (s->db != NULL)
         (void)s->db->close(s->db, DB_NOSYNC);
     s->db = db;
-    s->try_nul = s->try_bare = true;
+    nul_keys_init(&s->keys);
     file_watch_set(&s->watch, &st);
     return RESULT_OK;
-}
-
-static enum table_status
-refresh(struct table *t, struct why *why)
-{
-    struct berkeley *s = t->state;
-    struct why problem;
-
-    if (!file_watch_changed(&s->watch, s->path))
-        return TABLE_FOUND;
-    if (load(t, &problem) == RESULT_OK || s->db != NULL)
-        return TABLE_FOUND;
-    (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
-        problem.text);
-    return TABLE_ERROR;
 }
 
 /* Berkeley DB does not write through what it is given to read. */
@@ -147,48 +133,27 @@ dbt_of(struct slice s)
     return dbt;
 }
 
-/* What stands before a NUL, if there is one. */
-static struct slice
-slice_of_dbt(const DBT *dbt)
+static enum table_status
+read_failed(const struct berkeley *s, int error, struct why *why)
 {
-    struct slice s = { dbt->data, dbt->size };
-
-    return slice_head(s, slice_find(s, '\0'));
+    (void)why_temp(why, "4.3.0", "error reading %s: %s", s->path,
+        db_strerror(error));
+    return TABLE_ERROR;
 }
 
-static int
-get(struct berkeley *s, struct slice key, struct buf *value)
+static enum table_status
+get(void *context, struct slice key, struct buf *value, struct why *why)
 {
+    struct berkeley *s = context;
     DBT k = dbt_of(key), v = { 0 };
     int error = s->db->get(s->db, NULL, &k, &v, 0);
 
-    if (error == 0)
-        buf_add(value, slice_of_dbt(&v));
-    return error;
-}
-
-static int
-get_either(struct berkeley *s, struct slice key, struct buf *value)
-{
-    char with_nul[TABLE_KEY_MAX + 1];
-    int error = DB_NOTFOUND;
-
-    if (key.len >= sizeof(with_nul))
-        return DB_NOTFOUND;
-    if (key.len > 0)
-        memcpy(with_nul, key.ptr, key.len);
-    with_nul[key.len] = '\0';
-    if (s->try_nul) {
-        error = get(s, (struct slice){ with_nul, key.len + 1 }, value);
-        if (error == 0)
-            s->try_bare = false;
-    }
-    if (error == DB_NOTFOUND && s->try_bare && key.len > 0) {
-        error = get(s, key, value);
-        if (error == 0)
-            s->try_nul = false;
-    }
-    return error;
+    if (error == DB_NOTFOUND)
+        return TABLE_NOT_FOUND;
+    if (error != 0)
+        return read_failed(s, error, why);
+    buf_add(value, nul_keys_cut(v.data, v.size));
+    return TABLE_FOUND;
 }
 
 static enum table_status
@@ -196,18 +161,10 @@ berkeley_find(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
     struct berkeley *s = t->state;
-    int error;
 
-    if (refresh(t, why) == TABLE_ERROR)
+    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
         return TABLE_ERROR;
-    error = get_either(s, key, value);
-    if (error == 0)
-        return TABLE_FOUND;
-    if (error == DB_NOTFOUND)
-        return TABLE_NOT_FOUND;
-    (void)why_temp(why, "4.3.0", "error reading %s: %s", s->path,
-        db_strerror(error));
-    return TABLE_ERROR;
+    return nul_keys_find(&s->keys, key, get, s, value, why);
 }
 
 static enum table_status
@@ -218,20 +175,19 @@ berkeley_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
     DBC *cursor;
     int error;
 
-    if (refresh(t, why) == TABLE_ERROR)
+    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
         return TABLE_ERROR;
     error = s->db->cursor(s->db, NULL, &cursor, 0);
     if (error == 0) {
         while ((error = cursor->get(cursor, &key, &value, DB_NEXT)) == 0)
-            if (!fn(context, slice_of_dbt(&key), slice_of_dbt(&value)))
+            if (!fn(context, nul_keys_cut(key.data, key.size),
+                    nul_keys_cut(value.data, value.size)))
                 break;
         (void)cursor->close(cursor);
     }
     if (error == 0 || error == DB_NOTFOUND)
         return TABLE_FOUND;
-    (void)why_temp(why, "4.3.0", "error reading %s: %s", s->path,
-        db_strerror(error));
-    return TABLE_ERROR;
+    return read_failed(s, error, why);
 }
 
 static enum result

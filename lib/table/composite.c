@@ -52,7 +52,8 @@ composite_open(struct table *t, const struct config *config, struct why *why)
     while (res == RESULT_OK && config_list_next(&rest, &spec)) {
         c->tables = mem_resize(c->tables,
             (c->count + 1) * sizeof(struct table *));
-        res = table_open(spec, config, &c->tables[c->count], why);
+        res = table_open_with(spec, t->open_flags, config, &c->tables[c->count],
+            why);
         if (res != RESULT_OK)
             break;
         if (table_matches_whole_keys(c->tables[c->count]))

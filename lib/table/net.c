@@ -3,6 +3,7 @@
 #include "lib/base/num.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 static bool
 take_presentation(int family, struct slice text, void *to)
@@ -88,6 +89,70 @@ net_parse(struct slice text, struct net *net)
         return NET_HOST_BITS;
     *net = n;
     return NET_OK;
+}
+
+bool
+net_address_parse_exact(struct slice text, struct net_address *address)
+{
+    struct net_address a = { 0 };
+
+    if (take_presentation(AF_INET, text, a.octets))
+        a.size = 4;
+    else if (take_presentation(AF_INET6, text, a.octets))
+        a.size = 16;
+    else
+        return false;
+    *address = a;
+    return true;
+}
+
+static bool
+take_off_brackets(struct slice *text)
+{
+    if (text->len < 2 || text->ptr[0] != '[' || text->ptr[text->len - 1] != ']')
+        return false;
+    *text = (struct slice){ text->ptr + 1, text->len - 2 };
+    return true;
+}
+
+enum net_syntax
+net_parse_pattern(struct slice text, struct net *net)
+{
+    struct slice address, length;
+    struct net n = { 0 };
+    size_t slash;
+    uint32_t bits;
+
+    (void)take_off_brackets(&text);
+    slash = slice_find(text, '/');
+    address = slice_head(text, slash);
+    length = slice_skip(text, slash + 1);
+    (void)take_off_brackets(&address);
+    if (!net_address_parse_exact(address, &n.base))
+        return NET_NOT;
+    n.bits = n.base.size * 8;
+    if (slash < text.len) {
+        if (!num_parse_u32(length, n.bits, &bits))
+            return NET_BAD_LENGTH;
+        n.bits = bits;
+    }
+    *net = n;
+    return has_host_bits(&n) ? NET_HOST_BITS : NET_OK;
+}
+
+const char *
+net_text(const struct net *net, char text[NET_TEXT_MAX])
+{
+    struct net_address base = net->base;
+    char address[INET6_ADDRSTRLEN];
+
+    for (unsigned bit = net->bits; bit < base.size * 8; bit++)
+        base.octets[bit / 8] &= (uint8_t) ~(0x80U >> (bit % 8));
+    if (inet_ntop(base.size == 4 ? AF_INET : AF_INET6, base.octets, address,
+            sizeof(address)) == NULL)
+        return "";
+    (void)snprintf(text, NET_TEXT_MAX, "%s/%u", address, net->bits);
+    return text;
 }
 
 bool

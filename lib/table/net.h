@@ -38,5 +38,21 @@ bool net_address_parse(struct slice text, struct net_address *address)
 enum net_syntax net_parse(struct slice text, struct net *net)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/*
+ * What stands in a cidr: table: brackets around the address, or around all of
+ * it, may be there or not. An IPv4 in IPv6 stays IPv6 here, and "IPv6:" is
+ * nothing, for tables are to find what they find with Postfix.
+ * NET_HOST_BITS: *net is what was written.
+ */
+enum net_syntax net_parse_pattern(struct slice text, struct net *net)
+    ATTR_NONNULL ATTR_MUST_USE;
+bool net_address_parse_exact(struct slice text, struct net_address *address)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* "192.0.2.0/24", host bits cleared. Returns text. */
+enum { NET_TEXT_MAX = 64 };
+const char *net_text(const struct net *net, char text[NET_TEXT_MAX])
+    ATTR_NONNULL;
+
 bool net_contains(const struct net *net, const struct net_address *address)
     ATTR_NONNULL;

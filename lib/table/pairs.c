@@ -35,30 +35,71 @@ fold(char *text, size_t len)
             text[i] = (char)(text[i] - 'A' + 'a');
 }
 
+/* The key is in the arena. */
+static bool
+append(struct pairs *p, struct slice key, struct slice value)
+{
+    struct pair *pair = arena_alloc(&p->arena, sizeof(*pair));
+
+    if (pair == NULL || !arena_slice(&p->arena, value, &pair->value))
+        return false;
+    pair->key = key;
+    map_add(&p->map, map_hash_slice(key), &pair->node);
+    *p->last = pair;
+    p->last = &pair->next;
+    return true;
+}
+
+static struct pair *
+find(const struct pairs *p, struct slice key)
+{
+    return (
+        struct pair *)map_find(&p->map, map_hash_slice(key), same_key, &key);
+}
+
 enum pairs_added
 pairs_add(struct pairs *p, struct slice key, struct slice value)
 {
-    struct pair *pair = arena_alloc(&p->arena, sizeof(*pair));
     char *folded = arena_text(&p->arena, key);
 
-    if (pair == NULL || folded == NULL ||
-        !arena_slice(&p->arena, value, &pair->value))
+    if (folded == NULL)
         return PAIRS_FULL;
     fold(folded, key.len);
-    pair->key = (struct slice){ folded, key.len };
-    if (map_find(&p->map, map_hash_slice(pair->key), same_key, &pair->key))
+    key.ptr = folded;
+    if (find(p, key) != NULL)
         return PAIRS_DUPLICATE;
-    map_add(&p->map, map_hash_slice(pair->key), &pair->node);
-    *p->last = pair;
-    p->last = &pair->next;
-    return PAIRS_ADDED;
+    return append(p, key, value) ? PAIRS_ADDED : PAIRS_FULL;
+}
+
+bool
+pairs_put(struct pairs *p, struct slice key, struct slice value,
+    enum pairs_how how, bool *there)
+{
+    struct pair *pair = find(p, key);
+    struct slice kept;
+
+    *there = pair != NULL;
+    if (pair == NULL)
+        return arena_slice(&p->arena, key, &kept) && append(p, kept, value);
+    return how == PAIRS_KEEP || arena_slice(&p->arena, value, &pair->value);
+}
+
+bool
+pairs_remove(struct pairs *p, struct slice key)
+{
+    struct pair *pair = find(p, key);
+
+    if (pair == NULL)
+        return false;
+    map_remove(&p->map, &pair->node);
+    pair->removed = true;
+    return true;
 }
 
 enum table_status
 pairs_find(const struct pairs *p, struct slice key, struct buf *value)
 {
-    const struct pair *pair = (const struct pair *)map_find(&p->map,
-        map_hash_slice(key), same_key, &key);
+    const struct pair *pair = find(p, key);
 
     if (pair == NULL)
         return TABLE_NOT_FOUND;
@@ -70,6 +111,6 @@ void
 pairs_walk(const struct pairs *p, table_walk_fn fn, void *context)
 {
     for (const struct pair *pair = p->first; pair != NULL; pair = pair->next)
-        if (!fn(context, pair->key, pair->value))
+        if (!pair->removed && !fn(context, pair->key, pair->value))
             return;
 }

@@ -14,6 +14,7 @@ struct pair {
     struct map_node node;
     struct pair *next;
     struct slice key, value;
+    bool removed;
 };
 
 struct pairs {
@@ -30,6 +31,17 @@ enum pairs_added { PAIRS_ADDED, PAIRS_DUPLICATE, PAIRS_FULL };
 /* Copies both; the key is folded to lower case. The first of a key stays. */
 enum pairs_added pairs_add(struct pairs *p, struct slice key,
     struct slice value) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * The same with the key as it is. *there says whether the key was there; false:
+ * full.
+ */
+enum pairs_how { PAIRS_KEEP, PAIRS_REPLACE };
+bool pairs_put(struct pairs *p, struct slice key, struct slice value,
+    enum pairs_how how, bool *there) ATTR_NONNULL ATTR_MUST_USE;
+
+/* False: there is none. */
+bool pairs_remove(struct pairs *p, struct slice key) ATTR_NONNULL;
 
 enum table_status pairs_find(const struct pairs *p, struct slice key,
     struct buf *value) ATTR_NONNULL ATTR_MUST_USE;

@@ -1,5 +1,6 @@
 /*
- * simple - tables without data of their own: static:, environ: and fail:.
+ * simple - tables without data of their own: static:, environ:, internal: and
+ * fail:.
  */
 #include "lib/base/mem.h"
 #include "lib/table/table_type.h"
@@ -62,6 +63,39 @@ fail_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
     (void)why_temp(why, "4.3.0", "%s lookup error", t->spec);
     return TABLE_ERROR;
 }
+
+/*
+ * A table in the memory of one process, which nothing outside of it can fill:
+ * empty for who asks by its name.
+ */
+static enum table_status
+internal_find(struct table *t, struct slice key, struct buf *value,
+    struct why *why)
+{
+    (void)t;
+    (void)key;
+    (void)value;
+    (void)why;
+    return TABLE_NOT_FOUND;
+}
+
+static enum table_status
+internal_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
+{
+    (void)t;
+    (void)fn;
+    (void)context;
+    (void)why;
+    return TABLE_FOUND;
+}
+
+const struct table_type table_type_internal = {
+    .name = "internal",
+    .flags = TABLE_KEEP_CASE,
+    .open = open_nothing,
+    .find = internal_find,
+    .walk = internal_walk,
+};
 
 const struct table_type table_type_static = {
     .name = "static",

@@ -2,20 +2,32 @@
 
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/table/file_watch.h"
 #include "lib/table/table_type.h"
 
 #include <assert.h>
 
 static const struct table_type *const types[] = {
-#ifdef HAVE_DB
+#if defined(HAVE_DB) || defined(HAVE_LMDB)
     &table_type_btree,
     &table_type_hash,
 #endif
+    &table_type_cdb,
+    &table_type_cidr,
+    &table_type_debug,
     &table_type_environ,
     &table_type_fail,
     &table_type_inline,
+    &table_type_internal,
+#ifdef HAVE_LMDB
+    &table_type_lmdb,
+#endif
+#ifdef HAVE_PCRE2
+    &table_type_pcre,
+#endif
     &table_type_pipemap,
     &table_type_randmap,
+    &table_type_regexp,
     &table_type_static,
     &table_type_texthash,
     &table_type_unionmap,
@@ -52,25 +64,49 @@ table_take_off_braces(struct slice in, struct slice *inside)
     return true;
 }
 
+struct identity {
+    struct slice spec;
+    unsigned flags;
+};
+
+enum table_status
+table_refresh(struct table *t, struct file_watch *watch, const char *path,
+    enum result (*load)(struct table *t, struct why *why), struct why *why)
+{
+    struct why problem;
+
+    if (!file_watch_changed(watch, path))
+        return TABLE_FOUND;
+    if (load(t, &problem) == RESULT_OK || watch->known)
+        return TABLE_FOUND;
+    (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
+        problem.text);
+    return TABLE_ERROR;
+}
+
 static bool
-same_spec(const struct map_node *node, const void *key)
+same_table(const struct map_node *node, const void *key)
 {
     const struct table *t = (const struct table *)node;
+    const struct identity *wanted = key;
 
     _Static_assert(offsetof(struct table, node) == 0, "cast above");
-    return slice_eq_text(*(const struct slice *)key, t->spec);
+    return t->open_flags == wanted->flags &&
+        slice_eq_text(wanted->spec, t->spec);
 }
 
 static struct table *
-find_open(struct slice spec)
+find_open(struct slice spec, unsigned flags)
 {
+    const struct identity wanted = { spec, flags };
+
     return (struct table *)map_find(&open_tables, map_hash_slice(spec),
-        same_spec, &spec);
+        same_table, &wanted);
 }
 
 static enum result
-open_new(struct slice spec, const struct config *config, struct table **table,
-    struct why *why)
+open_new(struct slice spec, unsigned flags, const struct config *config,
+    struct table **table, struct why *why)
 {
     size_t colon = slice_find(spec, ':');
     const struct table_type *type = table_type_find(slice_head(spec, colon));
@@ -83,6 +119,7 @@ open_new(struct slice spec, const struct config *config, struct table **table,
     t = mem_alloc(sizeof(*t));
     t->type = type;
     t->flags = type->flags;
+    t->open_flags = flags;
     t->references = 1;
     t->spec = mem_text_of(spec);
     t->name = t->spec + colon + 1;
@@ -97,16 +134,32 @@ open_new(struct slice spec, const struct config *config, struct table **table,
     return RESULT_OK;
 }
 
-enum result
-table_open(struct slice spec, const struct config *config, struct table **table,
-    struct why *why)
+/* Takes the "proxy:" off where there is one. */
+static enum result
+check_proxy(struct slice *spec, unsigned flags, struct why *why)
 {
     const struct slice proxy = SLICE_LIT("proxy:");
-    char *full = NULL;
-    enum result res = RESULT_OK;
 
-    while (slice_starts(spec, proxy))
-        spec = slice_skip(spec, proxy.len);
+    if (!slice_starts(*spec, proxy))
+        return RESULT_OK;
+    if (flags & TABLE_NO_PROXY)
+        return why_perm(why, "5.3.5",
+            SLICE_FMT ": proxy map is not allowed for security sensitive data",
+            SLICE_ARG(*spec));
+    while (slice_starts(*spec, proxy))
+        *spec = slice_skip(*spec, proxy.len);
+    return RESULT_OK;
+}
+
+enum result
+table_open_with(struct slice spec, unsigned flags, const struct config *config,
+    struct table **table, struct why *why)
+{
+    char *full = NULL;
+    enum result res = check_proxy(&spec, flags, why);
+
+    if (res != RESULT_OK)
+        return res;
     if (spec.len == 0)
         return why_perm(why, "5.3.5", "empty table name");
     if (slice_find(spec, ':') == spec.len) {
@@ -114,13 +167,20 @@ table_open(struct slice spec, const struct config *config, struct table **table,
             SLICE_ARG(spec));
         spec = slice_of(full);
     }
-    *table = find_open(spec);
+    *table = find_open(spec, flags);
     if (*table != NULL)
         (*table)->references++;
     else
-        res = open_new(spec, config, table, why);
+        res = open_new(spec, flags, config, table, why);
     mem_free(full);
     return res;
+}
+
+enum result
+table_open(struct slice spec, const struct config *config, struct table **table,
+    struct why *why)
+{
+    return table_open_with(spec, 0, config, table, why);
 }
 
 void

@@ -6,9 +6,9 @@
  * opened once per process and shared; a changed file is noticed at the next
  * lookup a second or more after (without a restart). Lookups may wait.
  *
- * Types that work inside the process: hash btree texthash inline static unix
- * environ unionmap pipemap randmap fail, later cidr regexp pcre ...; "proxy:" in
- * front of one of these is dropped. What cannot be asked gives TABLE_ERROR, never TABLE_NOT_FOUND.
+ * Types that work inside the process: hash btree lmdb cdb texthash inline static
+ * cidr regexp pcre unix environ internal unionmap pipemap randmap debug fail;
+ * "proxy:" in front of one of these is dropped. What cannot be asked gives TABLE_ERROR, never TABLE_NOT_FOUND.
  */
 #pragma once
 
@@ -40,6 +40,22 @@ enum table_status {
  */
 enum result table_open(struct slice spec, const struct config *config,
     struct table **table, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * What a table must not do where its answers give rights away (aliases, files
+ * and users of mailboxes, transports). The same table with other flags is
+ * another table.
+ */
+enum table_open_flag {
+    TABLE_NO_SUBSTITUTION = 1 << 0, /* rules with $1 are left out */
+    TABLE_NO_PROXY = 1 << 1,        /* no proxy: */
+    TABLE_NO_UNAUTHENTIC = 1 << 2, /* no tcp:, which says nothing of who asks */
+    TABLE_SENSITIVE = TABLE_NO_SUBSTITUTION | TABLE_NO_PROXY |
+        TABLE_NO_UNAUTHENTIC,
+};
+enum result table_open_with(struct slice spec, unsigned flags,
+    const struct config *config, struct table **table, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 void table_close(struct table *table); /* one reference; NULL is welcome */
 const char *table_name(const struct table *table) ATTR_NONNULL;
 
@@ -74,6 +90,9 @@ bool table_matches_whole_keys(const struct table *table) ATTR_NONNULL;
 enum result table_list_open(const char *text, const struct config *config,
     struct table_list **list, struct why *why) __attribute__((nonnull(1, 3, 4)))
 ATTR_MUST_USE;
+enum result table_list_open_with(const char *text, unsigned flags,
+    const struct config *config, struct table_list **list, struct why *why)
+    __attribute__((nonnull(1, 4, 5))) ATTR_MUST_USE;
 void table_list_close(struct table_list *list);
 bool table_list_empty(const struct table_list *list) ATTR_NONNULL;
 enum table_status table_list_find(struct table_list *list, struct slice key,
@@ -113,8 +132,8 @@ enum table_status match_list_find_host(struct match_list *list,
 
 /*
  * Building indexed files (postmap, postalias, newaliases): hash: and btree: in
- * Berkeley DB's format as Postfix's postmap makes them, keys and values with a
- * NUL at the end. The file is written beside, flushed, and renamed into place
+ * Berkeley DB's format, lmdb: and cdb:, as Postfix's postmap makes them, keys and
+ * values with a NUL at the end except in cdb:. The file is written beside, flushed, and renamed into place
  * by table_writer_commit(): readers have the old one or the new one. One writer
  * at a time for each file; another waits up to TABLE_WRITER_WAIT_MS.
  */
@@ -123,6 +142,7 @@ enum table_writer_flag {
     TABLE_WRITER_UPDATE = 1 << 0, /* begin with what is there */
     TABLE_WRITER_FOLD = 1 << 1,   /* keys to lower case */
     TABLE_WRITER_NO_NUL = 1 << 2, /* keys and values without the NUL */
+    TABLE_WRITER_NUL = 1 << 3,    /* with it, where that is not usual (cdb:) */
 };
 enum table_put {
     TABLE_PUT_NEW,     /* an entry that is there stays: *duplicate */

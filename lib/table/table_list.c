@@ -8,7 +8,7 @@ struct table_list {
 };
 
 static enum result
-open_all(struct slice rest, const struct config *config,
+open_all(struct slice rest, unsigned flags, const struct config *config,
     struct table_list *list, struct why *why)
 {
     struct slice spec;
@@ -18,7 +18,8 @@ open_all(struct slice rest, const struct config *config,
 
         list->tables = mem_resize(list->tables,
             (list->count + 1) * sizeof(struct table *));
-        res = table_open(spec, config, &list->tables[list->count], why);
+        res = table_open_with(spec, flags, config, &list->tables[list->count],
+            why);
         if (res != RESULT_OK)
             return res;
         list->count++;
@@ -27,11 +28,11 @@ open_all(struct slice rest, const struct config *config,
 }
 
 enum result
-table_list_open(const char *text, const struct config *config,
-    struct table_list **list, struct why *why)
+table_list_open_with(const char *text, unsigned flags,
+    const struct config *config, struct table_list **list, struct why *why)
 {
     struct table_list *l = mem_alloc(sizeof(*l));
-    enum result res = open_all(slice_of(text), config, l, why);
+    enum result res = open_all(slice_of(text), flags, config, l, why);
 
     if (res != RESULT_OK) {
         table_list_close(l);
@@ -39,6 +40,13 @@ table_list_open(const char *text, const struct config *config,
     }
     *list = l;
     return RESULT_OK;
+}
+
+enum result
+table_list_open(const char *text, const struct config *config,
+    struct table_list **list, struct why *why)
+{
+    return table_list_open_with(text, 0, config, list, why);
 }
 
 void

@@ -17,6 +17,7 @@ enum table_type_flag {
 /* What is written beside the file and renamed; see table_writer.c. */
 struct table_write_ops {
     const char *suffix; /* ".db" */
+    bool bare; /* keys and values without a NUL, unless one is asked for */
     /* An empty file, or with update a copy of the present one. */
     enum result (*open)(struct table_writer *w, const char *path, bool update,
         struct why *why);
@@ -52,8 +53,9 @@ struct table {
     char *spec;       /* "type:name" */
     const char *name; /* in spec, behind the colon */
     unsigned references;
-    unsigned flags; /* the type's; open() may change them */
-    void *state;    /* the type's */
+    unsigned flags;      /* the type's; open() may change them */
+    unsigned open_flags; /* set of enum table_open_flag */
+    void *state;         /* the type's */
 };
 
 struct table_writer {
@@ -70,10 +72,26 @@ const struct table_type *table_type_find(struct slice name);
 /* What stands between the braces that name begins and ends with. */
 bool table_take_off_braces(struct slice in, struct slice *inside) ATTR_NONNULL;
 
-extern const struct table_type table_type_environ, table_type_fail,
-    table_type_inline, table_type_pipemap, table_type_randmap,
-    table_type_static, table_type_texthash, table_type_unionmap,
-    table_type_unix;
-#ifdef HAVE_DB
+/*
+ * Call load when path has changed since it was last loaded. What was loaded
+ * before stays in use when that fails. TABLE_FOUND, or TABLE_ERROR.
+ */
+struct file_watch;
+enum table_status table_refresh(struct table *t, struct file_watch *watch,
+    const char *path, enum result (*load)(struct table *t, struct why *why),
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+extern const struct table_type table_type_cdb, table_type_cidr,
+    table_type_debug, table_type_environ, table_type_fail, table_type_inline,
+    table_type_internal, table_type_pipemap, table_type_randmap,
+    table_type_regexp, table_type_static, table_type_texthash,
+    table_type_unionmap, table_type_unix;
+#ifdef HAVE_PCRE2
+extern const struct table_type table_type_pcre;
+#endif
+#ifdef HAVE_LMDB
+extern const struct table_type table_type_lmdb;
+#endif
+#if defined(HAVE_DB) || defined(HAVE_LMDB)
 extern const struct table_type table_type_hash, table_type_btree;
 #endif

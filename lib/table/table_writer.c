@@ -127,7 +127,9 @@ table_writer_open(struct slice type_name, const char *file, mode_t mode,
             SLICE_ARG(type_name));
     if (type->write == NULL)
         return why_perm(why, "5.3.5",
-            "unsupported map type for this operation: %s", type->name);
+            "unsupported dictionary type: %s does not support bulk-mode "
+            "creation.",
+            type->name);
     w = mem_alloc(sizeof(*w));
     w->type = type;
     w->fd = -1;
@@ -150,6 +152,22 @@ table_writer_path(const struct table_writer *w)
     return w->path;
 }
 
+static bool
+with_nul(const struct table_writer *w)
+{
+    if (w->flags & TABLE_WRITER_NO_NUL)
+        return false;
+    return !w->type->write->bare || (w->flags & TABLE_WRITER_NUL) != 0;
+}
+
+static void
+fold(struct buf *key)
+{
+    for (size_t i = 0; i < key->len; i++)
+        if (key->ptr[i] >= 'A' && key->ptr[i] <= 'Z')
+            key->ptr[i] = (char)(key->ptr[i] - 'A' + 'a');
+}
+
 /* The key as it shall stand: folded, with its NUL. */
 static void
 make_key(const struct table_writer *w, struct slice key, bool raw,
@@ -157,10 +175,8 @@ make_key(const struct table_writer *w, struct slice key, bool raw,
 {
     buf_add(to, key);
     if (!raw && (w->flags & TABLE_WRITER_FOLD) != 0)
-        for (size_t i = 0; i < to->len; i++)
-            if (to->ptr[i] >= 'A' && to->ptr[i] <= 'Z')
-                to->ptr[i] = (char)(to->ptr[i] - 'A' + 'a');
-    if (!raw && (w->flags & TABLE_WRITER_NO_NUL) == 0)
+        fold(to);
+    if (!raw && with_nul(w))
         buf_add_octet(to, '\0');
 }
 
@@ -176,7 +192,7 @@ table_writer_put(struct table_writer *w, struct slice key, struct slice value,
     buf_init(&v, value.len + 1);
     make_key(w, key, raw, &k);
     buf_add(&v, value);
-    if (!raw && (w->flags & TABLE_WRITER_NO_NUL) == 0)
+    if (!raw && with_nul(w))
         buf_add_octet(&v, '\0');
     res = w->type->write->put(w, buf_slice(&k), buf_slice(&v), how, duplicate,
         why);
@@ -191,14 +207,18 @@ table_writer_remove(struct table_writer *w, struct slice key, bool *found,
     struct why *why)
 {
     struct buf k;
+    struct slice bare;
     enum result res;
 
     buf_init(&k, key.len + 1);
-    make_key(w, key, false, &k);
+    make_key(w, key, true, &k);
+    if (w->flags & TABLE_WRITER_FOLD)
+        fold(&k);
+    buf_add_octet(&k, '\0');
+    bare = slice_head(buf_slice(&k), key.len);
     res = w->type->write->remove(w, buf_slice(&k), found, why);
-    if (res == RESULT_OK && !*found && k.len > key.len)
-        res = w->type->write->remove(w, slice_head(buf_slice(&k), key.len),
-            found, why);
+    if (res == RESULT_OK && !*found)
+        res = w->type->write->remove(w, bare, found, why);
     buf_fini(&k);
     return res;
 }
@@ -226,6 +246,7 @@ table_writer_commit(struct table_writer *w, struct why *why)
         table_writer_abort(w);
         return res;
     }
+    w->type->write->close(w);
     writer_free(w);
     return RESULT_OK;
 }

@@ -78,9 +78,11 @@ text_take_pair(const char *file, unsigned number, struct slice line,
     return true;
 }
 
-enum result
-text_each_line(const char *file, struct slice text, text_line_fn fn,
-    void *context)
+enum which_number { FIRST_LINE, LAST_LINE };
+
+static enum result
+each_line(const char *file, struct slice text, enum which_number which,
+    text_line_fn fn, void *context)
 {
     struct lines lines;
     struct slice line;
@@ -88,17 +90,33 @@ text_each_line(const char *file, struct slice text, text_line_fn fn,
 
     lines_init(&lines, text);
     while (res == RESULT_OK && lines_next(&lines, &line)) {
+        unsigned number = which == FIRST_LINE ? lines.first : lines.last;
+
         if (lines.too_long)
-            log_warning("%s, line %u: line is too long", file, lines.last);
+            log_warning("%s, line %u: line is too long", file, number);
         else if (lines.stray_blank)
             log_warning("%s: logical line must not start with whitespace: "
                         "\"" SLICE_FMT "\"",
                 file, SLICE_ARG(slice_head(line, 30)));
         else
-            res = fn(context, lines.last, line);
+            res = fn(context, number, line);
     }
     lines_fini(&lines);
     return res;
+}
+
+enum result
+text_each_line(const char *file, struct slice text, text_line_fn fn,
+    void *context)
+{
+    return each_line(file, text, LAST_LINE, fn, context);
+}
+
+enum result
+text_each_rule(const char *file, struct slice text, text_line_fn fn,
+    void *context)
+{
+    return each_line(file, text, FIRST_LINE, fn, context);
 }
 
 bool

@@ -21,6 +21,10 @@ typedef enum result (
 enum result text_each_line(const char *file, struct slice text, text_line_fn fn,
     void *context) __attribute__((nonnull(1, 3)));
 
+/* The same, but number is where the line begins, not where it ends. */
+enum result text_each_rule(const char *file, struct slice text, text_line_fn fn,
+    void *context) __attribute__((nonnull(1, 3)));
+
 /* text_split_pair() with a warning for what is wrong or looks so. */
 bool text_take_pair(const char *file, unsigned number, struct slice line,
     struct slice *key, struct slice *value) ATTR_NONNULL ATTR_MUST_USE;

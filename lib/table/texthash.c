@@ -72,27 +72,12 @@ load(struct table *t, struct why *why)
 }
 
 static enum table_status
-refresh(struct table *t, struct why *why)
-{
-    struct texthash *s = t->state;
-    struct why problem;
-
-    if (!file_watch_changed(&s->watch, t->name))
-        return TABLE_FOUND;
-    if (load(t, &problem) == RESULT_OK || s->watch.known)
-        return TABLE_FOUND;
-    (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
-        problem.text);
-    return TABLE_ERROR;
-}
-
-static enum table_status
 texthash_find(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
     struct texthash *s = t->state;
 
-    if (refresh(t, why) == TABLE_ERROR)
+    if (table_refresh(t, &s->watch, t->name, load, why) == TABLE_ERROR)
         return TABLE_ERROR;
     return pairs_find(&s->pairs, key, value);
 }
@@ -102,7 +87,7 @@ texthash_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
 {
     struct texthash *s = t->state;
 
-    if (refresh(t, why) == TABLE_ERROR)
+    if (table_refresh(t, &s->watch, t->name, load, why) == TABLE_ERROR)
         return TABLE_ERROR;
     pairs_walk(&s->pairs, fn, context);
     return TABLE_FOUND;

@@ -14,9 +14,18 @@
 
 #include <cmocka.h>
 
-#ifdef HAVE_DB
+/* Each test runs for each of these that is built. */
+static const struct {
+    const char *type, *suffix;
+} kinds[] = {
+    { "hash", ".db" },
+    { "btree", ".db" },
+    { "lmdb", ".lmdb" },
+    { "cdb", ".cdb" },
+};
 
 static struct config_set *set;
+static const char *type;
 static char *source, *spec, *indexed;
 
 static void
@@ -147,7 +156,7 @@ test_update_and_remove(void **state)
     (void)state;
     tables_write(source, "a 1\nb 2\n");
     rebuild(REBUILD_POSTMAP, 0);
-    assert_int_equal(table_writer_open(SLICE_LIT("hash"), source, 0600,
+    assert_int_equal(table_writer_open(slice_of(type), source, 0600,
                          TABLE_WRITER_UPDATE | TABLE_WRITER_FOLD, &w, &why),
         RESULT_OK);
     assert_int_equal(table_writer_remove(w, SLICE_LIT("A"), &found, &why),
@@ -184,7 +193,7 @@ test_abort(void **state)
     (void)state;
     tables_write(source, "a 1\n");
     rebuild(REBUILD_POSTMAP, 0);
-    assert_int_equal(table_writer_open(SLICE_LIT("hash"), source, 0600, 0, &w,
+    assert_int_equal(table_writer_open(slice_of(type), source, 0600, 0, &w,
                          &why),
         RESULT_OK);
     assert_int_equal(table_writer_put(w, SLICE_LIT("a"), SLICE_LIT("9"),
@@ -209,7 +218,7 @@ test_locked(void **state)
     int fd;
 
     (void)state;
-    assert_int_equal(table_writer_open(SLICE_LIT("hash"), source, 0600, 0, &w,
+    assert_int_equal(table_writer_open(slice_of(type), source, 0600, 0, &w,
                          &why),
         RESULT_OK);
     fd = open(beside, O_RDWR);
@@ -237,8 +246,97 @@ test_failures(void **state)
                          &why),
         RESULT_PERMFAIL);
     assert_string_equal(why.text,
-        "unsupported map type for this operation: static");
+        "unsupported dictionary type: static does not support bulk-mode "
+        "creation.");
     tables_write(source, "a b\n");
+}
+
+/* Long values, many of them: more than the first map of an lmdb file. */
+static void
+test_large(void **state)
+{
+    enum { ENTRIES = 3000, VALUE = 12000 };
+    struct table_writer *w;
+    struct table *t;
+    struct why why;
+    bool duplicate;
+    char key[32], *value = mem_alloc(VALUE + 1);
+    struct buf found;
+
+    (void)state;
+    memset(value, 'v', VALUE);
+    assert_int_equal(table_writer_open(slice_of(type), source, 0600, 0, &w,
+                         &why),
+        RESULT_OK);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        (void)snprintf(key, sizeof(key), "key%u", i);
+        if (table_writer_put(w, slice_of(key), slice_of(value), TABLE_PUT_NEW,
+                &duplicate, &why) != RESULT_OK)
+            fail_msg("%s", why.text);
+    }
+    if (table_writer_commit(w, &why) != RESULT_OK)
+        fail_msg("%s", why.text);
+    buf_init(&found, VALUE + 1);
+    t = opened();
+    assert_int_equal(table_find(t, SLICE_LIT("key2999"), &found, &why),
+        TABLE_FOUND);
+    assert_string_equal(buf_text(&found), value);
+    table_close(t);
+    buf_fini(&found);
+    mem_free(value);
+}
+
+static bool
+count_entry(void *context, struct slice key, struct slice value)
+{
+    unsigned *n = context;
+
+    assert_int_equal(key.len, 1);
+    assert_int_equal(value.len, 1);
+    return ++*n < 3;
+}
+
+static void
+test_listing(void **state)
+{
+    struct table *t;
+    struct why why;
+    unsigned n = 0;
+
+    (void)state;
+    tables_write(source, "a 1\nb 2\nc 3\nd 4\n");
+    rebuild(REBUILD_POSTMAP, 0);
+    t = opened();
+    assert_int_equal(table_walk(t, count_entry, &n, &why), TABLE_FOUND);
+    assert_int_equal(n, 3);
+    table_close(t);
+}
+
+/* Cut off anywhere, a file gives an error or nothing: never a crash. */
+static void
+test_cut_off(void **state)
+{
+    struct stat st;
+    unsigned errors = 0;
+
+    (void)state;
+    tables_write(source, "a 1\nb 2\nc 3\n");
+    for (int i = 0; i < 16; i++) {
+        struct table *t;
+        struct buf value;
+        struct why why;
+
+        rebuild(REBUILD_POSTMAP, 0);
+        assert_int_equal(stat(indexed, &st), 0);
+        assert_int_equal(truncate(indexed, st.st_size * i / 16), 0);
+        t = opened();
+        buf_init(&value, 100);
+        if (table_find(t, SLICE_LIT("c"), &value, &why) == TABLE_ERROR)
+            errors++;
+        buf_fini(&value);
+        table_close(t);
+    }
+    assert_true(errors > 0);
 }
 
 static int
@@ -248,8 +346,6 @@ set_up(void **state)
     tables_init();
     set = tables_config("");
     source = tables_path("map");
-    spec = mem_format("hash:%s", source);
-    indexed = mem_format("%s.db", source);
     return 0;
 }
 
@@ -262,11 +358,21 @@ tear_down(void **state)
     mem_free(spec);
     mem_free(indexed);
     tables_fini();
+    spec = indexed = NULL;
     return 0;
 }
 
-int
-main(void)
+static bool
+is_built(const char *name)
+{
+    for (size_t i = 0; table_type_name(i) != NULL; i++)
+        if (strcmp(table_type_name(i), name) == 0)
+            return true;
+    return false;
+}
+
+static int
+run_kind(size_t i)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_build),
@@ -276,29 +382,33 @@ main(void)
         cmocka_unit_test(test_update_and_remove),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_cut_off),
         cmocka_unit_test(test_failures),
     };
+    int failed = set_up(NULL);
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
-}
-
-#else
-
-static void
-test_without(void **state)
-{
-    (void)state;
-    skip();
+    type = kinds[i].type;
+    spec = mem_format("%s:%s", type, source);
+    indexed = mem_format("%s%s", source, kinds[i].suffix);
+#ifndef HAVE_DB
+    if (strcmp(kinds[i].suffix, ".db") == 0) {
+        mem_free(indexed);
+        indexed = mem_format("%s.lmdb", source);
+    }
+#endif
+    failed += cmocka_run_group_tests_name(type, tests, NULL, NULL);
+    return failed + tear_down(NULL);
 }
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without),
-    };
+    int failed = 0;
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (is_built(kinds[i].type))
+            failed += run_kind(i);
+    return failed;
 }
-
-#endif

@@ -108,6 +108,16 @@ static const struct {
         "!hash:/nonexistent/x is unavailable. open database "
         "/nonexistent/x.db: No such file or directory" },
 #endif
+#ifdef HAVE_LMDB
+    { "lmdb:" DATA "postfix_lmdb", "Ann@example.org", "ann" },
+    { "lmdb:" DATA "postfix_lmdb", "nobody", "-" },
+    { "lmdb:/nonexistent/x", "a",
+        "!lmdb:/nonexistent/x is unavailable. open database "
+        "/nonexistent/x.lmdb: No such file or directory" },
+#endif
+    { "cdb:" DATA "postfix_cdb", "Ann@example.org", "ann" },
+    { "cdb:" DATA "postfix_cdb", "@example.net", "catch all" },
+    { "cdb:" DATA "postfix_cdb", "nobody", "-" },
     { "texthash:/nonexistent/x", "a",
         "!texthash:/nonexistent/x is unavailable. open /nonexistent/x: "
         "No such file or directory" },
