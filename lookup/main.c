@@ -1,6 +1,7 @@
 /*
  * lookup - what the other daemons ask outside of themselves: where an address
- * goes (trivial-rewrite(8)'s "resolve"), DNS, hosts, names of clients.
+ * goes (trivial-rewrite(8)'s "resolve"), DNS, hosts, names of clients; and what
+ * all of them remember together.
  *
  * Each question is a fiber; answers come from memory wherever they can. It runs
  * without any right.
@@ -12,6 +13,7 @@
 #include "lib/dns/dns.h"
 #include "lib/dns/dns_codec.h"
 #include "lookup/clients.h"
+#include "lookup/memo_keeper.h"
 #include "lookup/native.h"
 #include "lookup/resolver.h"
 #include "lookup/router.h"
@@ -40,6 +42,7 @@ configure(struct config_set *set, struct why *why)
         router_drop(fresh);
         return res;
     }
+    memo_keeper_configure(config_main(set));
     router_drop(router);
     router = fresh;
     return RESULT_OK;
@@ -142,6 +145,13 @@ serve_client(struct request *r)
     request_reply(r, &m);
 }
 
+static void
+drain(int64_t deadline_ms)
+{
+    (void)deadline_ms;
+    memo_keeper_close();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -150,12 +160,15 @@ main(int argc, char **argv)
         { MESSAGE_DNS_ASK, serve_dns, SERVE_FIBER },
         { MESSAGE_HOST_ASK, serve_host, SERVE_FIBER },
         { MESSAGE_CLIENT_ASK, serve_client, SERVE_FIBER },
+        { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_INLINE },
+        { MESSAGE_MEMO_KEEP, memo_keeper_keep, SERVE_INLINE },
         { MESSAGE_NONE },
     };
     static const struct daemon_options options = {
         .role = ROLE_LOOKUP,
         .configure = configure,
         .handlers = handlers,
+        .drain = drain,
     };
 
     resolver = resolver_new();

@@ -6,6 +6,7 @@
 #include "lib/mail/notice.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/route.h"
+#include "lib/table/memo.h"
 #include "local/mailbox.h"
 
 #include <assert.h>
@@ -130,6 +131,22 @@ check_control(struct msg_in *in)
     }
 }
 
+static void
+check_memo(struct slice in)
+{
+    struct memo memo;
+    struct memo_answer answer;
+    struct why why;
+
+    if (memo_decode(in, &memo, &why) == RESULT_OK) {
+        assert(memo.book < MEMO_BOOKS && memo.key.len > 0);
+        assert_within(memo.key, in, MEMO_KEY_MAX);
+        assert_within(memo.value, in, MEMO_VALUE_MAX);
+    }
+    if (memo_answer_decode(in, &answer))
+        assert_within(answer.value, in, MEMO_VALUE_MAX);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -138,7 +155,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     in.body = (struct slice){ (const char *)data + 1, size - 1 };
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0:
         check_route(in.body);
         break;
@@ -151,8 +168,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         check_store(&in);
         break;
-    default:
+    case 4:
         check_control(&in);
+        break;
+    default:
+        check_memo(in.body);
         break;
     }
     return 0;

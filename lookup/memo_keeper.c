@@ -1,0 +1,302 @@
+#include "lookup/memo_keeper.h"
+
+#include "lib/base/arena.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/io/fiber.h"
+#include "lib/io/offload.h"
+#include "lib/table/memo.h"
+#include "lookup/book.h"
+#include "lookup/memo_file.h"
+
+enum {
+    RECORDS_MAX = 250 * 1000, /* of a book; about 200 octets each */
+    WRITE_EVERY_MS = 1000,
+    BATCH_MAX = 2000, /* records in one transaction */
+    COMPLAIN_EVERY_MS = 60 * 1000,
+};
+
+/* Copies of what is to be written: the thread that writes shares nothing. */
+struct batch {
+    struct memo_file *file;
+    struct arena arena;
+    struct batch_item {
+        unsigned book;
+        struct slice key, value;
+        int64_t end_s;
+    } items[BATCH_MAX];
+    size_t count;
+    enum result result;
+    struct why why;
+};
+
+/* The process's books. */
+static struct {
+    bool configured;
+    struct book books[MEMO_BOOKS];
+    int64_t clean_every_ms[MEMO_BOOKS];
+    int64_t clean_at_ms[MEMO_BOOKS];
+    char *directory, *paths[MEMO_BOOKS];
+    struct memo_file *file;
+    struct fiber *writer; /* NULL: has ended */
+    bool closing;
+    int64_t complain_at_ms;
+} keeper;
+
+/* Reading the configuration. */
+
+/*
+ * "btree:/path" -> "/path". NULL: in memory alone, also for types of which
+ * nobody else needs to read the file.
+ */
+static char *
+path_of(const char *parameter, const char *map)
+{
+    struct slice spec = slice_trim(slice_of(map)), type, path;
+
+    if (slice_starts_nocase(spec, SLICE_LIT("proxy:")))
+        spec = slice_skip(spec, sizeof("proxy:") - 1);
+    type = slice_head(spec, slice_find(spec, ':'));
+    path = slice_skip(spec, type.len + 1);
+    if (path.len == 0)
+        return NULL;
+    if (!slice_eq_text(type, "btree") && !slice_eq_text(type, "hash") &&
+        !slice_eq_text(type, "lmdb")) {
+        log_warning("%s = %s: kept in memory only: a cache is a file of type "
+                    "btree or hash",
+            parameter, map);
+        return NULL;
+    }
+    return mem_format(SLICE_FMT ".memo", SLICE_ARG(path));
+}
+
+static void
+set_paths(const struct config *c)
+{
+    keeper.directory = mem_format("%s/memo", c->data_directory);
+    keeper.paths[MEMO_SCREEN] = path_of("postscreen_cache_map",
+        c->postscreen_cache_map);
+    keeper.paths[MEMO_GREYLIST] = path_of("smtpd_greylist_map",
+        c->smtpd_greylist_map);
+    keeper.paths[MEMO_VERIFY] = path_of("address_verify_map",
+        c->address_verify_map);
+}
+
+static void
+set_intervals(const struct config *c)
+{
+    keeper.clean_every_ms[MEMO_SCREEN] = c->postscreen_cache_cleanup_interval;
+    keeper.clean_every_ms[MEMO_GREYLIST] = c->postscreen_cache_cleanup_interval;
+    keeper.clean_every_ms[MEMO_VERIFY] =
+        c->address_verify_cache_cleanup_interval;
+}
+
+/* Opening */
+
+static void
+load(void *context, unsigned book, struct slice key, struct slice value,
+    int64_t end_s)
+{
+    (void)context;
+    book_load(&keeper.books[book], key, value, end_s);
+}
+
+static void
+open_file(void *arg)
+{
+    const char *paths[MEMO_BOOKS];
+    struct why why;
+    bool any = false;
+
+    (void)arg;
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        paths[i] = keeper.paths[i];
+        any = any || paths[i] != NULL;
+    }
+    if (any &&
+        memo_file_open(keeper.directory, paths, MEMO_BOOKS, load, NULL,
+            &keeper.file, &why) != RESULT_OK) {
+        keeper.file = NULL;
+        log_warning("caches are kept in memory only: %s", why.text);
+    }
+}
+
+/* Writing */
+
+static void
+gather(struct batch *b)
+{
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        struct record *r;
+
+        while (b->count < BATCH_MAX &&
+            (r = book_next_dirty(&keeper.books[i])) != NULL) {
+            struct batch_item *item = &b->items[b->count];
+
+            item->book = i;
+            item->end_s = r->end_s;
+            if (arena_slice(&b->arena, record_key(r), &item->key) &&
+                arena_slice(&b->arena, record_value(r), &item->value))
+                b->count++;
+            if (r->end_s == 0)
+                book_drop(&keeper.books[i], r);
+        }
+    }
+}
+
+static void
+write_batch(void *arg)
+{
+    struct batch *b = arg;
+
+    b->result = memo_file_begin(b->file, &b->why);
+    if (b->result != RESULT_OK)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        memo_file_write(b->file, b->items[i].book, b->items[i].key,
+            b->items[i].value, b->items[i].end_s);
+    b->result = memo_file_end(b->file, &b->why);
+}
+
+static void
+complain(const struct why *why)
+{
+    int64_t now = clock_now_ms();
+
+    if (now < keeper.complain_at_ms)
+        return;
+    keeper.complain_at_ms = now + COMPLAIN_EVERY_MS;
+    log_warning("%s: %s", keeper.directory, why->text);
+}
+
+/* False: there was nothing to write. */
+static bool
+write_some(void)
+{
+    struct batch *b = mem_alloc(sizeof(*b));
+    bool any;
+
+    b->file = keeper.file;
+    arena_init(&b->arena,
+        (size_t)BATCH_MAX * (MEMO_KEY_MAX + MEMO_VALUE_MAX + 64));
+    gather(b);
+    any = b->count > 0;
+    if (any)
+        offload(write_batch, b);
+    if (any && b->result != RESULT_OK)
+        complain(&b->why);
+    arena_clear(&b->arena);
+    mem_free(b);
+    return any;
+}
+
+static void
+clean(void)
+{
+    int64_t now = clock_now_ms();
+
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        if (keeper.clean_every_ms[i] <= 0 || now < keeper.clean_at_ms[i])
+            continue;
+        keeper.clean_at_ms[i] = now + keeper.clean_every_ms[i];
+        book_clean(&keeper.books[i], clock_wall_s());
+    }
+}
+
+static void
+writer_main(void *arg)
+{
+    (void)arg;
+    while (!keeper.closing) {
+        (void)fiber_sleep_until(clock_now_ms() + WRITE_EVERY_MS);
+        clean();
+        while (keeper.file != NULL && write_some())
+            continue;
+    }
+    keeper.writer = NULL;
+}
+
+void
+memo_keeper_configure(const struct config *config)
+{
+    set_intervals(config);
+    if (keeper.configured)
+        return;
+    keeper.configured = true;
+    set_paths(config);
+    for (unsigned i = 0; i < MEMO_BOOKS; i++)
+        book_init(&keeper.books[i], RECORDS_MAX, false);
+    offload(open_file, NULL);
+    for (unsigned i = 0; i < MEMO_BOOKS; i++)
+        keeper.books[i].has_file = keeper.file != NULL &&
+            keeper.paths[i] != NULL;
+    keeper.writer = fiber_spawn("memo writer", writer_main, NULL);
+}
+
+static void
+close_file(void *arg)
+{
+    memo_file_close(arg);
+}
+
+void
+memo_keeper_close(void)
+{
+    if (!keeper.configured)
+        return;
+    keeper.closing = true;
+    if (keeper.writer != NULL)
+        fiber_cancel(keeper.writer);
+    while (keeper.writer != NULL)
+        fiber_yield();
+    offload(close_file, keeper.file);
+    keeper.file = NULL;
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        book_fini(&keeper.books[i]);
+        mem_free(keeper.paths[i]);
+    }
+    mem_free(keeper.directory);
+    keeper.configured = false;
+}
+
+/* Serving */
+
+static bool
+decode(struct request *r, struct memo *memo)
+{
+    struct why why;
+
+    if (memo_decode(r->in->body, memo, &why) == RESULT_OK && keeper.configured)
+        return true;
+    log_warning("%s: memo refused", link_peer_name(r->link));
+    request_drop(r);
+    return false;
+}
+
+void
+memo_keeper_ask(struct request *r)
+{
+    struct memo_answer a = { .status = MEMO_NOT_FOUND };
+    struct memo memo;
+    struct msg m;
+
+    if (!decode(r, &memo))
+        return;
+    if (book_find(&keeper.books[memo.book], memo.key, clock_wall_s(), &a.value))
+        a.status = MEMO_FOUND;
+    memo_answer_encode(&a, &m);
+    request_reply(r, &m);
+}
+
+void
+memo_keeper_keep(struct request *r)
+{
+    struct memo memo;
+
+    if (!decode(r, &memo))
+        return;
+    book_keep(&keeper.books[memo.book], memo.key, memo.value, memo.end_s,
+        clock_wall_s());
+    request_drop(r);
+}

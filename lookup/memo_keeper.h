@@ -1,0 +1,22 @@
+/*
+ * memo_keeper - keeps the books of lib/table/memo for all processes.
+ *
+ * Questions are answered from memory; what is new goes to the files a second
+ * later, on another thread. Where the books are is settled when the process
+ * starts: a changed address_verify_map or postscreen_cache_map counts from the
+ * next start.
+ */
+#pragma once
+
+#include "lib/config/config.h"
+#include "lib/ipc/link.h"
+
+/* Reads the books, the first time. Trouble with files is logged. Waits. */
+void memo_keeper_configure(const struct config *config) ATTR_NONNULL;
+
+/* What there is to write is written, and the files are closed. Waits. */
+void memo_keeper_close(void);
+
+/* Serve MEMO_ASK and MEMO_KEEP. */
+void memo_keeper_ask(struct request *r) ATTR_NONNULL;
+void memo_keeper_keep(struct request *r) ATTR_NONNULL;
