@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     BLOCK_SIZE = 4096,            /* batches begin and end at multiples */
     SEGMENT_DATA = BLOCK_SIZE,    /* where the first batch is */
     SEGMENT_HEADER_SIZE = 512,    /* one sector: written whole or not at all */

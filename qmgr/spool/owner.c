@@ -1,5 +1,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/crc32c.h"
+#include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "lib/base/slice.h"
 #include "qmgr/spool/state.h"
@@ -12,7 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOCK_POLL_MS = 20, OWNER_MAX = 512 };
+enum {
+    LOCK_POLL_MS = 20,
+    TEXT_MAX = OWNER_TEXT_MAX,
+    SLOT = BLOCK_SIZE, /* each in a block of its own */
+    SLOTS = 2,
+    OWNER_SIZE = SLOTS * SLOT,
+};
 
 /* Who has it, as the holder wrote it; for a message only. */
 static enum result
@@ -130,15 +137,39 @@ take_end(struct slice *rest, struct closure *end)
         end->end % BLOCK_SIZE == 0;
 }
 
-static enum owner_found
-parse(struct spool *s, struct slice text, struct why *why)
-{
-    struct closure ends[PURPOSE_COUNT];
-    size_t end_count = 0;
-    struct slice value;
-    uint64_t format, epoch;
+/* What one slot says, or the whole of a file of format 1. */
+struct words {
     unsigned char id[SPOOL_ID_SIZE];
+    uint64_t epoch, write;
+    enum spool_adoption adoption;
+    unsigned char adopter[SPOOL_ID_SIZE];
+    struct closure ends[PURPOSE_COUNT];
+    size_t end_count;
+};
 
+/* "adopting ID" or "adopted ID", if it is there. */
+static bool
+take_adoption(struct slice *rest, struct words *w)
+{
+    struct slice after = *rest, value;
+
+    if (field(&after, "adopting", &value))
+        w->adoption = SPOOL_ADOPTING;
+    else if (after = *rest, field(&after, "adopted", &value))
+        w->adoption = SPOOL_ADOPTED;
+    else
+        return true;
+    *rest = after;
+    return id_parse(value, w->adopter);
+}
+
+static enum owner_found
+parse(struct slice text, struct words *w, struct why *why)
+{
+    struct slice value;
+    uint64_t format;
+
+    *w = (struct words){ 0 };
     if (!take_crc(&text) || !field(&text, "postern-spool", &value) ||
         !num_parse_u64(value, UINT32_MAX, &format))
         return OWNER_DAMAGED;
@@ -149,27 +180,82 @@ parse(struct spool *s, struct slice text, struct why *why)
             format, FORMAT_VERSION);
         return OWNER_NEWER;
     }
-    if (!field(&text, "id", &value) || !id_parse(value, id) ||
+    if (!field(&text, "id", &value) || !id_parse(value, w->id) ||
         !field(&text, "epoch", &value) ||
-        !num_parse_u64(value, UINT32_MAX, &epoch))
+        !num_parse_u64(value, UINT32_MAX, &w->epoch))
         return OWNER_DAMAGED;
-    while (end_count < PURPOSE_COUNT && take_end(&text, &ends[end_count]))
-        end_count++;
-    if (text.len > 0)
+    if (format > 1 &&
+        (!field(&text, "write", &value) ||
+            !num_parse_u64(value, UINT64_MAX, &w->write) ||
+            !take_adoption(&text, w)))
         return OWNER_DAMAGED;
-    memcpy(s->id, id, sizeof(id));
-    s->epoch = epoch;
-    memcpy(s->ends, ends, end_count * sizeof(ends[0]));
-    s->end_count = end_count;
-    return OWNER_OK;
+    while (
+        w->end_count < PURPOSE_COUNT && take_end(&text, &w->ends[w->end_count]))
+        w->end_count++;
+    return text.len > 0 ? OWNER_DAMAGED : OWNER_OK;
+}
+
+static void
+believe(struct spool *s, const struct words *w)
+{
+    memcpy(s->id, w->id, sizeof(s->id));
+    memcpy(s->adopter, w->adopter, sizeof(s->adopter));
+    memcpy(s->ends, w->ends, sizeof(s->ends));
+    s->epoch = w->epoch;
+    s->adoption = w->adoption;
+    s->end_count = w->end_count;
+    s->owner.writes = w->write;
+}
+
+/* A slot's text ends with the first zero. */
+static struct slice
+text_at(const char *octets, size_t len)
+{
+    if (len > TEXT_MAX)
+        len = TEXT_MAX;
+    return (struct slice){ octets, strnlen(octets, len) };
+}
+
+/*
+ * The newest slot that is whole. One that is not was torn and never counted; or
+ * it was hurt later, and was perhaps the newer one: then what the other says of
+ * ends may be wrong.
+ */
+static enum owner_found
+choose_slot(struct spool *s, const char *octets, size_t len, struct why *why)
+{
+    enum owner_found best = OWNER_DAMAGED;
+    struct words w, newest = { 0 };
+    bool hurt = false;
+
+    for (size_t i = 0; i * SLOT < len; i++) {
+        struct slice text = text_at(octets + i * SLOT, len - i * SLOT);
+        enum owner_found res = parse(text, &w, why);
+
+        if (res == OWNER_NEWER)
+            return res;
+        hurt |= res != OWNER_OK && text.len > 0;
+        if (res != OWNER_OK || (best == OWNER_OK && w.write < newest.write))
+            continue;
+        best = OWNER_OK;
+        newest = w;
+        s->owner.slot = (unsigned)i;
+        s->owner.len = text.len;
+        memcpy(s->owner.text, text.ptr, text.len);
+    }
+    if (best == OWNER_OK)
+        believe(s, &newest);
+    if (hurt)
+        s->end_count = 0;
+    return best;
 }
 
 enum owner_found
 owner_read(struct spool *s, struct why *why)
 {
-    char text[OWNER_MAX];
     int fd = s->disk->open(s->disk, s->dir, "owner", O_RDONLY, 0);
     enum owner_found res;
+    char *octets;
     ssize_t n;
 
     if (fd < 0 && errno == ENOENT)
@@ -178,53 +264,166 @@ owner_read(struct spool *s, struct why *why)
         (void)why_errno(why, "spool/owner: open");
         return OWNER_ERROR;
     }
-    n = s->disk->read(s->disk, fd, text, sizeof(text), 0);
+    octets = mem_alloc(OWNER_SIZE);
+    n = s->disk->read(s->disk, fd, octets, OWNER_SIZE, 0);
     if (n < 0) /* once more: see spool_read_octets() */
-        n = s->disk->read(s->disk, fd, text, sizeof(text), 0);
+        n = s->disk->read(s->disk, fd, octets, OWNER_SIZE, 0);
     if (n < 0) {
         (void)why_errno(why, "spool/owner: read");
         res = OWNER_ERROR;
     } else {
-        res = parse(s, (struct slice){ text, (size_t)n }, why);
+        s->owner.has_slots = n == OWNER_SIZE;
+        res = choose_slot(s, octets, (size_t)n, why);
     }
+    mem_free(octets);
     (void)s->disk->close(s->disk, fd);
     return res;
 }
 
-enum result
-owner_write(struct spool *s, struct why *why)
+static size_t
+compose(const struct spool *s, uint64_t write, char text[TEXT_MAX])
 {
-    char text[OWNER_MAX], id[33];
-    struct iovec iov = { text, 0 };
-    int n, fd;
+    static const char *const words[] = {
+        [SPOOL_ADOPTING] = "adopting",
+        [SPOOL_ADOPTED] = "adopted",
+    };
+    char id[33];
+    int n;
 
     id_text(s->id, id);
-    n = snprintf(text, sizeof(text),
-        "postern-spool %d\nid %s\nepoch %" PRIu64 "\n", FORMAT_VERSION, id,
-        s->epoch);
+    n = snprintf(text, TEXT_MAX,
+        "postern-spool %d\nid %s\nepoch %" PRIu64 "\nwrite %" PRIu64 "\n",
+        FORMAT_VERSION, id, s->epoch, write);
+    if (s->adoption != SPOOL_OWN) {
+        id_text(s->adopter, id);
+        n += snprintf(text + n, TEXT_MAX - (size_t)n, "%s %s\n",
+            words[s->adoption], id);
+    }
     for (size_t i = 0; i < s->end_count; i++)
-        n += snprintf(text + n, sizeof(text) - (size_t)n,
+        n += snprintf(text + n, TEXT_MAX - (size_t)n,
             "end %" PRIu64 " %" PRIu64 "\n", s->ends[i].generation,
             s->ends[i].end);
-    n += snprintf(text + n, sizeof(text) - (size_t)n, "crc %08" PRIx32 "\n",
+    n += snprintf(text + n, TEXT_MAX - (size_t)n, "crc %08" PRIx32 "\n",
         crc32c(0, text, (size_t)n));
-    iov.iov_len = (size_t)n;
+    return (size_t)n;
+}
+
+static bool
+write_slot(struct spool *s, int fd, unsigned slot, const char *text, size_t len)
+{
+    struct iovec iov = { s->block, SLOT };
+
+    memset(s->block, 0, SLOT);
+    memcpy(s->block, text, len);
+    return s->disk->write(s->disk, fd, &iov, 1, (off_t)slot * SLOT) == 0 &&
+        s->disk->flush(s->disk, fd) == 0;
+}
+
+/*
+ * There is none with two slots: a new file, put in its place as a whole. All of
+ * its blocks are written, so that no later write needs space.
+ */
+static enum result
+replace(struct spool *s, const char *text, size_t len, struct why *why)
+{
+    enum result res = RESULT_OK;
+    int fd;
+
     /* Left by a crash. */
     (void)s->disk->unlink(s->disk, s->dir, "owner.new");
     fd = s->disk->open(s->disk, s->dir, "owner.new", O_RDWR | O_CREAT | O_EXCL,
         0600);
     if (fd < 0)
         return why_errno(why, "spool/owner.new: create");
-    if (s->disk->write(s->disk, fd, &iov, 1, 0) < 0 ||
-        s->disk->sync(s->disk, fd) < 0) {
-        enum result res = why_errno(why, "spool/owner.new: write");
-
-        (void)s->disk->close(s->disk, fd);
-        return res;
-    }
+    if (!write_slot(s, fd, 1, "", 0) || !write_slot(s, fd, 0, text, len) ||
+        s->disk->sync(s->disk, fd) < 0)
+        res = why_errno(why, "spool/owner.new: write");
     (void)s->disk->close(s->disk, fd);
+    if (res != RESULT_OK)
+        return res;
     if (s->disk->rename(s->disk, s->dir, "owner.new", s->dir, "owner") < 0 ||
         s->disk->sync(s->disk, s->dir) < 0)
         return why_errno(why, "spool/owner: rename");
+    s->owner.slot = 0;
+    s->owner.has_slots = s->owner.durable = true;
     return RESULT_OK;
+}
+
+/*
+ * Over the older slot. The newer one has to be on the disk before: a start that
+ * failed may have left it in the page cache alone, so what was read is written
+ * once more first.
+ */
+static enum result
+write_in_place(struct spool *s, const char *text, size_t len, struct why *why)
+{
+    unsigned other = (s->owner.slot + 1) % SLOTS;
+    int fd = s->disk->open(s->disk, s->dir, "owner", O_RDWR, 0);
+    enum result res = RESULT_OK;
+
+    if (fd < 0)
+        return why_errno(why, "spool/owner: open");
+    if ((!s->owner.durable && s->owner.len > 0 &&
+            !write_slot(s, fd, s->owner.slot, s->owner.text, s->owner.len)) ||
+        !write_slot(s, fd, other, text, len))
+        res = why_errno(why, "spool/owner: write");
+    (void)s->disk->close(s->disk, fd);
+    if (res != RESULT_OK)
+        return res;
+    s->owner.slot = other;
+    s->owner.durable = true;
+    return RESULT_OK;
+}
+
+enum result
+owner_write(struct spool *s, struct why *why)
+{
+    char text[TEXT_MAX];
+    uint64_t write = s->owner.writes + 1;
+    size_t len = compose(s, write, text);
+    enum result res = s->owner.has_slots ? write_in_place(s, text, len, why)
+                                         : replace(s, text, len, why);
+
+    if (res == RESULT_OK)
+        s->owner.writes = write;
+    return res;
+}
+
+bool
+owner_is_for(const struct spool *s, const char *adopter, struct why *why)
+{
+    char id[33];
+
+    if (s->adoption == SPOOL_OWN)
+        return true;
+    id_text(s->adopter, id);
+    if (adopter != NULL && strcmp(adopter, id) == 0)
+        return true;
+    (void)why_perm(why, "5.3.0", "spool %s adopted by spool %s",
+        s->adoption == SPOOL_ADOPTED ? "was" : "is being", id);
+    return false;
+}
+
+enum result
+owner_adopt(struct spool *s, const char *adopter, struct why *why)
+{
+    if (s->adoption == SPOOL_OWN) {
+        if (!id_parse(slice_of(adopter), s->adopter))
+            return why_perm(why, "5.3.0", "id of a spool is malformed");
+        s->adoption = SPOOL_ADOPTING;
+    }
+    return RESULT_OK;
+}
+
+enum spool_adoption
+spool_adoption(const struct spool *s)
+{
+    return s->adoption;
+}
+
+enum result
+spool_mark_adopted(struct spool *s, struct why *why)
+{
+    s->adoption = SPOOL_ADOPTED;
+    return owner_write(s, why);
 }

@@ -393,14 +393,19 @@ begin_epoch(struct recovery *rc, struct why *why)
     s->generation = s->epoch << 32;
     s->closures_durable = true; /* they were read */
     atomic_store(&s->blob_serial, s->serial);
+    /* That it is being adopted is in both slots: losing one must not free it. */
+    if (s->adoption != SPOOL_OWN && owner_write(s, why) != RESULT_OK)
+        return RESULT_TEMPFAIL;
     return owner_write(s, why);
 }
 
 static enum result
-identify(struct loading *l, struct why *why)
+identify(struct loading *l, const char *adopter, struct why *why)
 {
     switch (owner_read(l->spool, why)) {
     case OWNER_OK:
+        if (!owner_is_for(l->spool, adopter, why))
+            return RESULT_PERMFAIL;
         break;
     case OWNER_NEWER:
         return RESULT_PERMFAIL;
@@ -412,17 +417,19 @@ identify(struct loading *l, struct why *why)
         l->foreign_id = true;
         break;
     case OWNER_NONE:
+        if (adopter != NULL)
+            return why_perm(why, "5.3.0", "there is no spool");
         l->foreign_id = l->owner_missing = true;
         break;
     }
-    return RESULT_OK;
+    return adopter == NULL ? RESULT_OK : owner_adopt(l->spool, adopter, why);
 }
 
 static enum result
-recover(struct recovery *rc, struct why *why)
+recover(struct recovery *rc, const char *adopter, struct why *why)
 {
     struct spool *s = rc->spool;
-    enum result res = identify(&rc->loading, why);
+    enum result res = identify(&rc->loading, adopter, why);
 
     if (res == RESULT_OK)
         res = spool_load(&rc->loading, why);
@@ -442,8 +449,8 @@ recover(struct recovery *rc, struct why *why)
 }
 
 enum result
-spool_recover(struct spool *s, spool_found_fn found, spool_damage_fn damage,
-    void *context, struct why *why)
+spool_recover(struct spool *s, const char *adopter, spool_found_fn found,
+    spool_damage_fn damage, void *context, struct why *why)
 {
     struct recovery rc = {
         .loading = { .spool = s, .damage = damage, .context = context },
@@ -453,7 +460,7 @@ spool_recover(struct spool *s, spool_found_fn found, spool_damage_fn damage,
     enum result res;
 
     buf_init(&rc.head, INT32_MAX);
-    res = recover(&rc, why);
+    res = recover(&rc, adopter, why);
     buf_fini(&rc.head);
     mem_free(rc.finds);
     mem_free(rc.group);

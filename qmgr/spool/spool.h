@@ -90,6 +90,8 @@ struct spool_options {
     uint64_t segment_size; /* queue_segment_size, put into range */
     uint64_t min_free;     /* queue_minfree: fresh mail is refused below */
     int lock_wait_ms;      /* for a predecessor that is ending; 0: none */
+    const char *adopter;   /* its messages are to be taken over by the spool of
+                              this id; NULL: it is opened for its own sake */
 };
 
 /* The largest transaction is a little smaller than a segment. */
@@ -149,6 +151,17 @@ struct spool_identity {
 };
 void spool_identity(const struct spool *s, struct spool_identity *identity)
     ATTR_NONNULL;
+
+/*
+ * A spool that another one takes over says so durably from the moment it is
+ * opened for that: nobody but that other one may open it from then on, so that
+ * its messages are in one queue at a time. There must be one already; it is
+ * written to no more than an open takes.
+ */
+enum spool_adoption { SPOOL_OWN, SPOOL_ADOPTING, SPOOL_ADOPTED };
+enum spool_adoption spool_adoption(const struct spool *s) ATTR_NONNULL;
+enum result spool_mark_adopted(struct spool *s, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * Make the transactions of list durable with one flush: encodes, writes,

@@ -86,6 +86,17 @@ struct batch {
     uint64_t index_octets; /* of their index entries */
 };
 
+/* The file "owner": two slots, written in turn. */
+enum { OWNER_TEXT_MAX = 512 };
+struct owner_file {
+    bool has_slots; /* else it is replaced as a whole */
+    bool durable;   /* what slot has is on the disk */
+    unsigned slot;  /* the newest */
+    uint64_t writes;
+    char text[OWNER_TEXT_MAX]; /* as it was read */
+    size_t len;
+};
+
 /* Whose append: how far into the reserves it may go. */
 enum claim { CLAIM_FRESH, CLAIM_SETTLING, CLAIM_CLEANER };
 
@@ -97,6 +108,9 @@ struct spool {
     uint64_t segment_size, min_free;
     unsigned char id[SPOOL_ID_SIZE];
     uint64_t epoch;
+    enum spool_adoption adoption;
+    unsigned char adopter[SPOOL_ID_SIZE];
+    struct owner_file owner;
     struct closure ends[PURPOSE_COUNT]; /* of open segments, at a clean end */
     size_t end_count;
 
@@ -258,6 +272,12 @@ enum owner_found owner_read(struct spool *s, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 enum result owner_write(struct spool *s, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+/* May a start by this adopter (NULL: an ordinary one) have it? */
+bool owner_is_for(const struct spool *s, const char *adopter, struct why *why)
+    __attribute__((nonnull(1, 3))) ATTR_MUST_USE;
+/* From the next write on it is being adopted. */
+enum result owner_adopt(struct spool *s, const char *adopter, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /* load.c: the files as they are, each with its index */
 
@@ -279,8 +299,10 @@ bool set_aside(struct loading *l, const struct segment *seg, uint64_t from,
 
 /* recover.c */
 
-enum result spool_recover(struct spool *s, spool_found_fn found,
-    spool_damage_fn damage, void *context, struct why *why) ATTR_MUST_USE;
+/* adopter as in struct spool_options. */
+enum result spool_recover(struct spool *s, const char *adopter,
+    spool_found_fn found, spool_damage_fn damage, void *context,
+    struct why *why) ATTR_MUST_USE;
 
 /* clean.c */
 

@@ -249,6 +249,35 @@ test_full_disk(void **state)
     mem_free(o);
 }
 
+/* Not an octet is left: what is there can be opened, told and emptied. */
+static void
+test_start_on_a_full_disk(void **state)
+{
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    struct spool_identity before, after;
+    struct why why;
+
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(add(o, &why), RESULT_OK);
+    spool_identity(x->spool, &before);
+    disk_sim_set_capacity(x->sim, disk_sim_used(x->sim));
+    for (unsigned i = 1; i <= 10; i++) {
+        fixture_kill(x);
+        fixture_start(x);
+        spool_identity(x->spool, &after);
+        assert_true(after.epoch == before.epoch + i);
+        assert_int_equal(x->damage_count, 0);
+        assert_int_equal(x->found_count, 20);
+    }
+    for (size_t k = 0; k < x->found_count; k++)
+        o->message[x->found[k].id % KEPT_MAX] = x->found[k].place;
+    drop_oldest(o); /* within what is kept for settling */
+    fixture_restart(x);
+    assert_int_equal(x->found_count, 19);
+    mem_free(o);
+}
+
 /* Others fill the file system, and make room again. */
 static void
 test_min_free(void **state)
@@ -397,6 +426,7 @@ main(void)
         ON_SIM(test_sparse),
         ON_SIM(test_old_message),
         ON_SIM(test_full_disk),
+        ON_SIM(test_start_on_a_full_disk),
         ON_SIM(test_min_free),
         ON_SIM(test_room_taken),
         ON_SIM(test_failed_flush),
