@@ -43,6 +43,7 @@ struct qmgr {
     uint64_t mark;      /* durable: no id from here on was leased */
     uint64_t mark_next; /* on its way to the disk; 0: none */
     struct spool_place mark_place;
+    struct entry *recovering; /* the last message that was found */
     struct list lease_waiters;
 
     /* qmgr/intake, qmgr/drops */

@@ -101,11 +101,11 @@ map_find(const struct map *m, uint64_t hash, map_same_fn same, const void *key)
 }
 
 static void
-grow(struct map *m)
+grow(struct map *m, size_t size)
 {
     struct map old = *m;
 
-    m->size = old.size == 0 ? MAP_MIN : old.size * 2;
+    m->size = size;
     m->buckets = mem_alloc_array(m->size, sizeof(struct map_node *));
     for (size_t i = 0; i < old.size; i++) {
         struct map_node *next;
@@ -122,12 +122,22 @@ grow(struct map *m)
 }
 
 void
+map_reserve(struct map *m, size_t count)
+{
+    size_t size = m->size == 0 ? MAP_MIN : m->size;
+
+    while (size < count)
+        size *= 2;
+    if (size > m->size)
+        grow(m, size);
+}
+
+void
 map_add(struct map *m, uint64_t hash, struct map_node *node)
 {
     struct map_node **to;
 
-    if (m->count >= m->size)
-        grow(m);
+    map_reserve(m, m->count + 1);
     to = bucket_of(m, hash);
     node->hash = hash;
     node->next = *to;

@@ -37,6 +37,9 @@ void map_init(struct map *m) ATTR_NONNULL;
 /* Frees the buckets, not the elements. */
 void map_fini(struct map *m) ATTR_NONNULL;
 
+/* So many will come: grow to that at once. */
+void map_reserve(struct map *m, size_t count) ATTR_NONNULL;
+
 /* NULL when there is none. */
 struct map_node *map_find(const struct map *m, uint64_t hash, map_same_fn same,
     const void *key);

@@ -265,6 +265,7 @@ tell_one(struct recovery *rc, const struct find *f, bool *damaged,
         },
         .blob = r.type == RECORD_MESSAGE ? r.other : 0,
         .parted = (r.flags & RECORD_PARTED) != 0,
+        .in_all = rc->count,
     };
 
     *damaged = false;

@@ -112,6 +112,7 @@ struct spool_found {
     struct spool_place place;
     uint64_t blob; /* RECORD_MESSAGE: number of its blob, or 0 */
     bool parted;   /* RECORD_MESSAGE: its content is a RECORD_CONTENT */
+    size_t in_all; /* at the start: records found, needed or not */
 };
 
 /*

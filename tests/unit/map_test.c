@@ -47,7 +47,7 @@ collide(unsigned key)
 }
 
 static void
-check_map(uint64_t (*hash)(unsigned key), unsigned count)
+check_map(uint64_t (*hash)(unsigned key), unsigned count, unsigned reserved)
 {
     struct map_node *node, *next;
     struct map m;
@@ -57,6 +57,9 @@ check_map(uint64_t (*hash)(unsigned key), unsigned count)
     assert_null(find(&m, hash(1), 1));
     assert_null(map_first(&m));
     for (unsigned i = 0; i < count; i++) {
+        /* With some in it, and again where it is large enough already. */
+        if (i % 100 == 50)
+            map_reserve(&m, reserved);
         items[i] = (struct item){ .key = i };
         map_add(&m, hash(i), &items[i].node);
     }
@@ -90,14 +93,15 @@ static void
 test_spread(void **state)
 {
     (void)state;
-    check_map(spread, MANY);
+    check_map(spread, MANY, 0);
+    check_map(spread, MANY, MANY / 2);
 }
 
 static void
 test_collisions(void **state)
 {
     (void)state;
-    check_map(collide, 300);
+    check_map(collide, 300, 1000);
 }
 
 static void
