@@ -180,3 +180,34 @@ map_after(const struct map *m, const struct map_node *node)
         return node->next;
     return first_from(m, (node->hash & (m->size - 1)) + 1);
 }
+
+static uint64_t
+reverse_bits(uint64_t n)
+{
+    static const uint64_t masks[] = { 0x5555555555555555, 0x3333333333333333,
+        0x0f0f0f0f0f0f0f0f };
+
+    for (unsigned i = 0; i < 3; i++)
+        n = (n >> (1U << i) & masks[i]) | (n & masks[i]) << (1U << i);
+    return __builtin_bswap64(n);
+}
+
+/*
+ * The cursor counts with its highest bit as the units. When the table grows,
+ * bucket n becomes n and those that have its bits as their lowest: next to each
+ * other in this order, so what was visited stays behind the cursor.
+ */
+struct map_node *
+map_step(const struct map *m, uint64_t *cursor)
+{
+    uint64_t mask = m->size - 1;
+    struct map_node *first;
+
+    if (m->size == 0) {
+        *cursor = 0;
+        return NULL;
+    }
+    first = m->buckets[*cursor & mask];
+    *cursor = reverse_bits(reverse_bits(*cursor | ~mask) + 1);
+    return first;
+}

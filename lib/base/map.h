@@ -57,3 +57,11 @@ void map_remove(struct map *m, struct map_node *node) ATTR_NONNULL;
 struct map_node *map_first(const struct map *m) ATTR_NONNULL;
 struct map_node *map_after(const struct map *m, const struct map_node *node)
     ATTR_NONNULL;
+
+/*
+ * A walk in steps, with changes between them: each element that is there from
+ * the first step to the last occurs exactly once, others at most once. *cursor
+ * starts as 0 and is 0 again behind the last step. A step is the elements of
+ * one bucket, linked by next; NULL when it is empty.
+ */
+struct map_node *map_step(const struct map *m, uint64_t *cursor) ATTR_NONNULL;

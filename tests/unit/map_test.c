@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -129,6 +130,43 @@ test_hashes(void **state)
     }
 }
 
+/* Elements come and go between the steps, and the table grows. */
+static void
+test_steps(void **state)
+{
+    enum { STAY = 1000, COME = 9000 };
+    struct item *many = calloc(STAY + COME, sizeof(*many));
+    uint64_t cursor = 0;
+    unsigned come = STAY, gone = 0;
+    struct map m;
+
+    (void)state;
+    map_init(&m);
+    assert_null(map_step(&m, &cursor));
+    assert_true(cursor == 0);
+    for (unsigned i = 0; i < STAY; i++) {
+        many[i].key = i;
+        map_add(&m, map_hash_u64(i), &many[i].node);
+    }
+    do {
+        for (struct map_node *n = map_step(&m, &cursor); n != NULL; n = n->next)
+            LIST_ENTRY(n, struct item, node)->seen++;
+        for (unsigned i = 0; i < 7 && come < STAY + COME; i++, come++) {
+            many[come].key = come;
+            map_add(&m, map_hash_u64(come), &many[come].node);
+        }
+        for (; come - STAY > gone + 20; gone++)
+            map_remove(&m, &many[STAY + gone].node);
+    } while (cursor != 0);
+    assert_true(come > STAY * 2); /* it did grow */
+    for (unsigned i = 0; i < STAY; i++)
+        assert_int_equal(many[i].seen, 1);
+    for (unsigned i = STAY; i < come; i++)
+        assert_in_range(many[i].seen, 0, 1);
+    map_fini(&m);
+    free(many);
+}
+
 int
 main(void)
 {
@@ -136,6 +174,7 @@ main(void)
         cmocka_unit_test(test_spread),
         cmocka_unit_test(test_collisions),
         cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_steps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
