@@ -7,6 +7,8 @@
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
 
+enum { FLUSH_TURN = 1000 }; /* buckets of the index */
+
 void
 edit_done(struct qmgr *q, struct edit *edit, uint64_t id)
 {
@@ -29,34 +31,28 @@ write_flags(struct qmgr *q, struct entry *e, struct edit *edit)
     ledger_hold(q, e, edit_is_held(e), edit);
 }
 
-static bool delete (struct qmgr *q, struct entry *e, struct edit *edit)
+static void delete (struct qmgr *q, struct entry *e, struct edit *edit)
 {
     struct mail *m = e->message;
 
-    if (m == NULL) {
-        edit->pending++;
-        ledger_remove(q, e, edit);
-        return true;
-    }
-    if (m->doomed)
-        return false;
     edit->pending++;
+    if (m == NULL) {
+        ledger_remove(q, e, edit);
+        return;
+    }
     m->doomed = true;
     m->edit = edit;
     if (m->begun)
         round_withdraw(q, m);
     job_fence_all(q, m);
     mail_touch(q, m);
-    return true;
 }
 
-static bool
+static void
 hold(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     struct mail *m = e->message;
 
-    if (edit_is_held(e) || e->state == ENTRY_DAMAGED)
-        return false;
     if (m == NULL) {
         entry_set_state(&q->index, e, ENTRY_HELD);
     } else {
@@ -66,7 +62,6 @@ hold(struct qmgr *q, struct entry *e, struct edit *edit)
             round_withdraw(q, m);
     }
     write_flags(q, e, edit);
-    return true;
 }
 
 /* Off hold if it is on hold, and tried at once. */
@@ -83,14 +78,11 @@ try_now(struct qmgr *q, struct entry *e)
     m->again = true;
 }
 
-static bool
+static void
 release(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (!edit_is_held(e))
-        return false;
     try_now(q, e);
     write_flags(q, e, edit);
-    return true;
 }
 
 /*
@@ -98,63 +90,85 @@ release(struct qmgr *q, struct entry *e, struct edit *edit)
  * queue id, so that changed rewriting and virtual aliases take effect. Here it
  * is resolved anew and tried at once. It hurts who requeues for that reason.
  */
-static bool
+static void
 requeue(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (e->state == ENTRY_DAMAGED)
-        return false;
     if (e->state != ENTRY_INCOMING)
         try_now(q, e);
     resolve_configure(q);
     write_flags(q, e, edit);
-    return true;
 }
 
 /* It goes back when it is looked at next, as everybody's scripts expect. */
-static bool
+static void
 expire(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (e->state == ENTRY_DAMAGED || (e->flags & ENTRY_EXPIRE) != 0)
-        return false;
     e->flags |= ENTRY_EXPIRE;
     write_flags(q, e, edit);
-    return true;
 }
 
-static bool
+static void
 expire_release(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (e->state == ENTRY_DAMAGED)
-        return false;
-    if ((e->flags & ENTRY_EXPIRE) != 0 && !edit_is_held(e))
-        return false;
     e->flags |= ENTRY_EXPIRE;
     try_now(q, e);
     write_flags(q, e, edit);
-    return true;
 }
 
-static bool (*const tasks[])(struct qmgr *q, struct entry *e,
-    struct edit *edit) = {
-    [EDIT_DELETE] = delete,
-    [EDIT_HOLD] = hold,
-    [EDIT_RELEASE] = release,
-    [EDIT_REQUEUE] = requeue,
-    [EDIT_EXPIRE] = expire,
-    [EDIT_EXPIRE_RELEASE] = expire_release,
+/* Of messages that can be read. */
+
+static bool
+may_hold(const struct entry *e)
+{
+    return !edit_is_held(e);
+}
+
+static bool
+may_expire(const struct entry *e)
+{
+    return (e->flags & ENTRY_EXPIRE) == 0;
+}
+
+static bool
+may_expire_release(const struct entry *e)
+{
+    return (e->flags & ENTRY_EXPIRE) == 0 || edit_is_held(e);
+}
+
+static const struct {
+    void (*run)(struct qmgr *q, struct entry *e, struct edit *edit);
+    bool (*may)(const struct entry *e); /* NULL: always */
+    bool damaged;                       /* of a damaged one, too */
+} tasks[] = {
+    [EDIT_DELETE] = { delete, NULL, true },
+    [EDIT_HOLD] = { hold, may_hold, false },
+    [EDIT_RELEASE] = { release, edit_is_held, false },
+    [EDIT_REQUEUE] = { requeue, NULL, false },
+    [EDIT_EXPIRE] = { expire, may_expire, false },
+    [EDIT_EXPIRE_RELEASE] = { expire_release, may_expire_release, false },
 };
 
 bool
-edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
-    unsigned queues, struct edit *edit)
+edit_may(const struct entry *e, enum edit_task task, unsigned queues)
 {
     unsigned state = edit_is_held(e) ? ENTRY_HELD : e->state;
 
     if (e->state == ENTRY_ENTERING || e->state == ENTRY_LEAVING ||
         (queues & 1U << state) == 0 ||
-        (e->message != NULL && e->message->doomed))
+        (e->message != NULL && e->message->doomed) ||
+        (e->state == ENTRY_DAMAGED && !tasks[task].damaged))
         return false;
-    return tasks[task](q, e, edit);
+    return tasks[task].may == NULL || tasks[task].may(e);
+}
+
+bool
+edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
+    unsigned queues, struct edit *edit)
+{
+    if (!edit_may(e, task, queues))
+        return false;
+    tasks[task].run(q, e, edit);
+    return true;
 }
 
 void
@@ -169,14 +183,18 @@ edit_flush(struct qmgr *q, struct entry *e)
 }
 
 void
-edit_flush_all(struct qmgr *q)
+edit_flush_all(struct qmgr *q, void (*pause)(void))
 {
-    struct map_node *next;
+    uint64_t cursor = 0;
+    unsigned looked = 0;
 
     destination_revive_all(q);
-    for (struct map_node *n = map_first(&q->index.entries); n != NULL;
-         n = next) {
-        next = map_after(&q->index.entries, n);
-        edit_flush(q, LIST_ENTRY(n, struct entry, node));
-    }
+    do {
+        struct map_node *n = map_step(&q->index.entries, &cursor);
+
+        for (; n != NULL; n = n->next)
+            edit_flush(q, LIST_ENTRY(n, struct entry, node));
+        if (pause != NULL && ++looked % FLUSH_TURN == 0)
+            pause();
+    } while (cursor != 0);
 }

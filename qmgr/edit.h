@@ -38,10 +38,20 @@ struct edit {
 bool edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
     unsigned queues, struct edit *edit) ATTR_NONNULL;
 
+/* Would it be done? */
+bool edit_may(const struct entry *e, enum edit_task task, unsigned queues)
+    ATTR_NONNULL;
+
 /* For qmgr/ledger. */
 bool edit_is_held(const struct entry *e) ATTR_NONNULL;
 void edit_done(struct qmgr *q, struct edit *edit, uint64_t id) ATTR_NONNULL;
 
-/* Try deferred mail now. */
+/* If it is deferred, try it now. */
 void edit_flush(struct qmgr *q, struct entry *e) ATTR_NONNULL;
-void edit_flush_all(struct qmgr *q) ATTR_NONNULL;
+
+/*
+ * All of it, and forget which destinations are dead. pause, unless NULL, is
+ * called now and then so that others have their turn.
+ */
+void edit_flush_all(struct qmgr *q, void (*pause)(void))
+    __attribute__((nonnull(1)));

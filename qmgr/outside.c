@@ -106,5 +106,8 @@ disk_job_work(struct spool *s, struct disk_job *j)
     case DISK_DROP:
         spool_blob_drop(s, j->blob);
         break;
+    case DISK_CALL:
+        j->call(s, j->owner);
+        break;
     }
 }

@@ -48,6 +48,7 @@ enum disk_task {
     DISK_KEEP,      /* fd, length, crc -> blob; fd stays the caller's */
     DISK_OPEN,      /* blob -> fd */
     DISK_DROP,      /* blob */
+    DISK_CALL,      /* call(spool, owner): much to be read in one go */
 };
 
 /* One thing to do in the spool that may block. */
@@ -61,6 +62,7 @@ struct disk_job {
     int fd;
     uint64_t length;
     uint32_t crc;
+    void (*call)(struct spool *s, void *owner);
     enum result result;
     struct why why;
     /* Called on the loop, once. Frees j. */

@@ -4,105 +4,120 @@
 #include "lib/base/mem.h"
 #include "lib/io/fiber.h"
 #include "qmgr/mail.h"
+#include "qmgr/roll.h"
 
-enum { ARENA_MAX = 512 * 1024 * 1024 };
+enum {
+    ARENA_MAX = 512 * 1024 * 1024,
+    READ_MAX = 256 * 1024 * 1024,
+    TRIES = 5, /* while the cleaner moves what is being read */
+};
 
 struct view_batch {
-    size_t pending;
+    struct view *views;
+    size_t count;
+    enum view_depth depth;
+    const struct queue_filter *filter;
+    bool ended;
     struct fiber_cond done;
 };
 
-enum view_part { PART_HEAD, PART_CONTENT, PART_STATUS, PART_BLOB };
+/* On the loop: where it is, and what the disk does not know. */
 
-bool
-view_queue(const struct entry *e, enum queue_name *queue)
+/* Recipients that were settled in this round. */
+static void
+note_settled(struct view *v, const struct mail *m)
 {
-    switch ((enum entry_state)e->state) {
-    case ENTRY_ACTIVE:
-        *queue = e->message != NULL && e->message->hold ? QUEUE_HOLD
-                                                        : QUEUE_ACTIVE;
-        return e->message == NULL || !e->message->doomed;
-    case ENTRY_INCOMING:
-        *queue = QUEUE_INCOMING;
-        return true;
-    case ENTRY_DEFERRED:
-        *queue = QUEUE_DEFERRED;
-        return true;
-    case ENTRY_HELD:
-        *queue = QUEUE_HOLD;
-        return true;
-    case ENTRY_DAMAGED:
-        *queue = QUEUE_CORRUPT;
-        return true;
-    case ENTRY_ENTERING:
-    case ENTRY_LEAVING:
-        break;
-    }
-    return false;
+    size_t count = m == NULL || m->rcpts == NULL ? 0
+                                                 : m->envelope.recipient_count;
+
+    v->settled_count = 0;
+    v->settled = count == 0 ? NULL : arena_alloc(&v->arena, count);
+    if (v->settled == NULL)
+        return;
+    for (size_t i = 0; i < count; i++)
+        v->settled[i] = m->rcpts[i].state == RCPT_SETTLED;
+    v->settled_count = count;
 }
 
-static void
-part_read(struct qmgr *q, struct disk_job *j)
-{
-    struct view *v = j->owner;
-    struct buf *to[] = { &v->head, &v->content, &v->status };
-
-    (void)q;
-    if (j->result != RESULT_OK) {
-        v->found = false;
-    } else if (j->nth == PART_BLOB) {
-        v->fd = j->fd;
-    } else if (j->nth == PART_CONTENT) {
-        *to[j->nth] = j->content;
-        buf_init(&j->content, 0);
-    } else {
-        *to[j->nth] = j->head;
-        buf_init(&j->head, 0);
-    }
-    if (--v->batch->pending == 0)
-        fiber_cond_broadcast(&v->batch->done);
-    disk_job_free(j);
-}
-
-static void
-read_part(struct qmgr *q, struct view *v, enum view_part part,
-    enum disk_task task, const struct spool_place *place, uint64_t blob)
-{
-    struct disk_job *j = disk_job_new(task, part_read, v);
-
-    j->id = v->id;
-    j->nth = part;
-    j->blob = blob;
-    if (place != NULL)
-        j->place = *place;
-    v->batch->pending++;
-    disk_job_start(q, j);
-}
-
-static void
-begin(struct qmgr *q, struct view *v, enum view_depth depth)
+static bool
+find_places(struct qmgr *q, struct view *v)
 {
     struct entry *e = index_find(&q->index, v->id);
 
-    arena_init(&v->arena, ARENA_MAX);
-    buf_init(&v->head, 0);
-    buf_init(&v->content, 0);
-    buf_init(&v->status, 0);
-    v->fd = -1;
-    v->found = e != NULL && view_queue(e, &v->item.queue);
-    if (!v->found)
-        return;
+    if (e == NULL || !roll_queue(e, &v->item.queue))
+        return false;
     v->item.id = v->id;
     v->item.forced_expire = (e->flags & ENTRY_EXPIRE) != 0;
-    read_part(q, v, PART_HEAD, DISK_READ_HEAD, &e->place, 0);
-    if (place_is_set(&e->status))
-        read_part(q, v, PART_STATUS, DISK_READ_HEAD, &e->status, 0);
-    if (depth != VIEW_CONTENT)
-        return;
-    read_part(q, v, PART_CONTENT, DISK_READ,
-        place_is_set(&e->content) ? &e->content : &e->place, 0);
-    if (e->blob != 0)
-        read_part(q, v, PART_BLOB, DISK_OPEN, NULL, e->blob);
+    v->item.next_try_ms = e->state == ENTRY_DEFERRED ? e->timer.due : 0;
+    v->place = e->place;
+    v->content = place_is_set(&e->content) ? e->content : e->place;
+    v->status = e->status;
+    v->blob = e->blob;
+    v->part_count = index_parts(&q->index, e, v->parts, VIEW_PARTS);
+    if (v->part_count > VIEW_PARTS)
+        v->part_count = VIEW_PARTS;
+    note_settled(v, e->message);
+    return true;
+}
+
+static void
+begin(struct qmgr *q, struct view *v)
+{
+    arena_init(&v->arena, ARENA_MAX);
+    buf_init(&v->head_octets, READ_MAX);
+    buf_init(&v->content_octets, READ_MAX);
+    buf_init(&v->status_octets, READ_MAX);
+    msg_init(&v->coded, MESSAGE_QUEUE_ITEM);
+    v->fd = -1;
+    v->found = find_places(q, v);
+}
+
+/*
+ * The cleaner may have moved a record since, or a newer one made it obsolete:
+ * then it is somewhere else now.
+ */
+static bool
+has_moved(struct qmgr *q, const struct view *v)
+{
+    const struct entry *e = index_find(&q->index, v->id);
+    struct spool_place content;
+
+    if (e == NULL)
+        return false;
+    content = place_is_set(&e->content) ? e->content : e->place;
+    return !place_same(&e->place, &v->place) ||
+        !place_same(&content, &v->content) ||
+        !place_same(&e->status, &v->status) ||
+        index_parts(&q->index, e, NULL, 0) != v->part_count;
+}
+
+static void
+begin_again(struct qmgr *q, struct view *v)
+{
+    buf_clear(&v->head_octets);
+    buf_clear(&v->content_octets);
+    buf_clear(&v->status_octets);
+    arena_clear(&v->arena);
+    v->missed = false;
+    v->found = find_places(q, v);
+}
+
+/* On a thread. */
+
+static enum result
+read_record(struct spool *s, struct view *v, const struct spool_place *place,
+    struct buf *head, struct buf *content)
+{
+    struct buf unwanted;
+    enum result res;
+    struct why why;
+
+    buf_init(&unwanted, READ_MAX);
+    res = spool_read(s, place, v->id, head,
+        content == NULL ? &unwanted : content, &why);
+    buf_fini(&unwanted);
+    v->missed |= res == RESULT_TEMPFAIL;
+    return res;
 }
 
 /* Settled recipients are not shown; others with the reason of their delay. */
@@ -126,63 +141,69 @@ mark(struct standing *s, size_t count, struct slice set, bool settled,
     }
 }
 
+/* What it says of recipients that are settled: of a part, that is all. */
 static bool
-read_standing(const struct view *v, struct standing *s, size_t count)
+read_settled(struct spool *s, struct view *v, const struct spool_place *place,
+    struct standing *standing, size_t count)
 {
-    struct slice head = buf_slice(&v->status), set;
-    struct rcpt_result result;
+    struct slice set;
     struct why why;
 
-    if (head.len == 0)
-        return true;
-    if (status_settled(head, &set, &why) != RESULT_OK)
+    buf_clear(&v->status_octets);
+    if (read_record(s, v, place, &v->status_octets, NULL) != RESULT_OK ||
+        status_settled(buf_slice(&v->status_octets), &set, &why) != RESULT_OK)
         return false;
-    mark(s, count, set, true, SLICE_LIT(""));
-    while (status_next_group(&head, &result, &set))
-        mark(s, count, set, false, result.text);
+    mark(standing, count, set, true, SLICE_LIT(""));
     return true;
 }
 
-/* The active set knows better than what was written last. */
-static void
-ask_active(struct qmgr *q, const struct view *v, struct standing *s)
+static bool
+read_status(struct spool *s, struct view *v, struct standing *standing,
+    size_t count)
 {
-    struct entry *e = index_find(&q->index, v->id);
+    struct rcpt_result result;
+    struct slice head, set;
 
-    if (e == NULL || e->message == NULL || e->message->rcpts == NULL ||
-        e->message->envelope.recipient_count != v->envelope.recipient_count)
-        return;
-    for (size_t i = 0; i < v->envelope.recipient_count; i++)
-        s[i].settled |= e->message->rcpts[i].state == RCPT_SETTLED;
+    if (!read_settled(s, v, &v->status, standing, count))
+        return false;
+    head = buf_slice(&v->status_octets);
+    while (status_next_group(&head, &result, &set))
+        mark(standing, count, set, false, result.text);
+    return true;
 }
 
 static bool
-finish(struct qmgr *q, struct view *v, enum view_depth depth)
+read_standing(struct spool *s, struct view *v, struct standing *standing,
+    size_t count)
 {
-    struct queue_recipient *rcpts;
-    struct standing *s;
-    struct why why;
-    size_t n = 0, count;
+    for (size_t i = 0; i < v->part_count; i++)
+        if (!read_settled(s, v, &v->parts[i], standing, count))
+            return false;
+    /* Last: the texts stay where they were read. */
+    if (place_is_set(&v->status) && !read_status(s, v, standing, count))
+        return false;
+    /* The active set knows better than what was written last. */
+    for (size_t i = 0; i < count && v->settled_count == count; i++)
+        standing[i].settled |= v->settled[i];
+    return true;
+}
 
-    if (message_record_decode(buf_slice(&v->head), &v->record, &why) !=
-            RESULT_OK ||
-        envelope_decode(v->record.envelope, &v->arena, &v->envelope, &why) !=
-            RESULT_OK)
-        return false;
-    if (depth == VIEW_CONTENT &&
-        !message_record_content(&v->record, buf_slice(&v->content), &v->header,
-            &v->body))
-        return false;
-    count = v->envelope.recipient_count;
+static bool
+fill_item(struct spool *s, struct view *v)
+{
+    size_t count = v->envelope.recipient_count, n = 0;
+    struct queue_recipient *rcpts;
+    struct standing *standing;
+
     rcpts = arena_alloc(&v->arena, (count + 1) * sizeof(*rcpts));
-    s = arena_alloc(&v->arena, (count + 1) * sizeof(*s));
-    if (rcpts == NULL || s == NULL || !read_standing(v, s, count))
+    standing = arena_alloc(&v->arena, (count + 1) * sizeof(*standing));
+    if (rcpts == NULL || standing == NULL ||
+        !read_standing(s, v, standing, count))
         return false;
-    ask_active(q, v, s);
     for (size_t i = 0; i < count; i++)
-        if (!s[i].settled)
+        if (!standing[i].settled)
             rcpts[n++] = (struct queue_recipient){
-                v->envelope.recipients[i].address, s[i].reason
+                v->envelope.recipients[i].address, standing[i].reason
             };
     v->item.arrival_us = v->envelope.arrival_us;
     v->item.size = v->envelope.size;
@@ -192,23 +213,124 @@ finish(struct qmgr *q, struct view *v, enum view_depth depth)
     return true;
 }
 
+static bool
+read_content(struct spool *s, struct view *v)
+{
+    struct buf unwanted;
+    enum result res = RESULT_OK;
+    struct why why;
+
+    buf_init(&unwanted, READ_MAX);
+    res = read_record(s, v, &v->content, &unwanted, &v->content_octets);
+    buf_fini(&unwanted);
+    if (res == RESULT_OK && v->blob != 0)
+        res = spool_blob_open(s, v->blob, &v->fd, &why);
+    return res == RESULT_OK &&
+        message_record_content(&v->record, buf_slice(&v->content_octets),
+            &v->header, &v->body);
+}
+
+static bool
+read_one(struct spool *s, struct view *v, const struct view_batch *b)
+{
+    struct why why;
+
+    if (read_record(s, v, &v->place, &v->head_octets, NULL) != RESULT_OK ||
+        message_record_decode(buf_slice(&v->head_octets), &v->record, &why) !=
+            RESULT_OK ||
+        envelope_decode(v->record.envelope, &v->arena, &v->envelope, &why) !=
+            RESULT_OK ||
+        (b->depth == VIEW_CONTENT && !read_content(s, v)) || !fill_item(s, v))
+        return false;
+    return b->filter == NULL || queue_filter_matches(b->filter, &v->item);
+}
+
+/* What is coded is all that is wanted of it. */
+static void
+code(struct view *v)
+{
+    msg_fini(&v->coded);
+    queue_item_encode(&v->item, &v->coded);
+    buf_fini(&v->head_octets);
+    buf_fini(&v->status_octets);
+    arena_clear(&v->arena);
+}
+
+static void
+read_all(struct spool *s, void *owner)
+{
+    struct view_batch *b = owner;
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct view *v = &b->views[i];
+
+        if (!v->found || v->ready)
+            continue;
+        v->found = v->ready = read_one(s, v, b);
+        if (v->found && b->depth == VIEW_CODED)
+            code(v);
+    }
+}
+
+static void
+batch_done(struct qmgr *q, struct disk_job *j)
+{
+    struct view_batch *b = j->owner;
+
+    (void)q;
+    disk_job_free(j);
+    b->ended = true;
+    fiber_cond_broadcast(&b->done);
+}
+
+static void
+run(struct qmgr *q, struct view_batch *b)
+{
+    struct disk_job *j = disk_job_new(DISK_CALL, batch_done, b);
+
+    j->call = read_all;
+    b->ended = false;
+    disk_job_start(q, j);
+    while (!b->ended)
+        (void)fiber_cond_wait(&b->done, CLOCK_NEVER);
+}
+
+static bool
+any_again(struct qmgr *q, struct view_batch *b)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct view *v = &b->views[i];
+
+        if (v->found || !v->missed || !has_moved(q, v))
+            continue;
+        begin_again(q, v);
+        any |= v->found;
+    }
+    return any;
+}
+
 void
 view_read(struct qmgr *q, struct view *views, size_t count,
-    enum view_depth depth)
+    enum view_depth depth, const struct queue_filter *filter)
 {
-    struct view_batch batch = { 0 };
+    struct view_batch batch = {
+        .views = views,
+        .count = count,
+        .depth = depth,
+        .filter = filter,
+    };
 
     fiber_cond_init(&batch.done);
     fiber_shield();
-    for (size_t i = 0; i < count; i++) {
-        views[i].batch = &batch;
-        begin(q, &views[i], depth);
-    }
-    while (batch.pending > 0)
-        (void)fiber_cond_wait(&batch.done, CLOCK_NEVER);
     for (size_t i = 0; i < count; i++)
-        if (views[i].found)
-            views[i].found = finish(q, &views[i], depth);
+        begin(q, &views[i]);
+    for (unsigned i = 0; i < TRIES; i++) {
+        run(q, &batch);
+        if (!any_again(q, &batch))
+            return;
+    }
 }
 
 void
@@ -216,8 +338,9 @@ view_fini(struct qmgr *q, struct view *v)
 {
     if (v->fd >= 0)
         q->outside->close(q->context, v->fd);
-    buf_fini(&v->head);
-    buf_fini(&v->content);
-    buf_fini(&v->status);
+    buf_fini(&v->head_octets);
+    buf_fini(&v->content_octets);
+    buf_fini(&v->status_octets);
+    msg_fini(&v->coded);
     arena_clear(&v->arena);
 }

@@ -10,6 +10,7 @@ struct control {
     const char *directory; /* of the configuration */
     struct config_set *set;
     const struct config *config; /* of set */
+    const char *argument;        /* of a command that has one */
 };
 
 int control_start(const struct control *c) ATTR_NONNULL;
@@ -20,6 +21,7 @@ int control_reload(const struct control *c) ATTR_NONNULL;
 int control_status(const struct control *c) ATTR_NONNULL;
 int control_check(const struct control *c) ATTR_NONNULL;
 int control_flush(const struct control *c) ATTR_NONNULL;
+int control_explain(const struct control *c) ATTR_NONNULL;
 int control_logrotate(const struct control *c) ATTR_NONNULL;
 
 /* Have the running processes open the log again; nothing where none run. */

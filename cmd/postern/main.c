@@ -14,16 +14,18 @@
 static const struct {
     const char *name;
     int (*run)(const struct control *c);
+    const char *argument; /* its name; NULL: there is none */
 } commands[] = {
-    { "start", control_start },
-    { "start-fg", control_start_fg },
-    { "stop", control_stop },
-    { "abort", control_abort },
-    { "reload", control_reload },
-    { "status", control_status },
-    { "check", control_check },
-    { "flush", control_flush },
-    { "logrotate", control_logrotate },
+    { "start", control_start, NULL },
+    { "start-fg", control_start_fg, NULL },
+    { "stop", control_stop, NULL },
+    { "abort", control_abort, NULL },
+    { "reload", control_reload, NULL },
+    { "status", control_status, NULL },
+    { "check", control_check, NULL },
+    { "flush", control_flush, NULL },
+    { "logrotate", control_logrotate, NULL },
+    { "explain", control_explain, "destination" },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -32,7 +34,9 @@ usage(void)
 {
     fprintf(stderr, "usage: postern [-c config_directory] [-v] ");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stderr, "%s%s", i == 0 ? "" : "|", commands[i].name);
+        fprintf(stderr, "%s%s%s%s", i == 0 ? "" : "|", commands[i].name,
+            commands[i].argument == NULL ? "" : " ",
+            commands[i].argument == NULL ? "" : commands[i].argument);
     fprintf(stderr, "\n");
     return EX_USAGE;
 }
@@ -40,9 +44,13 @@ usage(void)
 static int
 run(const struct control *c, const char *name)
 {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(c);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        if ((c->argument != NULL) != (commands[i].argument != NULL))
+            return usage();
+        return commands[i].run(c);
+    }
     command_say(LOG_LEVEL_FATAL, "unknown command: %s", name);
     return usage();
 }
@@ -59,8 +67,9 @@ main(int argc, char **argv)
         else if (option != 'v')
             return usage();
     }
-    if (optind + 1 != argc)
+    if (optind + 1 != argc && optind + 2 != argc)
         return usage();
+    c.argument = argv[optind + 1]; /* NULL behind the last one */
     c.set = command_begin("postern", c.directory, EX_CONFIG);
     c.config = config_main(c.set);
     /* What we do is in the log under the tag that log readers know. */

@@ -1,5 +1,6 @@
 #include "cmd/postqueue/listing.h"
 
+#include "cmd/postqueue/json.h"
 #include "lib/base/buf.h"
 #include "lib/base/printable.h"
 #include "lib/mail/queue_id.h"
@@ -24,43 +25,16 @@ static const struct columns long_columns = { 17, 8, 19, 1,
     "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------" };
 
 static void
-put_escaped(struct buf *to, struct slice text)
-{
-    while (text.len > 0) {
-        unsigned char c = (unsigned char)text.ptr[0];
-        size_t n = printable_length(text);
-
-        if (c == '"' || c == '\\')
-            buf_add_format(to, "\\%c", c);
-        else if (n > 0)
-            buf_add(to, slice_head(text, n));
-        else if (c < ' ' || c == 127)
-            buf_add_format(to, "\\u%04x", c);
-        else
-            buf_add_octet(to, '?');
-        text = slice_skip(text, n > 0 ? n : 1);
-    }
-}
-
-static void
-put_member(struct buf *to, const char *name, struct slice value)
-{
-    buf_add_format(to, "\"%s\": \"", name);
-    put_escaped(to, value);
-    buf_add_octet(to, '"');
-}
-
-static void
 put_recipients(struct buf *to, const struct queue_item *item)
 {
     for (size_t i = 0; i < item->recipient_count; i++) {
         const struct queue_recipient *r = &item->recipients[i];
 
         buf_add_text(to, i == 0 ? "{" : ", {");
-        put_member(to, "address", r->address);
+        json_member(to, "address", r->address);
         if (r->reason.len > 0) {
             buf_add_text(to, ", ");
-            put_member(to, "delay_reason", r->reason);
+            json_member(to, "delay_reason", r->reason);
         }
         buf_add_octet(to, '}');
     }
@@ -75,15 +49,15 @@ print_json(struct listing *l, const struct queue_item *item, const char *id)
 
     buf_init(&line, LINE_MAX_OCTETS);
     buf_add_octet(&line, '{');
-    put_member(&line, "queue_name", slice_of(queue_name_text(item->queue)));
+    json_member(&line, "queue_name", slice_of(queue_name_text(item->queue)));
     buf_add_text(&line, ", ");
-    put_member(&line, "queue_id", slice_of(id));
+    json_member(&line, "queue_id", slice_of(id));
     buf_add_format(&line,
         ", \"arrival_time\": %lld, \"message_size\": %llu, "
         "\"forced_expire\": %s, ",
         (long long)(item->arrival_us / 1000000), (unsigned long long)item->size,
         item->forced_expire ? "true" : "false");
-    put_member(&line, "sender", sender);
+    json_member(&line, "sender", sender);
     buf_add_text(&line, ", \"recipients\": [");
     put_recipients(&line, item);
     buf_add_text(&line, "]}\n");

@@ -1,7 +1,11 @@
 /*
  * postqueue - list the queue and have deferred mail tried, for everybody.
  */
+#include "cmd/postqueue/destinations.h"
 #include "cmd/postqueue/listing.h"
+#include "cmd/postqueue/options.h"
+#include "cmd/postqueue/shape.h"
+#include "lib/base/clock.h"
 #include "lib/daemon/command.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
@@ -14,51 +18,15 @@
 
 enum { ITEM_ARENA_MAX = 512 * 1024 * 1024 };
 
-struct options {
-    const char *config_dir;
-    int mode;         /* 'f', 'i', 'j', 'p', 's' */
-    const char *what; /* id or site */
-};
-
 static void
 usage(void)
 {
     command_fail(EX_UNAVAILABLE,
-        "usage: postqueue -f | postqueue -i queueid | postqueue -j | "
-        "postqueue -p | postqueue -s site");
-}
-
-static struct options
-parse_options(int argc, char **argv)
-{
-    struct options o = { 0 };
-    int option;
-
-    while ((option = getopt(argc, argv, "c:fi:jps:v")) >= 0) {
-        switch (option) {
-        case 'c':
-            o.config_dir = optarg;
-            break;
-        case 'v':
-            break;
-        case 'f':
-        case 'i':
-        case 'j':
-        case 'p':
-        case 's':
-            if (o.mode != 0)
-                o.mode = '?';
-            else
-                o.mode = option;
-            o.what = optarg;
-            break;
-        default:
-            o.mode = '?';
-        }
-    }
-    if (optind < argc)
-        o.mode = '?';
-    return o;
+        "usage: postqueue -f | postqueue -i queueid | postqueue -j [filter...] "
+        "| postqueue -p [filter...] | postqueue -s site | "
+        "postqueue --destinations [-j] [destination] | "
+        "postqueue --shape [-jlps] [-b buckets] [-m subdomains] [-n domains] "
+        "[-t minutes] [-w width] [filter...] [queue...]");
 }
 
 static bool
@@ -98,25 +66,85 @@ ask(const struct config_set *set, struct msg *m, queue_item_fn item,
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, done.why.text);
 }
 
+/* What is asked of the whole queue. */
 static void
-list(const struct config_set *set, bool json)
+ask_all(const struct config_set *set, enum message type,
+    const struct options *o, queue_item_fn item, void *context)
 {
-    struct listing l = {
-        .to = stdout,
-        .json = json,
-        .long_ids = config_main(set)->enable_long_queue_ids,
-    };
     struct queue_request *r = calloc(1, sizeof(*r));
     struct msg m;
 
     if (r == NULL)
         command_fail(EX_OSERR, "no memory");
-    r->queues = QUEUE_ALL;
-    msg_init(&m, MESSAGE_QUEUE_LIST);
+    r->queues = o->queues;
+    r->filter = o->filter;
+    if (type == MESSAGE_QUEUE_DESTINATIONS)
+        r->site = slice_of(o->what);
+    msg_init(&m, type);
     queue_request_encode(r, &m);
     free(r);
-    ask(set, &m, take_item, &l, "Queue report unavailable");
+    ask(set, &m, item, context, "Queue report unavailable");
+}
+
+static void
+list(const struct config_set *set, const struct options *o)
+{
+    struct listing l = {
+        .to = stdout,
+        .json = o->mode == MODE_JSON,
+        .long_ids = config_main(set)->enable_long_queue_ids,
+    };
+
+    ask_all(set, MESSAGE_QUEUE_LIST, o, take_item, &l);
     listing_end(&l);
+}
+
+static bool
+take_destination(void *context, struct slice in)
+{
+    struct destinations *l = context;
+    struct queue_destination d;
+
+    if (!queue_destination_decode(in, &d))
+        return false;
+    destinations_item(l, &d);
+    return ferror(l->to) == 0;
+}
+
+static void
+list_destinations(const struct config_set *set, const struct options *o)
+{
+    struct destinations l = { .to = stdout, .json = o->json };
+
+    ask_all(set, MESSAGE_QUEUE_DESTINATIONS, o, take_destination, &l);
+    destinations_end(&l);
+}
+
+static bool
+take_shape_item(void *context, struct slice in)
+{
+    struct queue_item item;
+    struct arena arena;
+    struct why why;
+    bool good;
+
+    arena_init(&arena, ITEM_ARENA_MAX);
+    good = queue_item_decode(in, &arena, &item, &why) == RESULT_OK;
+    if (good)
+        shape_add(context, &item);
+    arena_clear(&arena);
+    return good;
+}
+
+static void
+show_shape(const struct config_set *set, const struct options *o)
+{
+    struct shape s;
+
+    shape_init(&s, &o->shape, clock_wall_us());
+    ask_all(set, MESSAGE_QUEUE_LIST, o, take_shape_item, &s);
+    shape_print(&s, stdout);
+    shape_fini(&s);
 }
 
 /* fast_flush_domains says for whom a site may be flushed. */
@@ -146,12 +174,12 @@ flush(const struct config_set *set, const struct options *o)
     if (r == NULL)
         command_fail(EX_OSERR, "no memory");
     r->task = QUEUE_FLUSH_ALL;
-    if (o->mode == 'i') {
+    if (o->mode == MODE_FLUSH_ID) {
         if (!queue_id_parse(slice_of(o->what), &r->ids[0]))
             command_fail(EX_UNAVAILABLE, "invalid mail queue id: %s", o->what);
         r->task = QUEUE_FLUSH_ID;
         r->id_count = 1;
-    } else if (o->mode == 's') {
+    } else if (o->mode == MODE_FLUSH_SITE) {
         r->task = QUEUE_FLUSH_SITE;
         r->site = slice_of(o->what);
         if (r->site.len == 0)
@@ -167,22 +195,34 @@ flush(const struct config_set *set, const struct options *o)
 int
 main(int argc, char **argv)
 {
-    struct options o = parse_options(argc, argv);
+    struct options o;
+    struct why why;
+    enum result res = options_parse(argc, argv, clock_wall_us(), &o, &why);
     struct config_set *set = command_begin("postqueue", o.config_dir,
         EX_UNAVAILABLE);
 
     (void)signal(SIGPIPE, SIG_IGN);
+    if (res != RESULT_OK && why.text[0] != '\0')
+        command_fail(EX_USAGE, "%s", why.text);
+    if (res != RESULT_OK)
+        usage();
     switch (o.mode) {
-    case 'p':
-    case 'j':
-        list(set, o.mode == 'j');
+    case MODE_LIST:
+    case MODE_JSON:
+        list(set, &o);
         break;
-    case 'f':
-    case 'i':
-    case 's':
+    case MODE_FLUSH:
+    case MODE_FLUSH_ID:
+    case MODE_FLUSH_SITE:
         flush(set, &o);
         break;
-    default:
+    case MODE_DESTINATIONS:
+        list_destinations(set, &o);
+        break;
+    case MODE_SHAPE:
+        show_shape(set, &o);
+        break;
+    case MODE_NONE:
         usage();
     }
     if (fflush(stdout) != 0)

@@ -1,6 +1,7 @@
 /*
  * postsuper - delete, hold, release, requeue and expire messages.
  */
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/tlv.h"
 #include "lib/daemon/command.h"
@@ -8,6 +9,7 @@
 #include "lib/mail/queue_id.h"
 
 #include <ctype.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +38,14 @@ static const struct task {
 };
 enum { TASKS = sizeof(tasks) / sizeof(tasks[0]) };
 
+enum { LONG_DRY_RUN = QUEUE_FILTER_END };
+static const char letters[] = "c:d:e:f:h:H:pr:sSv";
+static const struct option long_options[] = {
+    QUEUE_FILTER_LONG_OPTIONS,
+    { "dry-run", no_argument, NULL, LONG_DRY_RUN },
+    { 0 },
+};
+
 /* The messages of one task. */
 struct order {
     bool given, all;
@@ -47,6 +57,8 @@ struct super {
     const char *config_dir;
     struct order orders[TASKS];
     unsigned queues; /* named on the command line; 0: none */
+    struct queue_filter filter;
+    bool dry_run;
     struct config_set *set;
     int fd;
 };
@@ -60,7 +72,9 @@ usage(void)
         "[-h queue_id (hold)] [-H queue_id (un-hold)] "
         "[-p (purge temporary files)] [-r queue_id (requeue)] "
         "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] "
-        "[queue...]");
+        "[--sender=pattern] [--recipient=pattern] [--domain=pattern] "
+        "[--reason=pattern] [--older-than=time] [--newer-than=time] "
+        "[--dry-run] [queue...]");
 }
 
 static bool
@@ -127,11 +141,44 @@ parse_config_dir(struct super *s, int argc, char **argv)
     int option;
 
     opterr = 0;
-    while ((option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) >= 0)
+    while ((option = getopt_long(argc, argv, letters, long_options, NULL)) >= 0)
         if (option == 'c')
             s->config_dir = optarg;
     optind = 1;
     opterr = 1;
+}
+
+/*
+ * "-d --sender=a@b" is "-d ALL --sender=a@b": what follows -d is no id, and
+ * getopt() is to see it once more.
+ */
+static void
+take_task(struct super *s, size_t i)
+{
+    if (optarg[0] == '-' && optarg[1] == '-' && optarg[2] != '\0') {
+        optind--;
+        take_order(&s->orders[i], "ALL");
+    } else {
+        take_order(&s->orders[i], optarg);
+    }
+}
+
+static void
+take_option(struct super *s, int option)
+{
+    struct why why;
+
+    if (option == '?')
+        usage();
+    if (option >= QUEUE_FILTER_SENDER && option < QUEUE_FILTER_END &&
+        queue_filter_set(&s->filter, option, optarg, clock_wall_us(), &why) !=
+            RESULT_OK)
+        command_fail(FAILURE, "%s", why.text);
+    s->dry_run |= option == LONG_DRY_RUN;
+    for (size_t i = 0; i < TASKS; i++)
+        if (tasks[i].option == option)
+            take_task(s, i);
+    /* -p, -s, -S: the spool is cleaned and checked by its manager. */
 }
 
 static void
@@ -140,14 +187,8 @@ parse_options(struct super *s, int argc, char **argv)
     enum queue_name queue;
     int option;
 
-    while ((option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) >= 0) {
-        if (option == '?')
-            usage();
-        for (size_t i = 0; i < TASKS; i++)
-            if (tasks[i].option == option)
-                take_order(&s->orders[i], optarg);
-        /* -p, -s, -S: the spool is cleaned and checked by its manager. */
-    }
+    while ((option = getopt_long(argc, argv, letters, long_options, NULL)) >= 0)
+        take_option(s, option);
     for (; optind < argc; optind++) {
         if (!queue_name_parse(slice_of(argv[optind]), &queue) ||
             queue == QUEUE_CORRUPT)
@@ -158,8 +199,18 @@ parse_options(struct super *s, int argc, char **argv)
 
 struct saying {
     const struct task *task;
-    bool long_ids;
+    bool long_ids, dry_run;
 };
+
+/* What was not done is not for the log. */
+static void
+say_done(const struct saying *s, const char *id)
+{
+    if (s->dry_run)
+        (void)printf("%s: would be %s\n", id, s->task->each);
+    else
+        command_say(LOG_LEVEL_INFO, "%s: %s", id, s->task->each);
+}
 
 static bool
 say_one(void *context, struct slice in)
@@ -171,8 +222,7 @@ say_one(void *context, struct slice in)
 
     while (tlv_next(&in, &v))
         if (v.tag == ATTR_ID && tlv_u64(v.value, UINT64_MAX, &id))
-            command_say(LOG_LEVEL_INFO, "%s: %s",
-                queue_id_text(id, s->long_ids, text), s->task->each);
+            say_done(s, queue_id_text(id, s->long_ids, text));
     return true;
 }
 
@@ -182,6 +232,7 @@ ask(struct super *s, const struct task *t, const struct queue_request *r)
     struct saying saying = {
         t,
         config_main(s->set)->enable_long_queue_ids,
+        s->dry_run,
     };
     struct queue_done done;
     struct msg m;
@@ -205,6 +256,10 @@ carry_out(struct super *s, const struct task *t, const struct order *o)
 
     r->task = t->task;
     r->queues = s->queues != 0 ? s->queues : t->queues;
+    r->filter = s->filter;
+    r->flags = s->dry_run ? QUEUE_DRY_RUN : 0;
+    if (!o->all || s->dry_run)
+        r->flags |= QUEUE_NAME_EACH;
     if (o->all) {
         count = ask(s, t, r);
     } else {
@@ -216,8 +271,12 @@ carry_out(struct super *s, const struct task *t, const struct order *o)
             count += ask(s, t, r);
         }
     }
-    command_say(LOG_LEVEL_INFO, "%s: %llu message%s", t->total,
-        (unsigned long long)count, count == 1 ? "" : "s");
+    if (s->dry_run)
+        (void)printf("%llu message%s would be %s\n", (unsigned long long)count,
+            count == 1 ? "" : "s", t->each);
+    else
+        command_say(LOG_LEVEL_INFO, "%s: %llu message%s", t->total,
+            (unsigned long long)count, count == 1 ? "" : "s");
     mem_free(r);
 }
 
@@ -235,6 +294,8 @@ main(int argc, char **argv)
     parse_options(&s, argc, argv);
     for (size_t i = 0; i < TASKS; i++)
         any |= s.orders[i].given;
+    if (!any && (s.dry_run || !queue_filter_is_empty(&s.filter)))
+        command_fail(FAILURE, "what is to be done with these messages?");
     if (!any)
         return EXIT_SUCCESS;
     if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
@@ -246,5 +307,5 @@ main(int argc, char **argv)
     }
     queue_control_close(s.fd);
     config_drop(s.set);
-    return EXIT_SUCCESS;
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : FAILURE;
 }

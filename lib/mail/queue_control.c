@@ -23,6 +23,13 @@ enum {
     OFFLINE_FD = 3,
 };
 
+/* From 8 on they are lib/mail/queue_filter's. */
+enum {
+    TAG_QUEUES = ATTR_FLAGS,
+    TAG_REQUEST_FLAGS = ATTR_PRIVATE,
+    TAG_NEXT_TRY
+};
+
 static const char *const names[] = {
     [QUEUE_ACTIVE] = "active",
     [QUEUE_INCOMING] = "incoming",
@@ -54,7 +61,7 @@ queue_name_parse(struct slice text, enum queue_name *name)
 struct item_fields {
     uint32_t queue, forced;
     uint64_t id, size;
-    int64_t arrival_us;
+    int64_t arrival_us, next_try_ms;
     struct slice sender;
 };
 
@@ -66,6 +73,8 @@ static const struct field item_fields[] = {
         INT64_MAX },
     { ATTR_LENGTH, FIELD_U64, offsetof(struct item_fields, size), INT64_MAX },
     { ATTR_FLAGS, FIELD_U32, offsetof(struct item_fields, forced), 1 },
+    { TAG_NEXT_TRY, FIELD_I64, offsetof(struct item_fields, next_try_ms),
+        INT64_MAX },
     { ATTR_SENDER, FIELD_SLICE, offsetof(struct item_fields, sender),
         TEXT_MAX },
     { 0 },
@@ -88,6 +97,7 @@ queue_item_encode(const struct queue_item *item, struct msg *m)
         .id = item->id,
         .size = item->size,
         .arrival_us = item->arrival_us,
+        .next_try_ms = item->next_try_ms,
         .sender = item->sender,
     };
     struct buf one;
@@ -142,6 +152,7 @@ queue_item_decode(struct slice in, struct arena *arena, struct queue_item *item,
         .arrival_us = f.arrival_us,
         .size = f.size,
         .forced_expire = f.forced != 0,
+        .next_try_ms = f.next_try_ms,
         .sender = f.sender,
         .recipients = r,
         .recipient_count = count,
@@ -151,12 +162,22 @@ queue_item_decode(struct slice in, struct arena *arena, struct queue_item *item,
 
 /* Requests and the end of answers. */
 
+static const struct field request_fields[] = {
+    { TAG_QUEUES, FIELD_U32, offsetof(struct queue_request, queues),
+        QUEUE_ALL },
+    { ATTR_KIND, FIELD_U32, offsetof(struct queue_request, task),
+        QUEUE_TASK_EXPIRE_RELEASE },
+    { TAG_REQUEST_FLAGS, FIELD_U32, offsetof(struct queue_request, flags),
+        QUEUE_DRY_RUN | QUEUE_NAME_EACH },
+    { ATTR_NAME, FIELD_SLICE, offsetof(struct queue_request, site), TEXT_MAX },
+    { 0 },
+};
+
 void
 queue_request_encode(const struct queue_request *r, struct msg *m)
 {
-    tlv_put_u64(&m->body, ATTR_FLAGS, r->queues);
-    tlv_put_u64(&m->body, ATTR_KIND, r->task);
-    tlv_put(&m->body, ATTR_NAME, r->site);
+    fields_encode(request_fields, r, &m->body);
+    fields_encode(queue_filter_fields, &r->filter, &m->body);
     for (size_t i = 0; i < r->id_count; i++)
         tlv_put_u64(&m->body, ATTR_ID, r->ids[i]);
 }
@@ -164,28 +185,11 @@ queue_request_encode(const struct queue_request *r, struct msg *m)
 static bool
 take_request(const struct tlv *t, struct queue_request *r)
 {
-    uint64_t n;
-
-    switch (t->tag) {
-    case ATTR_FLAGS:
-        if (!tlv_u64(t->value, QUEUE_ALL, &n))
-            return false;
-        r->queues = (unsigned)n;
-        return true;
-    case ATTR_KIND:
-        if (!tlv_u64(t->value, QUEUE_TASK_EXPIRE_RELEASE, &n))
-            return false;
-        r->task = (uint32_t)n;
-        return true;
-    case ATTR_NAME:
-        r->site = t->value;
-        return t->value.len <= TEXT_MAX;
-    case ATTR_ID:
+    if (t->tag == ATTR_ID)
         return r->id_count < QUEUE_EDIT_IDS &&
             tlv_u64(t->value, UINT64_MAX, &r->ids[r->id_count++]);
-    default:
-        return true;
-    }
+    return fields_take(request_fields, t, r) != FIELD_BAD &&
+        fields_take(queue_filter_fields, t, &r->filter) != FIELD_BAD;
 }
 
 bool

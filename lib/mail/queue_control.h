@@ -4,7 +4,8 @@
  * of their own.
  *
  * Both ends of the messages QUEUE_LIST, QUEUE_EDIT, QUEUE_FLUSH, QUEUE_CAT,
- * QUEUE_ITEM and QUEUE_DONE are here. Everything blocks: it is for commands.
+ * QUEUE_DESTINATIONS, QUEUE_ITEM and QUEUE_DONE are here. What the commands do
+ * blocks.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
 #include "lib/ipc/link.h"
+#include "lib/mail/queue_filter.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +49,7 @@ struct queue_item {
     int64_t arrival_us;
     uint64_t size;
     bool forced_expire;
+    int64_t next_try_ms; /* deferred: since 1970; else 0 */
     struct slice sender;
     struct queue_recipient *recipients;
     size_t recipient_count;
@@ -68,17 +71,47 @@ enum queue_flush { QUEUE_FLUSH_ALL, QUEUE_FLUSH_ID, QUEUE_FLUSH_SITE };
 
 enum { QUEUE_EDIT_IDS = 2000 }; /* in one request */
 
+enum queue_request_flag {
+    QUEUE_DRY_RUN = 1 << 0,   /* EDIT: name what would be done, do nothing */
+    QUEUE_NAME_EACH = 1 << 1, /* EDIT: an item for each message, not only the
+                                 count */
+};
+
 /* What a command asks; which fields count depends on the message. */
 struct queue_request {
     unsigned queues; /* LIST, EDIT */
     uint32_t task;   /* EDIT: enum queue_task; FLUSH: queue_flush */
     uint64_t ids[QUEUE_EDIT_IDS]; /* EDIT; FLUSH, CAT: the first */
     size_t id_count;              /* EDIT: 0 means all */
-    struct slice site;            /* FLUSH */
+    uint32_t flags;               /* set of enum queue_request_flag */
+    struct slice site;            /* FLUSH; DESTINATIONS: empty means all */
+    struct queue_filter filter;   /* LIST, EDIT */
 };
 void queue_request_encode(const struct queue_request *r, struct msg *m)
     ATTR_NONNULL;
 bool queue_request_decode(struct slice in, struct queue_request *r)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* A destination, as the scheduler sees it. */
+struct queue_destination {
+    struct slice transport, nexthop;
+    struct slice recipient; /* of a destination for each recipient, or empty */
+    struct slice health;    /* "live", "dead", "probed"; "" if unknown */
+    struct slice hold;      /* why nothing more is started, or empty */
+    uint64_t window, window_limit; /* deliveries at a time; limit 0: none */
+    uint64_t running, idle_sessions;
+    uint64_t waiting_messages, waiting_recipients; /* active */
+    uint64_t deferred;                             /* messages */
+    int64_t rate_delay_ms;
+    int64_t next_try_ms;         /* of the destination, since 1970; 0: now */
+    int64_t next_due_ms;         /* of its deferred mail; 0: there is none */
+    uint64_t failures;           /* deaths in succession */
+    struct slice status, reason; /* of the last one */
+    bool is_route; /* asked for by name: this is where it is routed */
+};
+void queue_destination_encode(const struct queue_destination *d, struct msg *m)
+    ATTR_NONNULL;
+bool queue_destination_decode(struct slice in, struct queue_destination *d)
     ATTR_NONNULL ATTR_MUST_USE;
 
 /* The end of an answer. */

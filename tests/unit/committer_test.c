@@ -302,7 +302,7 @@ story(void *arg)
     pump = fiber_spawn("pump", links_pump_main, &x.o);
     agent_up(&x.q, ROLE_SMTP, &x);
     x.defer_all = false;
-    edit_flush_all(&x.q);
+    edit_flush_all(&x.q, NULL);
     wait_until(is_empty);
     shut(pump);
     qmgr_fini(&x.q);

@@ -1025,11 +1025,11 @@ backlog_fiber(void *arg)
 
     (void)arg;
     CHECK(sock_pair(fds) == 0);
-    open_end(&us, fds[0], ROLE_COMMAND, ROLE_SMTPD, NULL);
+    open_end(&us, fds[0], ROLE_QMGR, ROLE_SMTPD, NULL);
     while (us.link != NULL && sent < 2 * (size_t)LINK_BACKLOG_MAX) {
         struct msg m;
 
-        msg_init(&m, MESSAGE_DROP);
+        msg_init(&m, MESSAGE_PRESSURE);
         CHECK(buf_reserve(&m.body, 60000) != NULL);
         buf_advance(&m.body, 60000);
         link_send(us.link, &m);
@@ -1037,7 +1037,7 @@ backlog_fiber(void *arg)
         fiber_yield();
     }
     CHECK(us.gone == 1 && sent > LINK_BACKLOG_MAX);
-    CHECK(strstr(log_text, "DROP: the peer does not take what we send"));
+    CHECK(strstr(log_text, "PRESSURE: the peer does not take what we send"));
     close(fds[1]);
 }
 

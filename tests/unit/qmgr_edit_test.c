@@ -246,7 +246,7 @@ test_requeue_and_flush(void **state)
     world_settle(w);
     assert_int_equal(world_count(&w->errands), 2);
     /* A flush in the middle of it means once more behind it. */
-    edit_flush_all(&w->q);
+    edit_flush_all(&w->q, NULL);
     while (world_errand(w, 0) != NULL)
         world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
     world_settle(w);

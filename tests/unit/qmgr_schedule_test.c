@@ -380,7 +380,7 @@ test_deferred_transport(void **state)
     submit(w, 1, "r@waiting.one.example");
     world_pass_ms(w, 600000);
     assert_int_equal(running(w), 0);
-    edit_flush_all(&w->q);
+    edit_flush_all(&w->q, NULL);
     world_settle(w);
     assert_int_equal(running(w), 1);
     end_all(w);

@@ -299,7 +299,7 @@ trouble(struct sim *s)
         disk_sim_set_capacity(s->w.sim, DISK);
         break;
     case 8:
-        edit_flush_all(&s->w.q);
+        edit_flush_all(&s->w.q, NULL);
         break;
     case 9:
         qmgr_configure(&s->w.q, s->w.set);
