@@ -1,4 +1,5 @@
 /* Our requests on a link: numbers, answers, and fibers that wait for them. */
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/ipc/link_private.h"
 
@@ -8,6 +9,7 @@ struct call {
     struct map_node node; /* first */
     uint32_t number;
     enum message type;
+    int64_t deadline;  /* CLOCK_NEVER: whenever it comes */
     link_done_fn done; /* NULL: nobody waits any more */
     void *context;
 };
@@ -66,11 +68,54 @@ call_start(struct link *l, struct msg *m, link_done_fn done, void *context)
     *c = (struct call){
         .number = number,
         .type = type,
+        .deadline = CLOCK_NEVER,
         .done = done,
         .context = context,
     };
     map_add(&l->calls, map_hash_u64(number), &c->node);
     return c;
+}
+
+/*
+ * Deadlines. The timer is never later than the first of them, and mostly finds
+ * that those for whom it was armed have been answered: that costs less than to
+ * keep them in order.
+ */
+
+static void
+calls_overdue(void *arg)
+{
+    struct link *l = arg;
+    int64_t now = clock_now_ms(), next = CLOCK_NEVER;
+
+    for (struct map_node *n = map_first(&l->calls); n != NULL;
+         n = map_after(&l->calls, n)) {
+        const struct call *c = LIST_ENTRY(n, struct call, node);
+
+        if (c->deadline <= now) {
+            link_break_with(l, c->type, "not answered in time");
+            return;
+        }
+        if (c->deadline < next)
+            next = c->deadline;
+    }
+    if (next < CLOCK_NEVER)
+        fiber_timer_arm(&l->overdue, next);
+}
+
+void
+calls_init(struct link *l)
+{
+    l->overdue = (struct fiber_timer){ .fn = calls_overdue, .arg = l };
+}
+
+static void
+call_due(struct link *l, struct call *c, int64_t deadline)
+{
+    c->deadline = deadline;
+    if (deadline < CLOCK_NEVER &&
+        (l->overdue.slot == 0 || l->overdue.deadline_ms > deadline))
+        fiber_timer_arm(&l->overdue, deadline);
 }
 
 /* What could not be asked, since the link is gone or about to be. */
@@ -133,10 +178,21 @@ fail_later(struct link *l, link_done_fn done, void *context)
 }
 
 void
+link_ask_until(struct link *l, struct msg *m, int64_t deadline,
+    link_done_fn done, void *context)
+{
+    struct call *c = call_start(l, m, done, context);
+
+    if (c == NULL)
+        fail_later(l, done, context);
+    else
+        call_due(l, c, deadline);
+}
+
+void
 link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
 {
-    if (call_start(l, m, done, context) == NULL)
-        fail_later(l, done, context);
+    link_ask_until(l, m, CLOCK_NEVER, done, context);
 }
 
 void
@@ -252,6 +308,7 @@ link_fail_calls(struct link *l)
 {
     struct map_node *node;
 
+    fiber_timer_disarm(&l->overdue);
     while ((node = map_first(&l->calls)) != NULL) {
         struct call *c = LIST_ENTRY(node, struct call, node), was = *c;
 

@@ -62,6 +62,12 @@ link_break_with(struct link *l, uint32_t type, const char *rule)
     link_break(l);
 }
 
+void
+link_drop(struct link *l, enum message type, const char *rule)
+{
+    link_break_with(l, type, rule);
+}
+
 /* Writing. */
 
 bool
@@ -292,6 +298,7 @@ link_open(int fd, const struct link_options *options)
     inbox_init(&l->in, options->self, options->peer);
     outbox_init(&l->out);
     map_init(&l->calls);
+    calls_init(l);
     list_init(&l->unsent);
     list_init(&l->served);
     list_init(&l->waiting);

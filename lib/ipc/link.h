@@ -117,6 +117,10 @@ struct link *link_open(int fd, const struct link_options *options)
  */
 void link_close(struct link *l);
 
+/* What the peer says in a message of that type breaks a rule: see on_gone. */
+void link_drop(struct link *l, enum message type, const char *rule)
+    ATTR_NONNULL;
+
 /* From now on serve what the peer asks, first what has waited. */
 void link_release(struct link *l) ATTR_NONNULL;
 
@@ -154,6 +158,14 @@ enum link_status link_call(struct link *l, struct msg *m, int64_t deadline,
 typedef void (*link_done_fn)(struct msg_in *answer, void *context);
 void link_ask(struct link *l, struct msg *m, link_done_fn done, void *context)
     __attribute__((nonnull(1, 2, 3)));
+
+/*
+ * The same for a peer that may live and never answer: when it has not by the
+ * deadline, the link is dropped with a log line that says so. Not for
+ * KIND_STREAM.
+ */
+void link_ask_until(struct link *l, struct msg *m, int64_t deadline,
+    link_done_fn done, void *context) __attribute__((nonnull(1, 2, 4)));
 
 /* Send a KIND_ONE_WAY message. */
 void link_send(struct link *l, struct msg *m) ATTR_NONNULL;

@@ -31,6 +31,8 @@ struct link {
 
     struct map calls; /* struct call: of ours, not yet answered */
     uint32_t last_number;
+    struct fiber_timer
+        overdue;          /* not later than the first of their deadlines */
     struct list unsent;   /* struct unsent: could not be asked */
     struct fiber *failer; /* tells those who asked */
 
@@ -70,6 +72,8 @@ bool link_send_out(struct link *l, struct msg *m, uint32_t number) ATTR_NONNULL;
 /* Messages that came; they own m. */
 void link_take_answer(struct link *l, struct msg_in *m) ATTR_NONNULL;
 void link_take_request(struct link *l, struct msg_in *m) ATTR_NONNULL;
+
+void calls_init(struct link *l) ATTR_NONNULL;
 
 /* The end: our calls learn it, the peer's requests lose their way back. */
 void link_fail_calls(struct link *l) ATTR_NONNULL;

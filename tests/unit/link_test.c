@@ -453,6 +453,61 @@ test_stream(void **state)
     run(stream_fiber, NULL);
 }
 
+/* Asked with a deadline: the peer that does not answer is dropped. */
+
+static void
+count_lost(struct msg_in *answer, void *context)
+{
+    CHECK(answer == NULL);
+    msg_in_free(answer);
+    ++*(unsigned *)context;
+}
+
+static void
+count_answered(struct msg_in *answer, void *context)
+{
+    CHECK(answer != NULL);
+    msg_in_free(answer);
+    ++*(unsigned *)context;
+}
+
+static void
+overdue_fiber(void *arg)
+{
+    unsigned lost = 0, answered = 0;
+    struct end a, b;
+    struct msg m;
+
+    (void)arg;
+    open_pair(&a, &b, ROLE_SMTPD, ROLE_QMGR, keep_all);
+    put_count(&m, MESSAGE_LEASE, 1);
+    link_ask_until(a.link, &m, clock_now_ms() + 5, count_answered, &answered);
+    put_count(&m, MESSAGE_LEASE, 2);
+    link_ask(a.link, &m, count_lost, &lost);
+    put_count(&m, MESSAGE_LEASE, 3);
+    link_ask_until(a.link, &m, clock_now_ms() + 40, count_lost, &lost);
+    fiber_yield();
+    (void)fiber_sleep_until(clock_now_ms() + 1);
+    CHECK(b.kept_count == 3);
+    serve_lease(b.kept[0]);
+    (void)fiber_sleep_until(clock_now_ms() + 15);
+    CHECK(answered == 1 && lost == 0 && a.gone == 0);
+    (void)fiber_sleep_until(clock_now_ms() + 60);
+    CHECK(lost == 2 && a.gone == 1);
+    CHECK(strstr(log_text,
+              "link to qmgr dropped: LEASE: not answered in time") != NULL);
+    for (unsigned i = 1; i < b.kept_count; i++)
+        request_drop(b.kept[i]);
+    settle();
+}
+
+static void
+test_overdue(void **state)
+{
+    (void)state;
+    run(overdue_fiber, NULL);
+}
+
 static void
 timeout_fiber(void *arg)
 {
@@ -1211,6 +1266,7 @@ main(void)
         cmocka_unit_test(test_fds),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_overdue),
         cmocka_unit_test(test_gone),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_rogue),
