@@ -4,6 +4,7 @@
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/intake.h"
+#include "qmgr/lane.h"
 #include "qmgr/lease.h"
 #include "qmgr/ledger.h"
 #include "qmgr/mail.h"
@@ -26,6 +27,8 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     list_init(&q->lease_waiters);
     list_init(&q->dirty);
     list_init(&q->checks);
+    list_init(&q->asking);
+    list_init(&q->lanes_parked);
     list_init(&q->writes);
     list_init(&q->unasked);
     list_init(&q->answers_used);
@@ -61,6 +64,7 @@ qmgr_fini(struct qmgr *q)
     destination_fini_all(q);
     transport_fini_all(q);
     dispatch_fini(q);
+    lane_fini_all(q);
     intake_fini(q);
     lease_fini(q);
     index_fini(&q->index);
@@ -83,6 +87,7 @@ qmgr_pump(struct qmgr *q)
     q->woken = false;
     timer_run(q);
     round_admit(q);
+    mail_ask_some(q);
     dispatch(q);
     round_check_all(q);
     ledger_write_dirty(q);

@@ -60,6 +60,7 @@ struct qmgr {
     bool fresh_turn;    /* whose turn it is to be admitted */
     struct list dirty;  /* messages whose STATUS is to be written */
     struct list checks; /* messages to be looked at */
+    struct list asking; /* messages with recipients to be resolved */
     struct list writes; /* of qmgr/ledger, under way */
 
     /* qmgr/resolve */
@@ -72,6 +73,8 @@ struct qmgr {
     /* qmgr/transport, qmgr/destination, qmgr/dispatch */
     struct map transports;
     struct map destinations;
+    struct map destination_lanes; /* the same by their lane */
+    struct list lanes_parked;     /* qmgr/lane */
     struct map bundles;
     struct list ready; /* transports with something to do */
     struct list agents;

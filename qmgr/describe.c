@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "qmgr/dispatch.h"
+#include "qmgr/lane.h"
 
 #include <string.h>
 
@@ -93,6 +94,7 @@ destination_describe(struct qmgr *q, const struct destination *d,
         .idle_sessions = d->idle_sessions,
         .waiting_messages = d->gathering,
         .lane = d->lane,
+        .parked = lane_parked(q, d->lane),
         .rate_delay_ms = d->transport->rate_delay_ms,
         .failures = d->failures,
         .status = d->status,

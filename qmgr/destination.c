@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "qmgr/inside.h"
+#include "qmgr/lane.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -47,6 +48,22 @@ destination_lane(const struct transport *t, struct slice key)
     return lane == 0 ? 1 : lane;
 }
 
+static bool
+same_lane(const struct map_node *node, const void *key)
+{
+    return LIST_ENTRY_CONST(node, struct destination, lane_node)->lane ==
+        *(const uint32_t *)key;
+}
+
+struct destination *
+destination_of_lane(const struct qmgr *q, uint32_t lane)
+{
+    struct map_node *n = map_find(&q->destination_lanes, map_hash_u64(lane),
+        same_lane, &lane);
+
+    return n == NULL ? NULL : LIST_ENTRY(n, struct destination, lane_node);
+}
+
 static struct destination *
 find(struct qmgr *q, struct transport *t, struct slice key)
 {
@@ -82,16 +99,19 @@ begin_probing(struct qmgr *q, struct destination *d)
     d->health = HEALTH_PROBED;
     d->until_ms = clock_now_ms() + q->config->maximal_backoff_time;
     arm_earlier(q, d, d->until_ms);
+    lane_touch(q, d->lane);
 }
 
 static void
 health_timeout(struct qmgr *q, struct destination *d)
 {
     if (d->health == HEALTH_PROBED && d->running == 0 &&
-        list_empty(&d->bundles))
+        list_empty(&d->bundles)) {
         d->health = HEALTH_LIVE;
-    else
+        lane_touch(q, d->lane);
+    } else {
         begin_probing(q, d);
+    }
 }
 
 /* One more than it took, if so many are wanted at all. */
@@ -147,6 +167,9 @@ make(struct qmgr *q, struct transport *t, struct slice nexthop,
     list_init(&d->ready_link);
     list_init(&d->bundles);
     map_add(&q->destinations, d->hash, &d->node);
+    d->has_lane = destination_of_lane(q, d->lane) == NULL;
+    if (d->has_lane)
+        map_add(&q->destination_lanes, map_hash_u64(d->lane), &d->lane_node);
     return d;
 }
 
@@ -156,6 +179,9 @@ destination_free(struct qmgr *q, struct destination *d)
     assert(list_empty(&d->bundles));
     timer_disarm(q, &d->timer);
     map_remove(&q->destinations, &d->node);
+    if (d->has_lane)
+        map_remove(&q->destination_lanes, &d->lane_node);
+    lane_touch(q, d->lane);
     list_remove(&d->ready_link);
     mem_free(d->key);
     mem_free(d->nexthop);
@@ -458,12 +484,13 @@ die(struct qmgr *q, struct destination *d, const char *status,
     (void)snprintf(d->status, sizeof(d->status), "%s",
         status[0] == '\0' ? "4.4.1" : status);
     timer_arm(q, &d->timer, d->until_ms);
+    lane_touch(q, d->lane);
     refuse_bundles(q, d, suspend);
     destination_touch(q, d);
 }
 
 static void
-succeed(struct destination *d)
+succeed(struct qmgr *q, struct destination *d)
 {
     const struct transport *t = d->transport;
 
@@ -473,6 +500,7 @@ succeed(struct destination *d)
     if (d->health == HEALTH_PROBED) {
         d->health = HEALTH_LIVE;
         d->window = (double)t->window_first;
+        lane_touch(q, d->lane);
         return;
     }
     /* Only a window that is in use says that a larger one would do. */
@@ -594,7 +622,7 @@ destination_feedback(struct qmgr *q, struct destination *d, uint32_t generation,
 {
     switch (state) {
     case DESTINATION_OK:
-        succeed(d);
+        succeed(q, d);
         break;
     case DESTINATION_DEAD:
         fail(q, d, status, text);
@@ -649,5 +677,6 @@ destination_fini_all(struct qmgr *q)
         destination_free(q, LIST_ENTRY(n, struct destination, node));
     }
     map_fini(&q->destinations);
+    map_fini(&q->destination_lanes);
     map_fini(&q->bundles);
 }

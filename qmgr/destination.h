@@ -36,7 +36,9 @@ enum destination_health {
 };
 
 struct destination {
-    struct map_node node;   /* by transport and key */
+    struct map_node node;      /* by transport and key */
+    struct map_node lane_node; /* by lane, unless another has it */
+    bool has_lane;
     struct list ready_link; /* of transport->ready */
     struct timer timer;     /* the end of DEAD or of a rate delay */
     struct transport *transport;
@@ -91,6 +93,10 @@ size_t destination_window(const struct destination *d) ATTR_NONNULL;
 
 /* entry.lane of mail that is deferred for it; the same for ever, never 0. */
 uint32_t destination_lane(const struct transport *t, struct slice key)
+    ATTR_NONNULL;
+
+/* NULL when nothing is known of it. */
+struct destination *destination_of_lane(const struct qmgr *q, uint32_t lane)
     ATTR_NONNULL;
 
 /* r, PENDING, queues for nexthop, or is deferred since that is dead. */

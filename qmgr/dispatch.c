@@ -143,6 +143,7 @@ job_new(struct qmgr *q, struct mail *m, enum job_kind kind, size_t count)
     j->attempt.nonce = random_u64();
     j->attempt.number = (uint32_t)m->entry->attempts + 1;
     list_append(&m->jobs, &j->link);
+    m->notices += kind != JOB_DELIVERY;
     list_init(&j->wait_link);
     map_add(&q->jobs, map_hash_u64(j->attempt.nonce), &j->node);
     q->jobs_out++;
@@ -186,6 +187,7 @@ fence(struct qmgr *q, struct job *j)
 static void
 forget_message(struct job *j)
 {
+    j->message->notices -= j->kind != JOB_DELIVERY;
     list_remove(&j->link);
     list_remove(&j->wait_link);
     j->message = NULL;

@@ -3,6 +3,7 @@
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
 #include "lib/base/slice.h"
+#include "qmgr/lane.h"
 
 #include <assert.h>
 
@@ -31,6 +32,7 @@ index_fini(struct index *ix)
 {
     free_all(&ix->entries);
     free_all(&ix->parts);
+    map_fini(&ix->lanes);
     heap_fini(&ix->incoming);
     heap_fini(&ix->timers);
     *ix = (struct index){ 0 };
@@ -78,7 +80,9 @@ leave_heaps(struct index *ix, struct entry *e)
 {
     if (e->timer.slot == 0)
         return;
-    if (e->state == ENTRY_INCOMING)
+    if ((e->flags & ENTRY_PARKED) != 0)
+        lane_unpark(ix, e);
+    else if (e->state == ENTRY_INCOMING)
         heap_remove(&ix->incoming, &e->timer);
     else
         heap_remove(&ix->timers, &e->timer);

@@ -37,6 +37,7 @@ enum entry_flag {
     ENTRY_PARTS = 1 << 4,     /* has places in index.parts */
     ENTRY_WARNED = 1 << 5,    /* the sender knows of the delay */
     ENTRY_FLUSHED = 1 << 6,   /* defer_transports do not hold it back */
+    ENTRY_PARKED = 1 << 7,    /* in a heap of its lane (qmgr/lane) */
 };
 
 struct entry {
@@ -70,6 +71,7 @@ struct part {
 struct index {
     struct map entries;
     struct map parts;
+    struct map lanes;     /* qmgr/lane */
     struct heap incoming; /* ENTRY_INCOMING, by order of arrival */
     struct heap timers;   /* ENTRY_DEFERRED, next try; active: expiry */
     size_t states[ENTRY_LEAVING + 1];

@@ -7,6 +7,7 @@
 #include "lib/mail/queue_id.h"
 #include "lib/mail/submission.h"
 #include "qmgr/drops.h"
+#include "qmgr/lane.h"
 #include "qmgr/lease.h"
 #include "qmgr/mail.h"
 #include "qmgr/record.h"
@@ -244,8 +245,9 @@ enter(struct qmgr *q, struct mail *m)
         return;
     }
     if (!q->stopping && q->index.incoming.count == 0 && round_has_room(q) &&
-        q->held_octets < HELD_OCTETS_MAX) {
-        entry_set_state(&q->index, e, ENTRY_ACTIVE);
+        q->held_octets < HELD_OCTETS_MAX && !mail_is_large(m) &&
+        lane_is_open(q, e)) {
+        mail_activate(q, m);
         mail_begin(q, m);
         return;
     }

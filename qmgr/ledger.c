@@ -4,13 +4,20 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/batch.h"
 #include "qmgr/drops.h"
 #include "qmgr/edit.h"
 #include "qmgr/intake.h"
 #include "qmgr/round.h"
 #include "qmgr/timer.h"
 
-enum { AGAIN_MS = 1000, SET_MAX = 16 * 1024 * 1024 };
+enum {
+    AGAIN_MS = 1000,
+    SET_MAX = 16 * 1024 * 1024,
+    /* A STATUS of 100,000 recipients is no small record. Below
+       queue_settle_delay, which is what may be delivered again. */
+    LARGE_EVERY_MS = 200,
+};
 
 /* A transaction that is tried until it is durable. */
 struct entry_write {
@@ -202,48 +209,39 @@ write_new(struct qmgr *q, struct entry *e)
 
 /* STATUS. */
 
-/* Recipients by what became of them: a chain for each note. */
 static void
-chain_notes(struct mail *m, struct list *notes, struct set_writer *settled)
+put_settled(const struct mail *m, struct buf *to)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
-        struct rcpt *r = &m->rcpts[i];
+    size_t count = m->envelope.recipient_count;
+    struct set_writer w;
 
-        if (r->state == RCPT_SETTLED)
-            set_add(settled, r->index);
-        if (r->state == RCPT_SETTLED || r->note == NULL)
-            continue;
-        r->same = NULL;
-        if (r->note->first == NULL) {
-            r->note->first = r;
-            list_append(notes, &r->note->link);
-        } else {
-            r->note->last->same = r;
-        }
-        r->note->last = r;
+    set_begin(&w, to);
+    for (uint32_t i = 0; i < count; i++) {
+        /* Long runs of others are passed over. */
+        if (i % 64 == 0 && m->settled[i / 64] == 0)
+            i += 63;
+        else if (mail_is_settled(m, i))
+            set_add(&w, i);
     }
+    set_end(&w);
 }
 
+/*
+ * What is known of the others: of those that are not in memory yet, from
+ * before; of those that were; of those that are.
+ */
 static void
-put_groups(struct list *notes, struct buf *to)
+put_groups(struct mail *m, struct buf *to)
 {
-    struct set_writer w;
-    struct list *it;
-    struct buf set;
+    struct slice rest = buf_slice(&m->status), set;
+    struct rcpt_result result;
 
-    buf_init(&set, SET_MAX);
-    while ((it = list_take(notes)) != NULL) {
-        struct note *n = LIST_ENTRY(it, struct note, link);
-
-        buf_clear(&set);
-        set_begin(&w, &set);
-        for (struct rcpt *r = n->first; r != NULL; r = r->same)
-            set_add(&w, r->index);
-        set_end(&w);
-        status_put_group(&n->result, buf_slice(&set), to);
-        n->first = n->last = NULL;
-    }
-    buf_fini(&set);
+    while (
+        m->counts[RCPT_ABSENT] > 0 && status_next_group(&rest, &result, &set))
+        status_put_group(&result, set, to);
+    buf_add(to, buf_slice(&m->past));
+    list_foreach (it, &m->batches)
+        batch_put_groups(LIST_ENTRY(it, struct batch, link), to);
 }
 
 static struct status_brief
@@ -254,6 +252,7 @@ brief_of(const struct entry *e, const struct entry_write *w, bool held)
         .next_try_ms = w->next_try_ms,
         .attempts = e->attempts,
         .deaths = e->deaths,
+        .lane = e->lane,
     };
 
     if (held)
@@ -271,20 +270,15 @@ encode_status(struct mail *m, struct entry_write *w)
     struct txn *t = w->txn;
     size_t n = txn_add(t, RECORD_STATUS, m->id);
     struct status_brief b = brief_of(m->entry, w, m->hold);
-    struct set_writer settled;
-    struct list notes;
     struct buf set;
 
     b.unsettled = (uint32_t)mail_unsettled(m);
     status_brief_encode(&b, &t->briefs[n]);
-    list_init(&notes);
     buf_init(&set, SET_MAX);
-    set_begin(&settled, &set);
-    chain_notes(m, &notes, &settled);
-    set_end(&settled);
+    put_settled(m, &set);
     status_put_settled(buf_slice(&set), &t->heads[n]);
     buf_fini(&set);
-    put_groups(&notes, &t->heads[n]);
+    put_groups(m, &t->heads[n]);
 }
 
 static void
@@ -314,6 +308,8 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
     if (kind == STATUS_ENDING)
         m->ending = true;
     list_remove(&m->dirty_link);
+    if (mail_is_large(m))
+        timer_arm(q, &m->status_due, clock_now_ms() + LARGE_EVERY_MS);
     txn_commit(q, w->txn);
 }
 
@@ -329,6 +325,8 @@ ledger_write_dirty(struct qmgr *q)
         /* One at a time: the next gathers what happens meanwhile. */
         if (m->writing > 0)
             list_append(&waiting, it);
+        else if (m->status_due.node.slot != 0)
+            continue; /* comes back then */
         else if (mail_unsettled(m) > 0)
             ledger_status(q, m, STATUS_INTERIM, qmgr_wall_ms());
     }

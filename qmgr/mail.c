@@ -4,8 +4,10 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/batch.h"
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
+#include "qmgr/lane.h"
 #include "qmgr/ledger.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
@@ -20,9 +22,15 @@ enum {
     GATHER_MOST_MS = 2000,
     ROOM_STATUS = 1024, /* octets in the spool */
     ROOM_RCPT = 512,
+    ASK_AT_ONCE = 50, /* recipients of a message that are asked for ... */
+    ASK_A_TURN = 200, /* ... and of all, in one pump */
+    OPEN_ENOUGH = 2 * BATCH_RCPTS,
+    WORDS = 64, /* bits of one */
 };
 
 static void gather_timeout(struct qmgr *q, struct timer *t);
+static void status_due(struct qmgr *q, struct timer *t);
+static void begin_batch(struct qmgr *q, struct mail *m);
 
 struct mail *
 mail_new(struct qmgr *q, struct entry *e)
@@ -42,6 +50,11 @@ mail_new(struct qmgr *q, struct entry *e)
     list_init(&m->dirty_link);
     list_init(&m->check_link);
     list_init(&m->notice_link);
+    list_init(&m->ask_link);
+    list_init(&m->batches);
+    buf_init(&m->status, SIZE_MAX);
+    buf_init(&m->past, SIZE_MAX);
+    m->status_due.fire = status_due;
     m->gather.fire = gather_timeout;
     e->message = m;
     return m;
@@ -59,21 +72,27 @@ mail_free(struct qmgr *q, struct mail *m)
 {
     if (m == NULL)
         return;
-    for (size_t i = 0; m->rcpts != NULL && i < m->envelope.recipient_count; i++)
-        list_remove(&m->rcpts[i].link);
-    q->active_recipients -= m->rcpts == NULL ? 0 : m->envelope.recipient_count;
+    mail_foreach(r, m) list_remove(&r->link);
     timer_disarm(q, &m->gather);
+    timer_disarm(q, &m->status_due);
     job_fence_all(q, m);
     bundle_free_all(q, m);
+    list_foreach_safe (it, &m->batches)
+        batch_free(q, LIST_ENTRY(it, struct batch, link));
+    list_remove(&m->ask_link);
     list_remove(&m->dirty_link);
     list_remove(&m->check_link);
     list_remove(&m->notice_link);
     mail_count_held(q, m, 0);
     q->outside->room_give(q->context, m->room);
     m->entry->message = NULL;
+    if (m->admitted != NULL)
+        lane_leave(q, m->admitted);
     msg_in_free(m->held);
     buf_fini(&m->head);
     buf_fini(&m->content);
+    buf_fini(&m->status);
+    buf_fini(&m->past);
     arena_clear(&m->arena);
     mem_free(m);
 }
@@ -89,34 +108,82 @@ mail_find(struct qmgr *q, uint64_t id, uint64_t serial)
 }
 
 bool
-mail_set_recipients(struct qmgr *q, struct mail *m)
+mail_is_large(const struct mail *m)
 {
-    size_t count = m->envelope.recipient_count;
+    return m->envelope.recipient_count > BATCH_RCPTS;
+}
 
+/* The count is known, of none that it is settled. */
+static bool
+count_recipients(struct mail *m, size_t count)
+{
     if (count > RECORD_RECIPIENTS_MAX)
         return false;
-    m->rcpts = arena_alloc(&m->arena, (count + 1) * sizeof(*m->rcpts));
-    if (m->rcpts == NULL)
+    m->settled = arena_alloc(&m->arena,
+        (count / WORDS + 1) * sizeof(*m->settled));
+    if (m->settled == NULL)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        struct rcpt *r = &m->rcpts[i];
-
-        list_init(&r->link);
-        r->message = m;
-        r->index = (uint32_t)i;
-        r->state = RCPT_PENDING;
-    }
-    m->counts[RCPT_PENDING] = count;
-    q->active_recipients += count;
+    m->counts[RCPT_ABSENT] = count;
     return true;
+}
+
+bool
+mail_set_recipients(struct qmgr *q, struct mail *m)
+{
+    return count_recipients(m, m->envelope.recipient_count) &&
+        (mail_is_large(m) || batch_take_all(q, m));
+}
+
+static struct rcpt *
+first_from(const struct mail *m, struct list *at)
+{
+    for (; at != &m->batches; at = at->next) {
+        struct batch *b = LIST_ENTRY(at, struct batch, link);
+
+        if (b->count > 0)
+            return b->rcpts;
+    }
+    return NULL;
+}
+
+struct rcpt *
+mail_first_rcpt(const struct mail *m)
+{
+    return first_from(m, m->batches.next);
+}
+
+struct rcpt *
+mail_next_rcpt(const struct rcpt *r)
+{
+    struct batch *b = r->batch;
+    size_t next = (size_t)(r - b->rcpts) + 1;
+
+    return next < b->count ? &b->rcpts[next]
+                           : first_from(b->message, b->link.next);
+}
+
+static bool
+is_open(enum rcpt_state state)
+{
+    return state != RCPT_DEFERRED && state != RCPT_FAILED &&
+        state != RCPT_SETTLED;
 }
 
 void
 rcpt_set_state(struct rcpt *r, enum rcpt_state state)
 {
-    r->message->counts[r->state]--;
+    struct mail *m = r->message;
+    enum rcpt_state before = r->state;
+
+    m->counts[before]--;
+    m->counts[state]++;
+    r->batch->open -= is_open(before);
+    r->batch->open += is_open(state);
+    r->batch->failed -= before == RCPT_FAILED;
+    r->batch->failed += state == RCPT_FAILED;
     r->state = (uint8_t)state;
-    r->message->counts[state]++;
+    if (state == RCPT_SETTLED)
+        mail_note_settled(m, r->index);
 }
 
 void
@@ -129,24 +196,24 @@ rcpt_withdraw(struct qmgr *q, struct rcpt *r)
 }
 
 static bool
-keep(struct mail *m, struct slice *text)
+keep(struct batch *b, struct slice *text)
 {
-    return text->len == 0 || arena_slice(&m->arena, *text, text);
+    return text->len == 0 || arena_slice(&b->arena, *text, text);
 }
 
 struct note *
-note_new(struct mail *m, const struct rcpt_result *result)
+note_new(struct batch *b, const struct rcpt_result *result)
 {
-    struct note *n = arena_alloc(&m->arena, sizeof(*n));
+    struct note *n = arena_alloc(&b->arena, sizeof(*n));
 
     if (n == NULL)
         return NULL;
     n->result = *result;
     list_init(&n->link);
-    if (!keep(m, &n->result.text) || !keep(m, &n->result.relay) ||
-        !keep(m, &n->result.remote) || !keep(m, &n->result.diagnostic) ||
-        !keep(m, &n->result.diagnostic_type) ||
-        !keep(m, &n->result.final_address))
+    if (!keep(b, &n->result.text) || !keep(b, &n->result.relay) ||
+        !keep(b, &n->result.remote) || !keep(b, &n->result.diagnostic) ||
+        !keep(b, &n->result.diagnostic_type) ||
+        !keep(b, &n->result.final_address))
         return NULL;
     return n;
 }
@@ -164,7 +231,7 @@ rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
 void
 rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
-    struct note *n = note_new(r->message, result);
+    struct note *n = note_new(r->batch, result);
 
     if (n != NULL) {
         rcpt_conclude_note(q, r, n);
@@ -197,16 +264,19 @@ mail_dirty(struct qmgr *q, struct mail *m)
 uint32_t
 mail_lane(const struct mail *m)
 {
-    uint32_t lane = 0;
+    uint32_t lane = m->lane;
+    bool is_first = !m->lane_is_set;
 
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
-        const struct rcpt *r = &m->rcpts[i];
-
+    if (m->counts[RCPT_ABSENT] > 0)
+        return 0;
+    mail_foreach(r, m)
+    {
         if (r->state == RCPT_SETTLED)
             continue;
-        if (r->lane == 0 || (lane != 0 && r->lane != lane))
+        if (!is_first && r->lane != lane)
             return 0;
         lane = r->lane;
+        is_first = false;
     }
     return lane;
 }
@@ -264,73 +334,84 @@ has_moved(const struct disk_job *j, const struct spool_place *now)
         !place_same(&j->place, now);
 }
 
-/* Recipients of a STATUS that was read back. */
-static enum result
-apply_settled(struct mail *m, struct slice set, struct why *why)
-{
-    uint32_t at = 0, start, count;
-
-    while (set_next(&set, &at, &start, &count)) {
-        if (start + count > m->envelope.recipient_count)
-            return why_perm(why, "5.3.0", "status of no recipient");
-        for (uint32_t i = start; i < start + count; i++)
-            rcpt_set_state(&m->rcpts[i], RCPT_SETTLED);
-    }
-    return RESULT_OK;
-}
-
-static enum result
-apply_group(struct mail *m, const struct rcpt_result *result, struct slice set,
-    struct why *why)
-{
-    uint32_t at = 0, start, count;
-    struct note *n = note_new(m, result);
-
-    if (n == NULL)
-        return why_temp(why, "4.3.1", "no memory for results");
-    while (set_next(&set, &at, &start, &count)) {
-        if (start + count > m->envelope.recipient_count)
-            return why_perm(why, "5.3.0", "status of no recipient");
-        for (uint32_t i = start; i < start + count; i++) {
-            struct rcpt *r = &m->rcpts[i];
-
-            r->note = n;
-            if (r->state == RCPT_PENDING && result->outcome == OUTCOME_BOUNCED)
-                rcpt_set_state(r, RCPT_FAILED);
-        }
-    }
-    return RESULT_OK;
-}
-
 /*
  * What the newest STATUS says besides is of use; of parts, and of the one that
  * is there when a HOLD is newer, the settled recipients count just as well.
  */
 static enum result
-apply_status(struct mail *m, struct slice head, struct why *why)
+apply_status(struct mail *m, struct buf *head, bool newest, struct why *why)
 {
-    struct rcpt_result result;
     struct slice set;
+    enum result res = status_settled(buf_slice(head), &set, why);
+
+    if (res == RESULT_OK)
+        res = batch_note_settled(m, set, why);
+    if (res != RESULT_OK || !newest)
+        return res;
+    m->status = *head;
+    buf_init(head, 0);
+    return batch_note_status(m, buf_slice(&m->status), why);
+}
+
+/*
+ * Of a large message the encoded recipients are not kept in memory: they are
+ * read again when more of them are wanted.
+ */
+static enum result
+shrink_head(struct qmgr *q, struct mail *m, struct slice start, struct why *why)
+{
+    struct message_record record = m->record;
+    size_t count = m->envelope.recipient_count;
+    struct arena none;
+    struct buf small;
     enum result res;
 
-    res = status_settled(head, &set, why);
+    buf_init(&small, SIZE_MAX);
+    record.envelope = start;
+    message_record_encode(&record, &small);
+    arena_init(&none, 0);
+    res = message_record_decode(buf_slice(&small), &m->record, why);
     if (res == RESULT_OK)
-        res = apply_settled(m, set, why);
-    while (res == RESULT_OK && status_next_group(&head, &result, &set))
-        res = apply_group(m, &result, set, why);
+        res = envelope_decode(m->record.envelope, &none, &m->envelope, why);
+    m->envelope.recipient_count = count;
+    buf_fini(&m->head);
+    m->head = small;
+    mail_count_held(q, m, m->head.cap + m->content.cap);
+    return res;
+}
+
+/* All STATUS records are known: now the recipients that are left. */
+static enum result
+read_first_batch(struct qmgr *q, struct mail *m, struct why *why)
+{
+    struct slice envelope = m->record.envelope, start = envelope, rest;
+    enum result res;
+
+    (void)envelope_count_recipients(envelope, &rest);
+    start.len -= rest.len;
+    res = batch_read(q, m, envelope, BATCH_RCPTS, why);
+    if (res == RESULT_OK && mail_is_large(m))
+        res = shrink_head(q, m, start, why);
     return res;
 }
 
 static void
 loaded(struct qmgr *q, struct mail *m)
 {
+    enum result res;
+    struct why why;
+
     if (m->reading > 0)
         return;
     if (m->doomed) {
         mail_touch(q, m);
         return;
     }
-    mail_begin(q, m);
+    res = read_first_batch(q, m, &why);
+    if (res == RESULT_OK)
+        mail_begin(q, m);
+    else
+        set_aside(q, m, res, &why);
 }
 
 static void
@@ -352,7 +433,7 @@ status_read(struct qmgr *q, struct disk_job *j)
         return;
     }
     if (res == RESULT_OK)
-        res = apply_status(m, buf_slice(&j->head), &why);
+        res = apply_status(m, &j->head, newest, &why);
     disk_job_free(j);
     if (res != RESULT_OK)
         set_aside(q, m, res, &why);
@@ -361,16 +442,23 @@ status_read(struct qmgr *q, struct disk_job *j)
 }
 
 static enum result
-decode_message(struct qmgr *q, struct mail *m, struct why *why)
+decode_message(struct mail *m, struct why *why)
 {
     enum result res = message_record_decode(buf_slice(&m->head), &m->record,
         why);
+    struct slice envelope, rest;
+    size_t count;
 
-    if (res == RESULT_OK)
-        res = envelope_decode(m->record.envelope, &m->arena, &m->envelope, why);
+    if (res != RESULT_OK)
+        return res;
+    envelope = m->record.envelope;
+    count = envelope_count_recipients(envelope, &rest);
+    envelope.len -= rest.len;
+    res = envelope_decode(envelope, &m->arena, &m->envelope, why);
     if (res == RESULT_OK && m->envelope.id != m->id)
         res = why_perm(why, "5.3.0", "record of another message");
-    if (res == RESULT_OK && !mail_set_recipients(q, m))
+    m->envelope.recipient_count = count;
+    if (res == RESULT_OK && !count_recipients(m, count))
         res = why_temp(why, "4.3.1", "no memory for recipients");
     return res;
 }
@@ -414,7 +502,7 @@ head_read(struct qmgr *q, struct disk_job *j)
     buf_init(&j->head, 0);
     disk_job_free(j);
     if (res == RESULT_OK)
-        res = decode_message(q, m, &why);
+        res = decode_message(m, &why);
     if (res != RESULT_OK) {
         set_aside(q, m, res, &why);
         return;
@@ -424,12 +512,70 @@ head_read(struct qmgr *q, struct disk_job *j)
     loaded(q, m);
 }
 
+static void
+batch_was_read(struct qmgr *q, struct disk_job *j)
+{
+    struct mail *m = mail_find(q, j->id, j->serial);
+    struct message_record record;
+    struct why why = j->why;
+    enum result res = j->result;
+    char id[QUEUE_ID_SIZE];
+
+    if (m == NULL) {
+        disk_job_free(j);
+        return;
+    }
+    m->reading--;
+    if (has_moved(j, &m->entry->place)) {
+        read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
+        disk_job_free(j);
+        return;
+    }
+    if (res == RESULT_OK)
+        res = message_record_decode(buf_slice(&j->head), &record, &why);
+    if (res == RESULT_OK)
+        res = batch_read(q, m, record.envelope, BATCH_RCPTS, &why);
+    disk_job_free(j);
+    if (res != RESULT_OK) {
+        log_error("%s: cannot read more recipients: %s",
+            queue_id_text(m->id, q->long_ids, id), why.text);
+        m->stuck = m->soon = true;
+    }
+    begin_batch(q, m);
+}
+
+/* Lists leave a quarter of the room to what is small. */
+static bool
+has_room_for_batch(const struct qmgr *q, const struct mail *m)
+{
+    size_t limit = (size_t)q->config->qmgr_message_recipient_limit;
+
+    return list_empty(&m->batches) ||
+        q->active_recipients + BATCH_RCPTS <= limit - limit / 4;
+}
+
+void
+mail_read_more(struct qmgr *q, struct mail *m)
+{
+    if (m->counts[RCPT_ABSENT] == 0 || m->reading > 0 || m->stuck || m->hold ||
+        q->stopping || mail_busy(m) > OPEN_ENOUGH || !has_room_for_batch(q, m))
+        return;
+    read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
+}
+
+void
+mail_activate(struct qmgr *q, struct mail *m)
+{
+    entry_set_state(&q->index, m->entry, ENTRY_ACTIVE);
+    m->admitted = lane_enter(q, m->entry);
+}
+
 void
 mail_load(struct qmgr *q, struct entry *e)
 {
     struct mail *m = mail_new(q, e);
 
-    entry_set_state(&q->index, e, ENTRY_ACTIVE);
+    mail_activate(q, m);
     read_more(q, m, DISK_READ_HEAD, &e->place, 0, head_read);
 }
 
@@ -511,6 +657,70 @@ mail_gathered(struct qmgr *q, struct mail *m)
     bundle_join_all(q, m);
 }
 
+/* Some recipients of m; the number of those that were asked for. */
+static size_t
+ask_some(struct qmgr *q, struct mail *m)
+{
+    size_t n = 0;
+
+    list_foreach (it, &m->batches) {
+        struct batch *b = LIST_ENTRY(it, struct batch, link);
+
+        for (; b->asked < b->count && n < ASK_AT_ONCE; b->asked++) {
+            struct rcpt *r = &b->rcpts[b->asked];
+
+            if (r->state != RCPT_PENDING)
+                continue;
+            resolve_rcpt(q, r);
+            n++;
+        }
+        if (n == ASK_AT_ONCE && b->asked < b->count) {
+            list_append(&q->asking, &m->ask_link);
+            return n;
+        }
+    }
+    if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
+        mail_gathered(q, m);
+    mail_touch(q, m);
+    return n;
+}
+
+void
+mail_ask_some(struct qmgr *q)
+{
+    struct list *it;
+    size_t n = 0;
+
+    while (n < ASK_A_TURN && (it = list_take(&q->asking)) != NULL)
+        n += ask_some(q, LIST_ENTRY(it, struct mail, ask_link));
+    if (!list_empty(&q->asking))
+        qmgr_wake(q);
+}
+
+/* Recipients of m have come into memory. */
+static void
+begin_batch(struct qmgr *q, struct mail *m)
+{
+    mail_touch(q, m);
+    if (round_is_over_before_it_begins(q, m))
+        return;
+    if (m->counts[RCPT_PENDING] > 1 && !mail_gathers(m)) {
+        m->gathered_at = SIZE_MAX;
+        m->gather_until_ms = clock_now_ms() + GATHER_MOST_MS;
+        timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
+    }
+    if (m->ask_link.next == &m->ask_link)
+        (void)ask_some(q, m);
+    if (!list_empty(&q->asking))
+        qmgr_wake(q);
+}
+
+static void
+status_due(struct qmgr *q, struct timer *t)
+{
+    mail_dirty(q, LIST_ENTRY(t, struct mail, status_due));
+}
+
 /*
  * A list may take a while as long as lookup is getting on with it. A recipient
  * whose table is slow is not waited for.
@@ -521,9 +731,8 @@ gather_timeout(struct qmgr *q, struct timer *t)
     struct mail *m = LIST_ENTRY(t, struct mail, gather);
     size_t before = m->gathered_at;
 
-    m->gathered_at = m->counts[RCPT_RESOLVING];
-    if (m->gathered_at < before &&
-        clock_wall_us() - m->active_us < GATHER_MOST_MS * 1000)
+    m->gathered_at = m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING];
+    if (m->gathered_at < before && clock_now_ms() < m->gather_until_ms)
         timer_arm(q, t, clock_now_ms() + GATHER_MS);
     else
         mail_gathered(q, m);
@@ -568,15 +777,5 @@ mail_begin(struct qmgr *q, struct mail *m)
             "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
             queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
             (unsigned long long)m->envelope.size, left);
-    if (round_is_over_before_it_begins(q, m))
-        return;
-    if (m->counts[RCPT_PENDING] > 1)
-        timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
-        if (m->rcpts[i].state == RCPT_PENDING)
-            resolve_rcpt(q, &m->rcpts[i]);
-    m->gathered_at = m->counts[RCPT_RESOLVING];
-    if (m->gathered_at == 0)
-        mail_gathered(q, m);
-    mail_touch(q, m);
+    begin_batch(q, m);
 }

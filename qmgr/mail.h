@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 struct accept;
+struct batch;
+struct lane;
 struct msg_in;
 
 enum rcpt_state {
@@ -31,10 +33,11 @@ enum rcpt_state {
     RCPT_DEFERRED,  /* later */
     RCPT_FAILED,    /* the sender is to be told */
     RCPT_SETTLED,
+    RCPT_ABSENT, /* not read into memory yet in this round */
     RCPT_STATES,
 };
 
-/* What became of one or more recipients; lives in the message's arena. */
+/* What became of one or more recipients; lives in the batch's arena. */
 struct note {
     struct list link; /* while a STATUS is written */
     struct rcpt_result result;
@@ -44,6 +47,8 @@ struct note {
 struct rcpt {
     struct list link; /* of a question or a bundle */
     struct mail *message;
+    struct batch *batch;
+    struct recipient *given; /* as it stands in the envelope */
     union {
         struct job *job;       /* OUT, SETTLING */
         struct bundle *bundle; /* WAITING */
@@ -54,6 +59,7 @@ struct rcpt {
     uint32_t index;
     uint32_t lane; /* of the destination it was queued for; 0: none */
     uint8_t state; /* changed by rcpt_set_state() alone */
+    bool warned;   /* is in a notice of delay of this round */
 };
 
 struct mail {
@@ -62,9 +68,18 @@ struct mail {
     uint64_t serial;
     struct arena arena;
     struct message_record record;
-    struct envelope envelope; /* with all its recipients */
-    struct rcpt *rcpts;       /* as many */
+    struct envelope envelope; /* its recipients: in batches */
+    struct list batches;
     size_t counts[RCPT_STATES];
+    uint64_t *settled;    /* a bit for each recipient */
+    uint32_t next_index;  /* of the recipient that would be read next */
+    size_t next_offset;   /* in the encoded envelope */
+    struct buf status;    /* as it was read back: what was said before ... */
+    uint32_t *said;       /* ... of each recipient, at offset + 1; or NULL */
+    struct buf past;      /* groups of a STATUS: what batches left behind */
+    uint32_t lane;        /* mail_lane() of those */
+    bool lane_is_set;     /* there are such */
+    struct list ask_link; /* q->asking: recipients to be resolved */
 
     struct slice header, body;
     bool has_content;
@@ -73,19 +88,23 @@ struct mail {
     size_t held_octets;       /* as counted in q->held_octets */
     struct list content_waiters; /* jobs */
 
-    uint64_t room; /* set aside in the spool for its STATUS */
+    struct lane *admitted; /* while it is in the active set */
+    uint64_t room;         /* set aside in the spool for its STATUS */
 
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;
     struct list bundles;
     struct timer gather;     /* how long these may gather recipients */
-    size_t gathered_at;      /* RESOLVING when it was armed */
+    size_t gathered_at;      /* not resolved when it was armed */
+    int64_t gather_until_ms; /* at the latest */
     struct list dirty_link;  /* q->dirty */
     struct list check_link;  /* q->checks */
     struct list notice_link; /* q->notice_waiters */
     unsigned reading;        /* disk jobs under way */
+    unsigned notices;        /* jobs of bounce under way */
     unsigned writing;        /* STATUS transactions under way */
     bool ending;             /* the last STATUS of the round is among them */
+    struct timer status_due; /* a large one is not written all the time */
 
     int64_t active_us;
     int64_t not_before_ms; /* the first of these destinations is tried */
@@ -96,8 +115,10 @@ struct mail {
     bool again;            /* flushed meanwhile: another round at once */
     bool soon;             /* our own trouble: do not wait for long */
     bool overdue;          /* its lifetime is over */
+    bool returned;         /* ... which the log knows */
+    bool stuck;            /* the rest of its recipients cannot be read */
     bool notified;         /* bounce was asked in this round ... */
-    bool warned;           /* ... for a notice of delay */
+    bool warns;            /* ... for notices of delay */
     size_t suspended;      /* recipients deferred for a dead destination */
     struct edit *edit;     /* who wants to know that it is deleted */
 };
@@ -115,13 +136,35 @@ void mail_free(struct qmgr *q, struct mail *m);
 struct mail *mail_find(struct qmgr *q, uint64_t id, uint64_t serial)
     ATTR_NONNULL;
 
-/* m->envelope is set: make the recipients. False: no memory for so many. */
+/*
+ * m->envelope is set: make the recipients, unless they are so many that they
+ * are read back in batches. False: no memory.
+ */
 bool mail_set_recipients(struct qmgr *q, struct mail *m)
     ATTR_NONNULL ATTR_MUST_USE;
+
+/* Its recipients do not all come into memory at a time. */
+bool mail_is_large(const struct mail *m) ATTR_NONNULL;
+
+/* The recipients in memory; NULL at the end. */
+struct rcpt *mail_first_rcpt(const struct mail *m) ATTR_NONNULL;
+struct rcpt *mail_next_rcpt(const struct rcpt *r) ATTR_NONNULL;
+#define mail_foreach(r, m)                                 \
+    for (struct rcpt *r = mail_first_rcpt(m); (r) != NULL; \
+         (r) = mail_next_rcpt(r))
+
+/* Begin to resolve some of those that are to be; in this pump, and others. */
+void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
+
+/* Read more recipients if it is time to, and there is room. */
+void mail_read_more(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 /* So many octets of it are in memory. */
 void mail_count_held(struct qmgr *q, struct mail *m, size_t octets)
     ATTR_NONNULL;
+
+/* It comes into the active set. */
+void mail_activate(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 /* Read e back; the round begins when it is there. */
 void mail_load(struct qmgr *q, struct entry *e) ATTR_NONNULL;
@@ -153,7 +196,7 @@ void rcpt_set_state(struct rcpt *r, enum rcpt_state state) ATTR_NONNULL;
 void rcpt_withdraw(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;
 
 /* Copies the texts of result. NULL: no memory. */
-struct note *note_new(struct mail *m, const struct rcpt_result *result)
+struct note *note_new(struct batch *b, const struct rcpt_result *result)
     ATTR_NONNULL;
 
 /* DEFERRED or FAILED, as result says. r->job is forgotten. */
@@ -167,7 +210,7 @@ void rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
 static inline struct recipient *
 rcpt_given(const struct rcpt *r)
 {
-    return &r->message->envelope.recipients[r->index];
+    return r->given;
 }
 
 /* How many recipients are under way in one way or another. */
@@ -177,6 +220,18 @@ mail_busy(const struct mail *m)
     return m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING] +
         m->counts[RCPT_WAITING] + m->counts[RCPT_OUT] +
         m->counts[RCPT_SETTLING];
+}
+
+static inline bool
+mail_is_settled(const struct mail *m, uint32_t index)
+{
+    return (m->settled[index / 64] >> index % 64 & 1) != 0;
+}
+
+static inline void
+mail_note_settled(struct mail *m, uint32_t index)
+{
+    m->settled[index / 64] |= (uint64_t)1 << index % 64;
 }
 
 /* entry.lane of what is left of m. */

@@ -41,8 +41,15 @@ wants(const struct rcpt *r, enum job_kind kind)
     if (kind == JOB_FAILURE)
         return r->state == RCPT_FAILED;
     /* RFC 3461: not given means FAILURE and DELAY as the site likes it. */
-    return r->state == RCPT_DEFERRED && r->note != NULL &&
+    return r->state == RCPT_DEFERRED && r->note != NULL && !r->warned &&
         (notify == 0 || (notify & NOTIFY_DELAY) != 0);
+}
+
+bool
+notify_wants_delay(const struct mail *m)
+{
+    mail_foreach(r, m) if (wants(r, JOB_DELAY)) return true;
+    return false;
 }
 
 static void
@@ -51,8 +58,7 @@ notify(struct qmgr *q, struct mail *m, enum job_kind kind)
     struct job *j;
     size_t count = 0;
 
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
-        count += wants(&m->rcpts[i], kind);
+    mail_foreach(r, m) count += wants(r, kind);
     if (count == 0) {
         mail_touch(q, m);
         return;
@@ -61,9 +67,15 @@ notify(struct qmgr *q, struct mail *m, enum job_kind kind)
         count = NOTICE_RCPTS;
     q->notices++;
     j = job_new(q, m, kind, count);
-    for (size_t i = 0; j->count < count; i++)
-        if (wants(&m->rcpts[i], kind))
-            job_take(j, &m->rcpts[i]);
+    mail_foreach(r, m)
+    {
+        if (j->count == count)
+            break;
+        if (!wants(r, kind))
+            continue;
+        r->warned |= kind == JOB_DELAY;
+        job_take(j, r);
+    }
     job_start(q, j);
 }
 

@@ -17,6 +17,9 @@
 bool notify_may(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 void notify_failure(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* Is there anybody in memory whose delay the sender does not know of? */
+bool notify_wants_delay(const struct mail *m) ATTR_NONNULL;
 void notify_delay(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 /* The content is there: j goes to bounce. False: it is not up. */

@@ -86,6 +86,7 @@ static const struct field status_fields[] = {
     { 4, FIELD_U32, OF(deaths), UINT32_MAX },
     { 5, FIELD_U32, OF(flags), UINT32_MAX },
     { 8, FIELD_U32, OF(unsettled), RECORD_RECIPIENTS_MAX },
+    { 9, FIELD_U32, OF(lane), UINT32_MAX },
     { 0 },
 };
 #undef OF

@@ -29,6 +29,7 @@
  *     4  n  delivery processes that died with it
  *     5  n  set of enum status_flag
  *     8  n  recipients that are not settled
+ *     9  n  the destination that it is deferred for (qmgr/lane), 0: several
  *   head:
  *     6  t  recipients that are settled, a set
  *     7  g* what became of others: 1 t rcpt_result of lib/mail/delivery, 2 t
@@ -111,6 +112,7 @@ struct status_brief {
     uint32_t deaths;
     uint32_t flags;
     uint32_t unsettled;
+    uint32_t lane;
 };
 
 void status_brief_encode(const struct status_brief *b, struct buf *to)

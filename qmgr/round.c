@@ -4,9 +4,11 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/batch.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/drops.h"
 #include "qmgr/edit.h"
+#include "qmgr/lane.h"
 #include "qmgr/ledger.h"
 #include "qmgr/notify.h"
 
@@ -15,6 +17,7 @@ enum {
     SOON_TRIES = 5,              /* ... that did not turn out to be lasting */
     NOTICE_AGAIN_MS = 60 * 1000, /* bounce did not settle what it was asked */
     JITTER_SHARE = 8, /* of a delay that is added at random, at most */
+    ADMIT_A_TURN = 300,
 };
 
 int64_t
@@ -59,24 +62,43 @@ expire_rcpt(struct qmgr *q, struct rcpt *r)
     rcpt_conclude(q, r, &result);
 }
 
-/* All that could still be tried: it fails. */
 static void
-expire(struct qmgr *q, struct mail *m)
+log_returned(struct qmgr *q, struct mail *m)
 {
     struct slice sender = m->envelope.sender;
     char id[QUEUE_ID_SIZE];
 
-    round_withdraw(q, m);
-    if (m->counts[RCPT_DEFERRED] == 0)
+    if (m->returned)
         return;
+    m->returned = true;
     log_write(LOG_LEVEL_INFO, q->tag,
         "%s: from=<" SLICE_FMT ">, status=%s, returned to sender",
         queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
         (m->entry->flags & ENTRY_EXPIRE) != 0 ? "force-expired" : "expired");
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
-        if (m->rcpts[i].state == RCPT_DEFERRED)
-            expire_rcpt(q, &m->rcpts[i]);
-    m->notified = false;
+}
+
+static void
+expire_batch(struct qmgr *q, struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rcpts[i].state != RCPT_DEFERRED)
+            continue;
+        log_returned(q, b->message);
+        expire_rcpt(q, &b->rcpts[i]);
+    }
+}
+
+/* All that could still be tried, and is in memory: it fails. */
+static void
+expire(struct qmgr *q, struct mail *m)
+{
+    size_t failed = m->counts[RCPT_FAILED];
+
+    round_withdraw(q, m);
+    list_foreach (it, &m->batches)
+        expire_batch(q, LIST_ENTRY(it, struct batch, link));
+    if (m->counts[RCPT_FAILED] > failed && m->notices == 0)
+        m->notified = false;
 }
 
 static bool
@@ -89,9 +111,8 @@ has_expired(const struct qmgr *q, const struct mail *m)
 void
 round_withdraw(struct qmgr *q, struct mail *m)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
-        struct rcpt *r = &m->rcpts[i];
-
+    mail_foreach(r, m)
+    {
         if (r->state == RCPT_RESOLVING || r->state == RCPT_WAITING)
             rcpt_withdraw(q, r);
         if (r->state == RCPT_PENDING)
@@ -143,6 +164,9 @@ next_try_ms(const struct qmgr *q, const struct mail *m)
     if (m->counts[RCPT_FAILED] > 0 && delay > NOTICE_AGAIN_MS)
         delay = NOTICE_AGAIN_MS;
     at = now + delay + jitter(delay);
+    /* Others were given back before its lifetime ended. */
+    if (m->lane_is_set && m->counts[RCPT_FAILED] == 0 && has_expired(q, m))
+        return now;
     /* In vain before its destination is looked at again. */
     if (m->suspended > 0 && m->suspended == m->counts[RCPT_DEFERRED] &&
         at < m->not_before_ms)
@@ -156,9 +180,72 @@ warning_is_due(const struct qmgr *q, const struct mail *m)
     int64_t after = config_of_service(q->set, q->config->cleanup_service_name)
                         ->delay_warning_time;
 
-    return after > 0 && !m->warned && (m->entry->flags & ENTRY_WARNED) == 0 &&
+    return after > 0 && (m->warns || (m->entry->flags & ENTRY_WARNED) == 0) &&
         m->counts[RCPT_DEFERRED] > 0 && m->envelope.sender.len > 0 &&
-        qmgr_wall_ms() >= m->entry->arrival_ms + after;
+        qmgr_wall_ms() >= m->entry->arrival_ms + after && notify_wants_delay(m);
+}
+
+/* True when a notice is under way, or waits for its turn. */
+static bool
+tell_failures(struct qmgr *q, struct mail *m)
+{
+    if (m->counts[RCPT_FAILED] == 0 || m->notified || q->stopping)
+        return false;
+    if (!notify_may(q, m))
+        return true;
+    m->notified = true;
+    notify_failure(q, m);
+    return true;
+}
+
+static bool
+tell_delays(struct qmgr *q, struct mail *m)
+{
+    if (!warning_is_due(q, m) || q->stopping)
+        return false;
+    if (!notify_may(q, m))
+        return true;
+    m->warns = true;
+    m->entry->flags |= ENTRY_WARNED;
+    notify_delay(q, m);
+    return true;
+}
+
+/* An attempt under way knows recipients of b. */
+static bool
+is_used(const struct batch *b)
+{
+    list_foreach (it, &b->message->jobs) {
+        const struct job *j = LIST_ENTRY(it, struct job, link);
+
+        for (size_t i = 0; i < j->count; i++)
+            if (j->rcpts[i]->batch == b)
+                return true;
+    }
+    return false;
+}
+
+/*
+ * A batch that was tried is given back when the sender has been told what there
+ * is to tell. Where bounce did not do it, the failures are kept for later.
+ */
+static void
+give_back_batches(struct qmgr *q, struct mail *m)
+{
+    list_foreach_safe (it, &m->batches) {
+        struct batch *b = LIST_ENTRY(it, struct batch, link);
+
+        if (b->open > 0 || is_used(b))
+            continue;
+        if (!m->hold && !m->again && has_expired(q, m))
+            expire_batch(q, b);
+        if (m->notices > 0)
+            continue;
+        if ((b->failed > 0 && tell_failures(q, m)) || tell_delays(q, m))
+            continue;
+        if (m->notices == 0 && b->open == 0)
+            batch_give_back(q, b);
+    }
 }
 
 static void
@@ -196,7 +283,14 @@ round_check(struct qmgr *q, struct mail *m)
             ledger_remove(q, m->entry, m->edit);
         return;
     }
-    if (!m->begun || mail_busy(m) > 0 || !list_empty(&m->jobs))
+    if (!m->begun)
+        return;
+    if (mail_is_large(m)) {
+        give_back_batches(q, m);
+        mail_read_more(q, m);
+    }
+    if (mail_busy(m) > 0 || !list_empty(&m->jobs) || m->reading > 0 ||
+        (m->counts[RCPT_ABSENT] > 0 && !m->hold && !m->stuck))
         return;
     if (mail_unsettled(m) == 0) {
         finish(q, m);
@@ -205,23 +299,11 @@ round_check(struct qmgr *q, struct mail *m)
     if (m->counts[RCPT_DEFERRED] > 0 && !m->hold && !m->again &&
         has_expired(q, m))
         expire(q, m);
-    if (m->counts[RCPT_FAILED] > 0 && !m->notified && !q->stopping) {
-        if (!notify_may(q, m))
-            return;
-        m->notified = true;
-        notify_failure(q, m);
+    if (tell_failures(q, m) || tell_delays(q, m))
         return;
-    }
-    if (warning_is_due(q, m) && !q->stopping) {
-        if (!notify_may(q, m))
-            return;
-        m->warned = true;
-        m->entry->flags |= ENTRY_WARNED;
-        notify_delay(q, m);
-        return;
-    }
     if (m->entry->attempts < UINT16_MAX)
         m->entry->attempts++;
+    m->entry->lane = mail_lane(m);
     ledger_status(q, m, STATUS_ENDING, next_try_ms(q, m));
 }
 
@@ -242,7 +324,7 @@ round_schedule(struct qmgr *q, struct entry *e, int64_t next_try_ms)
     int64_t expiry = round_expiry_ms(q, e);
     bool expires = e->attempts > 0 && expiry > qmgr_wall_ms();
 
-    if (e->state != ENTRY_DEFERRED)
+    if (e->state != ENTRY_DEFERRED || (e->flags & ENTRY_PARKED) != 0)
         entry_set_state(&q->index, e, ENTRY_DEFERRED);
     heap_set(&q->index.timers, &e->timer,
         expires && expiry < next_try_ms ? expiry : next_try_ms);
@@ -264,7 +346,6 @@ round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
         next_try_ms = qmgr_wall_ms();
     if (!m->again)
         e->flags &= (uint8_t)~ENTRY_FLUSHED;
-    e->lane = mail_lane(m);
     mail_free(q, m);
     if (held)
         entry_set_state(&q->index, e, ENTRY_HELD);
@@ -320,21 +401,47 @@ first_due(struct qmgr *q)
     }
 }
 
-/* Fresh mail and old take turns, so that neither keeps the other waiting. */
+static struct entry *
+next_parked(struct qmgr *q)
+{
+    return round_has_room(q) ? lane_next(q) : NULL;
+}
+
+/*
+ * Fresh mail, old mail, and what waits with its lane take turns, so that none
+ * keeps the others waiting.
+ */
 void
 round_admit(struct qmgr *q)
 {
-    while (!q->stopping) {
+    for (size_t n = 0; !q->stopping && n < ADMIT_A_TURN; n++) {
         struct entry *due = first_due(q), *fresh = first_fresh(q), *e;
         bool overdue;
 
-        if ((due == NULL && fresh == NULL) || !round_has_room(q))
+        if (!round_has_room(q))
             return;
+        e = n % 3 == 0 ? next_parked(q) : NULL;
+        if (e != NULL) {
+            mail_load(q, e);
+            continue;
+        }
+        if (due == NULL && fresh == NULL) {
+            e = next_parked(q);
+            if (e == NULL)
+                return;
+            mail_load(q, e);
+            continue;
+        }
         e = fresh == NULL || (due != NULL && !q->fresh_turn) ? due : fresh;
         q->fresh_turn = e != fresh;
         /* Due for its end, not for a try: see round_schedule(). */
         overdue = e == due && e->timer.due == round_expiry_ms(q, e);
+        if (!overdue && lane_admit(q, e) != ADMIT)
+            continue;
         mail_load(q, e);
         e->message->overdue = overdue;
     }
+    /* The others of this turn of the loop come first. */
+    if (!q->stopping)
+        qmgr_wake(q);
 }

@@ -27,7 +27,7 @@ struct view_batch {
 static void
 note_settled(struct view *v, const struct mail *m)
 {
-    size_t count = m == NULL || m->rcpts == NULL ? 0
+    size_t count = m == NULL || m->settled == NULL ? 0
                                                  : m->envelope.recipient_count;
 
     v->settled_count = 0;
@@ -35,7 +35,7 @@ note_settled(struct view *v, const struct mail *m)
     if (v->settled == NULL)
         return;
     for (size_t i = 0; i < count; i++)
-        v->settled[i] = m->rcpts[i].state == RCPT_SETTLED;
+        v->settled[i] = mail_is_settled(m, (uint32_t)i);
     v->settled_count = count;
 }
 

@@ -182,6 +182,22 @@ envelope_decode(struct slice in, struct arena *arena, struct envelope *env,
     return RESULT_OK;
 }
 
+size_t
+envelope_count_recipients(struct slice in, struct slice *rest)
+{
+    struct slice at = in;
+    struct tlv t;
+    size_t n = 0;
+
+    *rest = (struct slice){ in.ptr + in.len, 0 };
+    while (tlv_next(&at, &t)) {
+        if (t.tag == TAG_RECIPIENT && n++ == 0)
+            *rest = in;
+        in = at;
+    }
+    return n;
+}
+
 bool
 envelope_next_recipient(struct slice *rest, struct recipient *r)
 {

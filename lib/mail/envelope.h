@@ -102,6 +102,13 @@ enum result envelope_decode(struct slice in, struct arena *arena,
     struct envelope *env, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
+ * How many recipients there are; *rest is the part of in that begins with the
+ * first of them.
+ */
+size_t envelope_count_recipients(struct slice in, struct slice *rest)
+    ATTR_NONNULL;
+
+/*
  * One recipient at a time, without an array: recipients can be read back in
  * parts. *rest starts as the encoded envelope; false at the end.
  */

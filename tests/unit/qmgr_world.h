@@ -66,8 +66,8 @@ struct errand {
     void *agent;
     char transport[WORLD_TEXT], nexthop[WORLD_TEXT];
     size_t count;
-    uint32_t indexes[WORLD_RCPTS];
-    char addresses[WORLD_RCPTS][WORLD_TEXT];
+    uint32_t *indexes;
+    char (*addresses)[WORLD_TEXT];
     size_t body_len;
 };
 
@@ -211,14 +211,24 @@ world_backlog(void *context, const struct agent *agent)
     return 0;
 }
 
+WORLD_FN struct errand *
+world_errand_new(size_t count)
+{
+    struct errand *e = mem_alloc(sizeof(*e));
+
+    assert_true(count > 0);
+    e->indexes = mem_alloc_array(count, sizeof(*e->indexes));
+    e->addresses = mem_alloc_array(count, sizeof(*e->addresses));
+    return e;
+}
+
 WORLD_FN bool
 world_deliver(void *context, struct agent *agent, struct delivery *d,
     struct job *job)
 {
     struct world *w = context;
-    struct errand *e = mem_alloc(sizeof(*e));
+    struct errand *e = world_errand_new(d->recipient_count);
 
-    assert_in_range(d->recipient_count, 1, WORLD_RCPTS);
     e->job = job;
     e->attempt = d->attempt;
     e->agent = agent->peer;
@@ -243,8 +253,7 @@ world_notify(void *context, struct notice *n, struct job *job)
 
     if (w->no_bounce)
         return false;
-    e = mem_alloc(sizeof(*e));
-    assert_in_range(n->recipient_count, 1, WORLD_RCPTS);
+    e = world_errand_new(n->recipient_count);
     e->job = job;
     e->is_notice = true;
     e->kind = n->kind;
@@ -495,6 +504,8 @@ WORLD_FN void
 world_errand_end(struct errand *e)
 {
     list_remove(&e->link);
+    mem_free(e->indexes);
+    mem_free(e->addresses);
     mem_free(e);
 }
 
@@ -503,8 +514,7 @@ WORLD_FN void
 world_report(struct world *w, struct errand *e, enum outcome outcome,
     enum destination_state state)
 {
-    struct rcpt_result *results = mem_alloc_array(WORLD_RCPTS,
-        sizeof(*results));
+    struct rcpt_result *results = mem_alloc_array(e->count, sizeof(*results));
     struct delivery_answer a = {
         .attempt = e->attempt,
         .destination = state,
@@ -616,6 +626,43 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
     buf_fini(&body);
     arena_clear(&arena);
     mem_free(octets);
+}
+
+/* A message to r0@d0.test, r1@d1.test ..., over so many destinations. */
+WORLD_FN void
+world_submit_list(struct world *w, uint64_t id, size_t count,
+    unsigned destinations)
+{
+    struct envelope env = {
+        .id = id,
+        .arrival_us = clock_wall_us(),
+        .size = 300,
+        .sender = SLICE_LIT("list@senders.test"),
+    };
+    struct arena arena;
+    struct buf envelope, body;
+    struct why why;
+
+    arena_init(&arena, 1 << 28);
+    buf_init(&envelope, 1 << 28);
+    buf_init(&body, 1 << 28);
+    for (size_t i = 0; i < count; i++) {
+        char name[48];
+        int n = snprintf(name, sizeof(name), "r%zu@d%zu.test", i,
+            i % destinations);
+        struct recipient r = { .address = { name, (size_t)n } };
+
+        assert_int_equal(envelope_add_recipient(&env, &arena, &r, &why),
+            RESULT_OK);
+    }
+    envelope_encode(&env, &envelope);
+    tlv_put(&body, ATTR_ENVELOPE, buf_slice(&envelope));
+    tlv_put(&body, ATTR_HEADER, SLICE_LIT("Subject: list\r\n"));
+    assert_false(buf_failed(&body));
+    intake_submit(&w->q, w, w, 1, world_msg(buf_slice(&body)));
+    buf_fini(&envelope);
+    buf_fini(&body);
+    arena_clear(&arena);
 }
 
 /* 0: the disk is too full even for that. */

@@ -1,0 +1,286 @@
+#include "qmgr/batch.h"
+
+#include "lib/base/mem.h"
+#include "qmgr/record.h"
+
+#include <assert.h>
+
+enum {
+    ARENA_MAX = 256 * 1024 * 1024, /* with results of 4 KB each */
+    SET_MAX = 16 * 1024 * 1024,
+};
+
+static struct batch *
+batch_new(struct mail *m, size_t room)
+{
+    struct batch *b = mem_alloc(sizeof(*b));
+
+    b->message = m;
+    list_init(&b->link);
+    arena_init(&b->arena, ARENA_MAX);
+    b->rcpts = arena_alloc(&b->arena, (room + 1) * sizeof(*b->rcpts));
+    return b;
+}
+
+void
+batch_free(struct qmgr *q, struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        list_remove(&b->rcpts[i].link);
+    q->active_recipients -= b->count;
+    list_remove(&b->link);
+    arena_clear(&b->arena);
+    mem_free(b);
+}
+
+static void
+add(struct batch *b, uint32_t index, struct recipient *given)
+{
+    struct rcpt *r = &b->rcpts[b->count++];
+
+    list_init(&r->link);
+    r->message = b->message;
+    r->batch = b;
+    r->given = given;
+    r->index = index;
+    r->state = RCPT_PENDING;
+    b->open++;
+}
+
+static void
+join(struct qmgr *q, struct batch *b)
+{
+    struct mail *m = b->message;
+
+    m->counts[RCPT_ABSENT] -= b->count;
+    m->counts[RCPT_PENDING] += b->count;
+    q->active_recipients += b->count;
+    list_append(&m->batches, &b->link);
+}
+
+bool
+batch_take_all(struct qmgr *q, struct mail *m)
+{
+    size_t count = m->envelope.recipient_count;
+    struct batch *b = batch_new(m, count);
+
+    if (b->rcpts == NULL) {
+        batch_free(q, b);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        add(b, (uint32_t)i, &m->envelope.recipients[i]);
+    m->next_index = (uint32_t)count;
+    join(q, b);
+    return true;
+}
+
+/* Reading. */
+
+static bool
+keep(struct batch *b, struct slice *text)
+{
+    return text->len == 0 || arena_slice(&b->arena, *text, text);
+}
+
+static bool
+add_read(struct batch *b, uint32_t index, const struct recipient *read)
+{
+    struct recipient *given = arena_alloc(&b->arena, sizeof(*given));
+
+    if (given == NULL)
+        return false;
+    *given = *read;
+    if (mail_is_large(b->message) &&
+        (!keep(b, &given->address) || !keep(b, &given->original) ||
+            !keep(b, &given->orcpt)))
+        return false;
+    add(b, index, given);
+    return true;
+}
+
+static enum result
+read_recipients(struct batch *b, struct slice envelope, size_t most,
+    struct why *why)
+{
+    struct mail *m = b->message;
+    struct slice rest = slice_skip(envelope, m->next_offset);
+    uint32_t index = m->next_index;
+
+    for (size_t n = 0; n < BATCH_SCAN && b->count < most &&
+         index < m->envelope.recipient_count;
+         n++, index++) {
+        struct recipient read;
+
+        if (!envelope_next_recipient(&rest, &read))
+            return why_perm(why, "5.3.0", "malformed recipient");
+        if (!mail_is_settled(m, index) && !add_read(b, index, &read))
+            return why_temp(why, "4.3.1", "no memory for recipients");
+    }
+    m->next_index = index;
+    m->next_offset = envelope.len - rest.len;
+    return RESULT_OK;
+}
+
+/* What was said of those that were tried before. Neighbours share a note. */
+static bool
+recall_results(struct batch *b)
+{
+    struct mail *m = b->message;
+    struct note *note = NULL;
+    uint32_t noted = 0;
+
+    for (size_t i = 0; m->said != NULL && i < b->count; i++) {
+        struct rcpt *r = &b->rcpts[i];
+        uint32_t at = m->said[r->index];
+        struct slice rest = slice_skip(buf_slice(&m->status), at - 1), set;
+        struct rcpt_result result;
+
+        if (at == 0)
+            continue;
+        if (at != noted) {
+            bool found = status_next_group(&rest, &result, &set);
+
+            assert(found); /* it was read before */
+            noted = at;
+            note = note_new(b, &result);
+        }
+        if (note == NULL)
+            return false;
+        r->note = note;
+        if (note->result.outcome == OUTCOME_BOUNCED)
+            rcpt_set_state(r, RCPT_FAILED);
+    }
+    return true;
+}
+
+enum result
+batch_read(struct qmgr *q, struct mail *m, struct slice envelope, size_t most,
+    struct why *why)
+{
+    struct batch *b;
+    enum result res;
+
+    if (most > m->counts[RCPT_ABSENT])
+        most = m->counts[RCPT_ABSENT];
+    b = batch_new(m, most);
+    res = b->rcpts == NULL ? why_temp(why, "4.3.1", "no memory for recipients")
+                           : read_recipients(b, envelope, most, why);
+    if (res != RESULT_OK) {
+        /* It was not counted yet. */
+        b->count = 0;
+        batch_free(q, b);
+        return res;
+    }
+    join(q, b);
+    if (!recall_results(b))
+        return why_temp(why, "4.3.1", "no memory for results");
+    return RESULT_OK;
+}
+
+/* What is known from before. */
+
+enum result
+batch_note_settled(struct mail *m, struct slice set, struct why *why)
+{
+    uint32_t at = 0, start, count;
+
+    while (set_next(&set, &at, &start, &count)) {
+        if (start + count > m->envelope.recipient_count)
+            return why_perm(why, "5.3.0", "status of no recipient");
+        for (uint32_t i = start; i < start + count; i++) {
+            if (mail_is_settled(m, i))
+                continue;
+            mail_note_settled(m, i);
+            m->counts[RCPT_ABSENT]--;
+            m->counts[RCPT_SETTLED]++;
+        }
+    }
+    return RESULT_OK;
+}
+
+enum result
+batch_note_status(struct mail *m, struct slice head, struct why *why)
+{
+    size_t total = m->envelope.recipient_count;
+    struct slice rest = head, set;
+    struct rcpt_result result;
+    size_t offset = 0;
+
+    if (head.len >= UINT32_MAX)
+        return why_perm(why, "5.3.0", "status is too long");
+    for (; status_next_group(&rest, &result, &set);
+         offset = head.len - rest.len) {
+        uint32_t at = 0, start, count;
+
+        if (m->said == NULL)
+            m->said = arena_alloc(&m->arena, total * sizeof(*m->said));
+        if (m->said == NULL)
+            return why_temp(why, "4.3.1", "no memory for results");
+        while (set_next(&set, &at, &start, &count)) {
+            if (start + count > total)
+                return why_perm(why, "5.3.0", "status of no recipient");
+            for (uint32_t i = start; i < start + count; i++)
+                m->said[i] = (uint32_t)offset + 1;
+        }
+    }
+    return RESULT_OK;
+}
+
+/* Writing. */
+
+/* A chain of recipients for each note. */
+static void
+chain(struct batch *b, struct list *notes)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        struct rcpt *r = &b->rcpts[i];
+
+        if (r->state == RCPT_SETTLED || r->note == NULL)
+            continue;
+        r->same = NULL;
+        if (r->note->first == NULL) {
+            r->note->first = r;
+            list_append(notes, &r->note->link);
+        } else {
+            r->note->last->same = r;
+        }
+        r->note->last = r;
+    }
+}
+
+void
+batch_put_groups(struct batch *b, struct buf *to)
+{
+    struct list notes, *it;
+    struct set_writer w;
+    struct buf set;
+
+    list_init(&notes);
+    chain(b, &notes);
+    buf_init(&set, SET_MAX);
+    while ((it = list_take(&notes)) != NULL) {
+        struct note *n = LIST_ENTRY(it, struct note, link);
+
+        buf_clear(&set);
+        set_begin(&w, &set);
+        for (struct rcpt *r = n->first; r != NULL; r = r->same)
+            set_add(&w, r->index);
+        set_end(&w);
+        status_put_group(&n->result, buf_slice(&set), to);
+        n->first = n->last = NULL;
+    }
+    buf_fini(&set);
+}
+
+void
+batch_give_back(struct qmgr *q, struct batch *b)
+{
+    struct mail *m = b->message;
+
+    assert(b->open == 0);
+    m->lane = mail_lane(m);
+    m->lane_is_set = m->counts[RCPT_DEFERRED] + m->counts[RCPT_FAILED] > 0;
+    batch_put_groups(b, &m->past);
+    batch_free(q, b);
+}
