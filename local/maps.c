@@ -34,7 +34,7 @@ open_list(const struct config *config, const char *text,
         *list = LIST_ENTRY(node, struct entry, node)->list;
         return RESULT_OK;
     }
-    res = table_list_open(text, config, list, why);
+    res = table_list_open_with(text, TABLE_SENSITIVE, config, list, why);
     if (res != RESULT_OK)
         return res;
     entry = mem_alloc(sizeof(*entry));

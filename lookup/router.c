@@ -79,8 +79,8 @@ router_open(struct config_set *set, struct router **router, struct why *why)
     if (res == RESULT_OK)
         res = address_classes_open(config, &r->classes, why);
     if (res == RESULT_OK)
-        res = table_list_open(config->transport_maps, config,
-            &r->transport_maps, why);
+        res = table_list_open_with(config->transport_maps,
+            TABLE_NO_SUBSTITUTION, config, &r->transport_maps, why);
     if (res != RESULT_OK) {
         router_drop(r);
         return res;

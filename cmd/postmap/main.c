@@ -22,8 +22,8 @@ struct options {
     const char *config_dir;
     const char *query, *delete;
     bool list;
-    unsigned flags; /* set of enum rebuild_flag */
-    bool check_headers;
+    unsigned flags;   /* set of enum rebuild_flag */
+    unsigned message; /* set of enum message_keys */
     char **tables;
 };
 
@@ -37,9 +37,9 @@ static void
 usage(enum program program)
 {
     (void)fprintf(stderr,
-        "usage: %s [-fFinNoprsuUvw] [-c config_dir] [-d key] [-q key] "
+        "usage: %s [-%sFfinNoprsuUvw] [-c config_dir] [-d key] [-q key] "
         "[file_type:]file_name...\n",
-        program_name(program));
+        program_name(program), program == POSTMAP ? "bhm" : "");
     exit(USAGE_STATUS);
 }
 
@@ -77,6 +77,18 @@ parse_option(struct options *o, int option)
     case 's':
         o->list = true;
         break;
+    case 'b':
+        o->message |= MESSAGE_BODY;
+        break;
+    case 'h':
+        o->message |= MESSAGE_HEADER;
+        break;
+    case 'm':
+        o->message |= MESSAGE_MIME;
+        break;
+    case 'N':
+        o->flags |= REBUILD_NUL;
+        break;
     case 'f':
         o->flags |= REBUILD_NO_FOLD;
         break;
@@ -101,13 +113,27 @@ parse_option(struct options *o, int option)
     case 'w':
         o->flags |= REBUILD_IGNORE;
         break;
-    case 'N': /* NULs are what we write in any case */
     case 'u': /* keys and values are octets here */
     case 'U':
     case 'v':
         break;
     default:
         usage(o->program);
+    }
+}
+
+static void
+check_message_options(struct options *o)
+{
+    if (o->message == 0)
+        return;
+    if (o->query == NULL || strcmp(o->query, "-") != 0) {
+        log_fatal("specify -b -h or -m only with \"-q -\"");
+        exit(FAILURE_STATUS);
+    }
+    if (o->message == MESSAGE_MIME) {
+        log_warning("ignoring -m option without -b or -h");
+        o->message = 0;
     }
 }
 
@@ -119,9 +145,12 @@ parse_options(int argc, char **argv)
 
     log_set_tag(program_name(o.program));
     o.config_dir = getenv("MAIL_CONFIG");
-    while ((option = getopt(argc, argv, "Nc:d:fFinopq:rsuUvw")) >= 0)
+    while ((option = getopt(argc, argv,
+                o.program == POSTMAP ? "bNc:d:fFhimnopq:rsuUvw"
+                                     : "Nc:d:fFinopq:rsuUvw")) >= 0)
         parse_option(&o, option);
     o.tables = argv + optind;
+    check_message_options(&o);
     if ((o.query != NULL) + (o.delete != NULL) + o.list > 1) {
         (void)fprintf(stderr, "specify only one of -d, -q or -s\n");
         usage(o.program);
@@ -164,6 +193,7 @@ query_tables(const struct options *o, const struct config *config)
         .config = config,
         .fold = (o->flags & REBUILD_NO_FOLD) == 0,
         .decode = (o->flags & REBUILD_FILES) != 0,
+        .message = o->message,
         .colon = o->program == POSTMAP ? "" : ":",
         .specs = o->tables,
     };

@@ -142,8 +142,11 @@ each_key(const struct query *q, enum mode mode, bool *found, struct why *why)
     enum result res = RESULT_OK;
 
     while (res == RESULT_OK && (len = getline(&line, &room, stdin)) >= 0) {
-        struct slice key = slice_trim((struct slice){ line, (size_t)len });
+        struct slice key = { line, (size_t)len };
 
+        /* Blanks are part of the key, as with Postfix. */
+        if (len > 0 && line[len - 1] == '\n')
+            key.len--;
         if (mode == QUERY)
             res = query_one(q, key, true, found, why);
         else
@@ -153,10 +156,32 @@ each_key(const struct query *q, enum mode mode, bool *found, struct why *why)
     return res;
 }
 
+struct message_query {
+    const struct query *query;
+    bool *found;
+    enum result result;
+    struct why *why;
+};
+
+static bool
+query_message_key(void *context, struct slice key)
+{
+    struct message_query *m = context;
+
+    m->result = query_one(m->query, key, true, m->found, m->why);
+    return m->result == RESULT_OK;
+}
+
 enum result
 query_keys(const struct query *q, bool *found, struct why *why)
 {
-    return each_key(q, QUERY, found, why);
+    struct message_query m = { .query = q, .found = found, .why = why };
+    enum result res;
+
+    if (q->message == 0)
+        return each_key(q, QUERY, found, why);
+    res = message_each_key(stdin, q->message, query_message_key, &m, why);
+    return m.result != RESULT_OK ? m.result : res;
 }
 
 enum result

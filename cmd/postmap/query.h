@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "cmd/postmap/message.h"
 #include "lib/base/attr.h"
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
@@ -14,6 +15,7 @@ struct query {
     const struct config *config;
     bool fold;          /* keys to lower case; -f: not */
     bool decode;        /* -F: values are base64 */
+    unsigned message;   /* set of enum message_keys: -h -b -m */
     const char *colon;  /* between key and value: "" or ":" */
     char *const *specs; /* "type:name", or a bare name; ends with NULL */
 };
@@ -25,7 +27,10 @@ struct query {
 enum result query_key(const struct query *q, struct slice key, bool *found,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
-/* Each line of standard input as a key; "key value" for those found. */
+/*
+ * Each line of standard input as a key, or what query.message makes of it; "key
+ * value" for those found.
+ */
 enum result query_keys(const struct query *q, bool *found, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 

@@ -150,6 +150,8 @@ writer_flags(unsigned flags)
         w |= TABLE_WRITER_FOLD;
     if (flags & REBUILD_NO_NUL)
         w |= TABLE_WRITER_NO_NUL;
+    if (flags & REBUILD_NUL)
+        w |= TABLE_WRITER_NUL;
     return w;
 }
 

@@ -20,6 +20,7 @@ enum rebuild_flag {
     REBUILD_KEEP_ROOT = 1 << 5,    /* -o: not as the source's owner */
     REBUILD_DEFAULT_MODE = 1 << 6, /* -p: 0644, not the source's */
     REBUILD_FILES = 1 << 7,        /* -F: values name files; stored in base64 */
+    REBUILD_NUL = 1 << 8,          /* -N: cdb: with NULs too */
 };
 
 /*

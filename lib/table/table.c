@@ -134,32 +134,16 @@ open_new(struct slice spec, unsigned flags, const struct config *config,
     return RESULT_OK;
 }
 
-/* Takes the "proxy:" off where there is one. */
-static enum result
-check_proxy(struct slice *spec, unsigned flags, struct why *why)
-{
-    const struct slice proxy = SLICE_LIT("proxy:");
-
-    if (!slice_starts(*spec, proxy))
-        return RESULT_OK;
-    if (flags & TABLE_NO_PROXY)
-        return why_perm(why, "5.3.5",
-            SLICE_FMT ": proxy map is not allowed for security sensitive data",
-            SLICE_ARG(*spec));
-    while (slice_starts(*spec, proxy))
-        *spec = slice_skip(*spec, proxy.len);
-    return RESULT_OK;
-}
-
 enum result
 table_open_with(struct slice spec, unsigned flags, const struct config *config,
     struct table **table, struct why *why)
 {
+    const struct slice proxy = SLICE_LIT("proxy:");
     char *full = NULL;
-    enum result res = check_proxy(&spec, flags, why);
+    enum result res = RESULT_OK;
 
-    if (res != RESULT_OK)
-        return res;
+    while (slice_starts(spec, proxy))
+        spec = slice_skip(spec, proxy.len);
     if (spec.len == 0)
         return why_perm(why, "5.3.5", "empty table name");
     if (slice_find(spec, ':') == spec.len) {

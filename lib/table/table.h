@@ -48,7 +48,7 @@ enum result table_open(struct slice spec, const struct config *config,
  */
 enum table_open_flag {
     TABLE_NO_SUBSTITUTION = 1 << 0, /* rules with $1 are left out */
-    TABLE_NO_PROXY = 1 << 1,        /* no proxy: */
+    TABLE_NO_PROXY = 1 << 1,        /* "proxy:" is passed over */
     TABLE_NO_UNAUTHENTIC = 1 << 2, /* no tcp:, which says nothing of who asks */
     TABLE_SENSITIVE = TABLE_NO_SUBSTITUTION | TABLE_NO_PROXY |
         TABLE_NO_UNAUTHENTIC,

@@ -278,8 +278,6 @@ test_refused(void **state)
     refuse("regexp:{ /a/ x }", 0,
         "regexp map: no '{' at start of text in \"/a/\"");
     refuse("regexp:", 0, "regexp:: no file name");
-    refuse("proxy:static:x", TABLE_SENSITIVE,
-        "proxy:static:x: proxy map is not allowed for security sensitive data");
     if (!is_built("pcre"))
         refuse("pcre:x", 0, "unsupported dictionary type: pcre");
     if (!is_built("lmdb"))
