@@ -14,6 +14,7 @@
 
 enum dns_type {
     DNS_A = 1,
+    DNS_NS = 2,
     DNS_CNAME = 5,
     DNS_PTR = 12,
     DNS_MX = 15,
@@ -31,9 +32,9 @@ enum dns_status {
 
 struct dns_record {
     enum dns_type type;
-    uint32_t ttl;          /* seconds */
-    uint16_t preference;   /* MX */
-    struct slice name;     /* MX, CNAME, PTR target, without final dot; TXT */
+    uint32_t ttl;        /* seconds */
+    uint16_t preference; /* MX */
+    struct slice name;   /* MX, NS, CNAME, PTR target, without final dot; TXT */
     struct sock_addr addr; /* A, AAAA; port 0 */
 };
 

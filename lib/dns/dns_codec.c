@@ -11,6 +11,7 @@ static const struct {
     const char *name;
 } types[] = {
     { DNS_A, "A" },
+    { DNS_NS, "NS" },
     { DNS_CNAME, "CNAME" },
     { DNS_PTR, "PTR" },
     { DNS_MX, "MX" },

@@ -123,6 +123,7 @@ put_data(struct buf *to, enum dns_type type, const char *data)
         }
         break;
     case DNS_CNAME:
+    case DNS_NS:
     case DNS_PTR:
         put_name(to, data);
         break;
