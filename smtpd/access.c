@@ -1,7 +1,9 @@
 #include "smtpd/access.h"
 
+#include "lib/base/mem.h"
+#include "lib/mail/rewrite.h"
+#include "smtpd/evaluation.h"
 #include "smtpd/recipient.h"
-#include "smtpd/restriction.h"
 #include "smtpd/session.h"
 
 static bool
@@ -13,17 +15,6 @@ settle(struct evaluation *e, enum verdict verdict)
     return false;
 }
 
-/* The lists of an array of stages, until one refuses. */
-static enum verdict
-run_stages(struct evaluation *e, const enum stage *stages, size_t count)
-{
-    enum verdict verdict = VERDICT_NONE;
-
-    for (size_t i = 0; verdict != VERDICT_REFUSED && i < count; i++)
-        verdict = evaluation_run(e, stages[i]);
-    return verdict;
-}
-
 static bool
 run_alone(struct session *s, enum stage stage, struct refusal *no)
 {
@@ -33,51 +24,116 @@ run_alone(struct session *s, enum stage stage, struct refusal *no)
     return settle(&e, evaluation_run(&e, stage));
 }
 
+/*
+ * The lists of client, helo and sender, at their own commands or all of them at
+ * RCPT. What the first ones put off (defer_if_permit) is due at RCPT.
+ */
+
+/* What is asked of a sender besides its list. */
+static enum verdict
+run_early(struct evaluation *e, enum stage stage)
+{
+    enum verdict verdict = evaluation_run(e, stage);
+
+    if (stage == STAGE_SENDER && verdict != VERDICT_REFUSED &&
+        e->s->config->smtpd_reject_unlisted_sender &&
+        !e->s->profile->stand_alone && !e->s->mail.actions.discard)
+        verdict = sender_refuse_unlisted(e);
+    return verdict;
+}
+
+static void
+put_off(struct session *s, enum stage stage, const struct refusal *until_rcpt)
+{
+    mem_free(s->put_off[stage]);
+    s->put_off[stage] = NULL;
+    if (until_rcpt->code == 0)
+        return;
+    s->put_off[stage] = mem_alloc(sizeof(*until_rcpt));
+    *s->put_off[stage] = *until_rcpt;
+}
+
+/* What was put off by stage and before it. */
+static void
+recall(struct evaluation *e, enum stage stage)
+{
+    const struct refusal *r = e->s->put_off[stage];
+
+    if (r != NULL)
+        e->if_permit = *r;
+}
+
+static bool
+run_at_once(struct session *s, enum stage stage, struct refusal *no)
+{
+    struct evaluation e;
+
+    if (s->config->smtpd_delay_reject)
+        return true;
+    evaluation_begin(&e, s, no);
+    if (stage > STAGE_CLIENT)
+        recall(&e, stage - 1);
+    if (run_early(&e, stage) == VERDICT_REFUSED) {
+        session_log_refusal(s, "reject", no);
+        return false;
+    }
+    put_off(s, stage, &e.if_permit);
+    return true;
+}
+
 bool
 access_client(struct session *s, struct refusal *no)
 {
-    return s->config->smtpd_delay_reject || run_alone(s, STAGE_CLIENT, no);
+    return run_at_once(s, STAGE_CLIENT, no);
 }
 
 bool
 access_helo(struct session *s, struct refusal *no)
 {
-    return s->config->smtpd_delay_reject || run_alone(s, STAGE_HELO, no);
+    return run_at_once(s, STAGE_HELO, no);
 }
 
 bool
 access_sender(struct session *s, struct refusal *no)
 {
-    return s->config->smtpd_delay_reject || run_alone(s, STAGE_SENDER, no);
+    return run_at_once(s, STAGE_SENDER, no);
 }
 
-/* What is asked of a recipient, also of one in VRFY. */
+/* Up to and including last, where they are delayed. */
+static enum verdict
+run_delayed(struct evaluation *e, enum stage last)
+{
+    enum verdict verdict = VERDICT_NONE;
+
+    if (!e->s->config->smtpd_delay_reject) {
+        recall(e, last);
+        return VERDICT_NONE;
+    }
+    for (enum stage stage = STAGE_CLIENT;
+         stage <= last && verdict != VERDICT_REFUSED; stage++)
+        verdict = run_early(e, stage);
+    return verdict;
+}
+
+/* RCPT, and VRFY, which asks the same of an address */
+
 static enum verdict
 run_recipient(struct evaluation *e)
 {
     static const enum stage relay_first[] = { STAGE_RELAY, STAGE_RECIPIENT };
     static const enum stage relay_last[] = { STAGE_RECIPIENT, STAGE_RELAY };
     const struct config *config = e->s->config;
-    enum verdict verdict = run_stages(e,
-        config->smtpd_relay_before_recipient_restrictions ? relay_first
-                                                          : relay_last,
-        2);
+    const enum stage *order = config->smtpd_relay_before_recipient_restrictions
+        ? relay_first
+        : relay_last;
+    enum verdict verdict = evaluation_run(e, order[0]);
 
+    if (verdict != VERDICT_REFUSED)
+        verdict = evaluation_run(e, order[1]);
     if (verdict != VERDICT_REFUSED && config->smtpd_reject_unlisted_recipient &&
-        !e->s->profile->stand_alone)
+        !e->s->profile->stand_alone && !e->s->mail.actions.discard)
         verdict = recipient_refuse_unlisted(e);
     return verdict;
-}
-
-static enum verdict
-run_delayed(struct evaluation *e)
-{
-    static const enum stage delayed[] = { STAGE_CLIENT, STAGE_HELO,
-        STAGE_SENDER };
-
-    return e->s->config->smtpd_delay_reject
-        ? run_stages(e, delayed, sizeof(delayed) / sizeof(delayed[0]))
-        : VERDICT_NONE;
 }
 
 /* RFC 5321 section 4.5.1: there is always a postmaster, and for everybody. */
@@ -96,10 +152,7 @@ access_recipient(struct session *s, struct refusal *no)
     if (is_postmaster(s))
         return true;
     evaluation_begin(&e, s, no);
-    verdict = run_delayed(&e);
-    if (verdict != VERDICT_REFUSED && s->config->smtpd_reject_unlisted_sender &&
-        !s->profile->stand_alone)
-        verdict = sender_refuse_unlisted(&e);
+    verdict = run_delayed(&e, STAGE_SENDER);
     if (verdict != VERDICT_REFUSED)
         verdict = run_recipient(&e);
     return settle(&e, verdict);
@@ -108,28 +161,61 @@ access_recipient(struct session *s, struct refusal *no)
 bool
 access_verify(struct session *s, struct refusal *no)
 {
+    return access_recipient(s, no);
+}
+
+bool
+access_etrn(struct session *s, struct refusal *no)
+{
     struct evaluation e;
     enum verdict verdict;
 
-    if (is_postmaster(s))
-        return true;
     evaluation_begin(&e, s, no);
-    verdict = run_delayed(&e);
+    verdict = run_delayed(&e, STAGE_HELO);
     if (verdict != VERDICT_REFUSED)
-        verdict = run_recipient(&e);
+        verdict = evaluation_run(&e, STAGE_ETRN);
     return settle(&e, verdict);
+}
+
+/*
+ * DATA and the end of data are about all recipients: only one that is alone is
+ * told, to restrictions and in the log.
+ */
+static bool
+run_for_message(struct session *s, enum stage stage, struct refusal *no)
+{
+    const struct envelope *env = &s->mail.envelope;
+    struct slice rewritten;
+    struct why why;
+    bool ok;
+
+    if (s->profile->lists[stage].count == 0)
+        return true;
+    s->no_recipient = env->recipient_count != 1;
+    if (!s->no_recipient) {
+        if (rewrite_address(s->profile->rewrite, REWRITE_LOCAL,
+                env->recipients[0].address, &s->mail.arena, &rewritten,
+                &why) != RESULT_OK)
+            return refusal_set(no, 451, why.status, "%s", why.text);
+        s->recipient = env->recipients[0].address;
+        s->recipient_rewritten = rewritten;
+    }
+    ok = run_alone(s, stage, no);
+    s->no_recipient = false;
+    s->recipient = s->recipient_rewritten = (struct slice){ NULL, 0 };
+    return ok;
 }
 
 bool
 access_data(struct session *s, struct refusal *no)
 {
-    return run_alone(s, STAGE_DATA, no);
+    return run_for_message(s, STAGE_DATA, no);
 }
 
 bool
 access_end_of_data(struct session *s, struct refusal *no)
 {
-    return run_alone(s, STAGE_END_OF_DATA, no);
+    return run_for_message(s, STAGE_END_OF_DATA, no);
 }
 
 bool

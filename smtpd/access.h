@@ -26,5 +26,8 @@ bool access_end_of_data(struct session *s, struct refusal *no) ATTR_NONNULL;
 /* May VRFY tell whether there is such an address? */
 bool access_verify(struct session *s, struct refusal *no) ATTR_NONNULL;
 
+/* May it have the queue of s->etrn flushed? */
+bool access_etrn(struct session *s, struct refusal *no) ATTR_NONNULL;
+
 /* Does local_header_rewrite_clients name this client? */
 bool access_rewrites_headers(struct session *s) ATTR_NONNULL;

@@ -11,6 +11,22 @@
 
 enum { RECEIVED_MAX = 8192 };
 
+/* PREPEND, in the order of the tables. */
+static void
+prepend_headers(struct session *s)
+{
+    for (const struct session_text *t = s->mail.actions.prepend; t != NULL;
+         t = t->next) {
+        struct buf line;
+
+        buf_init(&line, t->text.len + 2);
+        buf_add(&line, t->text);
+        buf_add_text(&line, "\r\n");
+        cleanup_prepend(s->mail.cleanup, buf_slice(&line));
+        buf_fini(&line);
+    }
+}
+
 static enum result
 begin_content(struct session *s, struct why *why)
 {
@@ -34,7 +50,54 @@ begin_content(struct session *s, struct why *why)
     received_header(s, &received);
     cleanup_prepend(s->mail.cleanup, buf_slice(&received));
     buf_fini(&received);
+    prepend_headers(s);
     return RESULT_OK;
+}
+
+/* REDIRECT and BCC: as if the client had given other recipients. */
+static bool
+change_recipients(struct session *s)
+{
+    const struct actions *actions = &s->mail.actions;
+    struct envelope *env = &s->mail.envelope;
+    struct why why;
+
+    if (actions->redirect.len > 0) {
+        const struct recipient to = {
+            .address = actions->redirect,
+            .original = env->recipients[0].address,
+        };
+
+        env->recipient_count = 0;
+        if (envelope_add_recipient(env, &s->mail.arena, &to, &why) != RESULT_OK)
+            return false;
+    }
+    for (const struct session_text *t = actions->bcc; t != NULL; t = t->next) {
+        const struct recipient to = {
+            .address = t->text,
+            .notify = NOTIFY_NEVER,
+        };
+
+        if (envelope_add_recipient(env, &s->mail.arena, &to, &why) != RESULT_OK)
+            return false;
+    }
+    return true;
+}
+
+/* What access tables asked for, the last of them after the final dot. */
+static bool
+apply_actions(struct session *s, struct refusal *no)
+{
+    struct envelope *env = &s->mail.envelope;
+
+    if (s->mail.actions.hold)
+        env->flags |= ENVELOPE_HOLD;
+    if (s->mail.actions.filter.len > 0)
+        env->filter = s->mail.actions.filter;
+    if (!change_recipients(s))
+        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+    cleanup_amend(s->mail.cleanup, env);
+    return true;
 }
 
 static void
@@ -119,7 +182,13 @@ submit(struct session *s, struct refusal *no)
     struct why why;
     int code;
 
+    if (!s->mail.actions.discard && !apply_actions(s, no))
+        return false;
     s->mail.cleanup = NULL;
+    if (s->mail.actions.discard) {
+        cleanup_abort(cleanup);
+        return true;
+    }
     res = cleanup_end(cleanup, clock_now_ms() + SUBMIT_WAIT_MS, &why);
     if (res == RESULT_OK)
         return true;

@@ -73,12 +73,10 @@ command_vrfy(struct session *s, struct slice args)
         reply(s, 501, "5.5.4 Syntax: VRFY address");
         return COMMAND_BAD;
     }
-    if (!s->mail.open)
-        arena_init(&s->mail.arena, TRANSACTION_MAX);
     result = verify(s, args);
     s->recipient.len = 0;
     if (!s->mail.open)
-        arena_clear(&s->mail.arena);
+        session_reset(s);
     return result;
 }
 

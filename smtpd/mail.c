@@ -87,7 +87,6 @@ command_mail(struct session *s, struct slice args)
         reply(s, 503, "5.5.1 Error: nested MAIL command");
         return COMMAND_BAD;
     }
-    arena_init(&s->mail.arena, TRANSACTION_MAX);
     s->mail.open = true; /* the log of a refusal names the sender */
     if (!parse(s, args, &parameters, &no) ||
         !check_size(s, parameters.size, &no) || !rewrite_sender(s, &no) ||

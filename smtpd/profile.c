@@ -42,6 +42,7 @@ static const struct {
     LIST(STAGE_RECIPIENT, smtpd_recipient_restrictions),
     LIST(STAGE_DATA, smtpd_data_restrictions),
     LIST(STAGE_END_OF_DATA, smtpd_end_of_data_restrictions),
+    LIST(STAGE_ETRN, smtpd_etrn_restrictions),
     LIST(STAGE_REWRITE, local_header_rewrite_clients),
 #undef LIST
 };
@@ -56,19 +57,33 @@ text_at(const struct config *config, size_t offset)
 }
 
 static enum result
+compile_list(struct profile *p, enum stage stage, const char *parameter,
+    const char *text, struct why *why)
+{
+    const struct restriction_scope scope = { p->config,
+        &p->restriction_classes };
+    struct why wrong;
+    enum result res = check_list_parse(&scope, stage, slice_of(text),
+        &p->lists[stage], NULL, &wrong);
+
+    return res == RESULT_OK
+        ? RESULT_OK
+        : why_perm(why, "4.3.5", "parameter %s: %s", parameter, wrong.text);
+}
+
+static enum result
 compile_lists(struct profile *p, struct why *why)
 {
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        enum result res;
+    enum result res = restriction_classes_parse(p->config,
+        &p->restriction_classes, why);
 
-        if (p->stand_alone && lists[i].stage != STAGE_REWRITE)
-            continue;
-        res = check_list_parse(lists[i].parameter, lists[i].stage,
-            text_at(p->config, lists[i].offset), &p->lists[lists[i].stage],
-            why);
-        if (res != RESULT_OK)
-            return res;
-    }
+    for (size_t i = 0; res == RESULT_OK && i < sizeof(lists) / sizeof(lists[0]);
+         i++)
+        if (!p->stand_alone || lists[i].stage == STAGE_REWRITE)
+            res = compile_list(p, lists[i].stage, lists[i].parameter,
+                text_at(p->config, lists[i].offset), why);
+    if (res != RESULT_OK)
+        return res;
     if (p->stand_alone || check_list_guards_relay(&p->lists[STAGE_RELAY]) ||
         check_list_guards_relay(&p->lists[STAGE_RECIPIENT]))
         return RESULT_OK;
@@ -151,18 +166,113 @@ receive_override_parse(const char *text, uint32_t *flags, bool *no_unknown,
     return RESULT_OK;
 }
 
+/* The lists of hosts, domains and words that sessions are matched with. */
+static const struct {
+    const char *parameter;
+    size_t text, list; /* in struct config, struct profile */
+    enum match_kind kind;
+    const char *parent; /* of parent_domain_matches_subdomains; NULL: no */
+} match_lists[] = {
+#define MATCH(parameter, member, kind, parent)             \
+    {                                                      \
+#        parameter, offsetof(struct config, parameter),    \
+            offsetof(struct profile, member), kind, parent \
+    }
+    MATCH(mynetworks, mynetworks, MATCH_HOST, "mynetworks"),
+    MATCH(smtpd_forbid_bare_newline_exclusions, bare_newline_exclusions,
+        MATCH_HOST, "mynetworks"),
+    MATCH(permit_mx_backup_networks, mx_backup_networks, MATCH_HOST,
+        "permit_mx_backup_networks"),
+    MATCH(smtpd_log_access_permit_actions, logged_permits, MATCH_STRING, NULL),
+#undef MATCH
+};
+
 static enum result
 open_match_lists(struct profile *p, struct why *why)
 {
-    bool parent = address_class_parent_matches(p->config, "mynetworks");
-    enum result res;
+    enum result res = RESULT_OK;
 
-    res = match_list_open(p->config->mynetworks, MATCH_HOST, parent, p->config,
-        &p->mynetworks, why);
-    if (res != RESULT_OK)
-        return res;
-    return match_list_open(p->config->smtpd_forbid_bare_newline_exclusions,
-        MATCH_HOST, parent, p->config, &p->bare_newline_exclusions, why);
+    for (size_t i = 0;
+         res == RESULT_OK && i < sizeof(match_lists) / sizeof(match_lists[0]);
+         i++) {
+        struct match_list **list = (void *)((char *)p + match_lists[i].list);
+        const char *parent = match_lists[i].parent;
+
+        res = match_list_open(text_at(p->config, match_lists[i].text),
+            match_lists[i].kind,
+            parent != NULL && address_class_parent_matches(p->config, parent),
+            p->config, list, why);
+    }
+    p->access_parents_match = address_class_parent_matches(p->config,
+        "smtpd_access_maps");
+    if (p->config->smtpd_log_access_permit_actions[0] == '\0') {
+        match_list_close(p->logged_permits);
+        p->logged_permits = NULL;
+    }
+    return res;
+}
+
+static const struct {
+    size_t text, list;
+} table_lists[] = {
+#define TABLES(parameter, member)                                            \
+    {                                                                        \
+        offsetof(struct config, parameter), offsetof(struct profile, member) \
+    }
+    TABLES(rbl_reply_maps, rbl_reply_maps),
+    TABLES(relay_clientcerts, relay_clientcerts),
+#undef TABLES
+};
+
+static enum result
+open_tables(struct profile *p, struct why *why)
+{
+    enum result res = RESULT_OK;
+
+    for (size_t i = 0;
+         res == RESULT_OK && i < sizeof(table_lists) / sizeof(table_lists[0]);
+         i++)
+        res = table_list_open(text_at(p->config, table_lists[i].text),
+            p->config, (void *)((char *)p + table_lists[i].list), why);
+    return res;
+}
+
+static void
+close_lists(struct profile *p)
+{
+    for (size_t i = 0; i < sizeof(match_lists) / sizeof(match_lists[0]); i++)
+        match_list_close(
+            *(struct match_list **)(void *)((char *)p + match_lists[i].list));
+    for (size_t i = 0; i < sizeof(table_lists) / sizeof(table_lists[0]); i++)
+        table_list_close(
+            *(struct table_list **)(void *)((char *)p + table_lists[i].list));
+}
+
+/* C's escapes: "\t", "\40". */
+static void
+parse_expansion_filter(struct profile *p)
+{
+    static const char letters[] = "abfnrtv", values[] = "\a\b\f\n\r\t\v";
+    const char *text = p->config->smtpd_expansion_filter;
+
+    while (*text != '\0') {
+        unsigned char c = (unsigned char)*text++;
+
+        if (c == '\\' && *text >= '0' && *text <= '7') {
+            unsigned octal = 0;
+
+            for (int i = 0; i < 3 && *text >= '0' && *text <= '7'; i++)
+                octal = octal * 8 + (unsigned)(*text++ - '0');
+            c = (unsigned char)(octal & 255);
+        } else if (c == '\\' && *text != '\0') {
+            const char *letter = strchr(letters, *text);
+
+            c = (unsigned char)(letter == NULL ? *text
+                                               : values[letter - letters]);
+            text++;
+        }
+        p->expansion_allowed[c] = true;
+    }
 }
 
 static enum result
@@ -180,6 +290,9 @@ compile(struct profile *p, struct why *why)
     if (res == RESULT_OK)
         res = open_match_lists(p, why);
     if (res == RESULT_OK)
+        res = open_tables(p, why);
+    parse_expansion_filter(p);
+    if (res == RESULT_OK)
         res = own_addresses_open(p->config, &p->own, why);
     if (res == RESULT_OK)
         res = address_classes_open(p->config, &p->classes, why);
@@ -193,8 +306,8 @@ profile_fini(struct profile *p)
 {
     for (size_t i = 0; i < STAGE_COUNT; i++)
         check_list_free(&p->lists[i]);
-    match_list_close(p->mynetworks);
-    match_list_close(p->bare_newline_exclusions);
+    restriction_classes_free(&p->restriction_classes);
+    close_lists(p);
     own_addresses_close(p->own);
     recipient_tables_close(p->recipients);
     address_classes_close(p->classes);

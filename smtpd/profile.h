@@ -42,8 +42,15 @@ struct profile {
     /* receive_override_options, as flags of an envelope and for us. */
     uint32_t overrides;
     bool no_unknown_recipient_checks;
+    struct restriction_classes restriction_classes;
     struct check_list lists[STAGE_COUNT];
+    bool access_parents_match; /* parent_domain_matches_subdomains */
     struct match_list *mynetworks;
+    struct match_list *mx_backup_networks;
+    struct match_list *logged_permits; /* NULL: none are */
+    struct table_list *rbl_reply_maps;
+    struct table_list *relay_clientcerts;
+    bool expansion_allowed[256]; /* smtpd_expansion_filter */
     struct match_list *bare_newline_exclusions;
     struct own_addresses *own;
     struct address_classes *classes;

@@ -21,9 +21,10 @@ trouble(struct evaluation *e, const char *class, struct slice address,
     const struct why *why)
 {
     log_write(LOG_LEVEL_WARNING, e->s->profile->tag, "%s", why->text);
-    return evaluation_refuse(e, 451, "4.3.0",
+    (void)refusal_set(e->no, 451, "4.3.0",
         "<" SLICE_FMT ">: %s address rejected: Temporary lookup failure",
         SLICE_ARG(address), class);
+    return VERDICT_REFUSED;
 }
 
 /* "user@elsewhere", "user%elsewhere", "elsewhere!user" in a local part. */
@@ -37,34 +38,31 @@ is_routed(const struct session *s, struct slice local)
         (rewrite->swap_bangpath && slice_find(local, '!') < local.len);
 }
 
-/*
- * The class of an address; where it only passes through us, that of the address
- * behind. *routed: it does, or would for another server of ours.
- */
-static enum result
-classify(struct session *s, struct slice *address, enum address_class *class,
-    bool *routed, struct why *why)
+enum result
+recipient_place(struct session *s, struct slice address,
+    struct recipient_place *place, struct why *why)
 {
-    *routed = false;
+    *place = (struct recipient_place){ .address = address };
     for (unsigned round = 0; round < ROUTES_MAX; round++) {
-        struct slice local, domain;
+        struct slice local;
         enum result res;
 
-        (void)address_split(*address, &local, &domain);
-        res = address_class_find(s->profile->classes, domain, class, why);
+        (void)address_split(place->address, &local, &place->domain);
+        res = address_class_find(s->profile->classes, place->domain,
+            &place->class, why);
         if (res != RESULT_OK)
             return res;
         if (!is_routed(s, local))
             return RESULT_OK;
-        *routed = true;
-        if (*class != CLASS_LOCAL)
+        place->routed = true;
+        if (place->class != CLASS_LOCAL)
             return RESULT_OK;
         res = rewrite_address(s->profile->rewrite, REWRITE_LOCAL, local,
-            &s->mail.arena, address, why);
+            &s->mail.arena, &place->address, why);
         if (res != RESULT_OK)
             return res;
     }
-    *class = CLASS_DEFAULT;
+    place->class = CLASS_DEFAULT;
     return RESULT_OK;
 }
 
@@ -72,17 +70,15 @@ enum verdict
 recipient_permit_destination(struct evaluation *e)
 {
     struct session *s = e->s;
-    struct slice address = s->recipient_rewritten;
-    enum address_class class;
-    bool routed;
+    struct recipient_place place;
     struct why why;
 
-    if (address.len == 0)
+    if (s->recipient_rewritten.len == 0)
         return VERDICT_NONE;
-    if (classify(s, &address, &class, &routed, &why) != RESULT_OK)
+    if (recipient_place(s, s->recipient_rewritten, &place, &why) != RESULT_OK)
         return trouble(e, "Recipient", s->recipient, &why);
-    if (class == CLASS_DEFAULT ||
-        (routed && !s->config->allow_untrusted_routing))
+    if (place.class == CLASS_DEFAULT ||
+        (place.routed && !s->config->allow_untrusted_routing))
         return VERDICT_NONE;
     return VERDICT_PERMIT;
 }
@@ -146,22 +142,21 @@ refuse_unlisted(struct evaluation *e, const char *what, const char *status,
     struct slice shown, struct slice address)
 {
     struct session *s = e->s;
-    enum address_class class;
-    bool routed;
+    struct recipient_place place;
     int code = 451;
     struct why why;
     enum result res;
 
     if (address.len == 0)
         return VERDICT_NONE;
-    res = classify(s, &address, &class, &routed, &why);
+    res = recipient_place(s, address, &place, &why);
     if (res == RESULT_OK)
-        res = recipient_check(s->profile->recipients, class, address, &code,
-            &why);
+        res = recipient_check(s->profile->recipients, place.class,
+            place.address, &code, &why);
     switch (res) {
     case RESULT_OK:
         return routes_refuse(s->profile->rewrite)
-            ? refuse_unroutable(e, what, status, shown, address)
+            ? refuse_unroutable(e, what, status, shown, place.address)
             : VERDICT_NONE;
     case RESULT_TEMPFAIL:
         return trouble(e, what, shown, &why);

@@ -7,6 +7,8 @@
 #include "smtpd/access.h"
 #include "smtpd/reply.h"
 
+#include <stdio.h>
+
 enum {
     FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
     FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
@@ -19,6 +21,7 @@ session_reset(struct session *s)
     cleanup_abort(s->mail.cleanup);
     arena_clear(&s->mail.arena);
     s->mail = (struct transaction){ .open = false };
+    arena_init(&s->mail.arena, TRANSACTION_MAX);
     s->recipient = s->recipient_rewritten = (struct slice){ NULL, 0 };
 }
 
@@ -26,6 +29,12 @@ const char *
 session_protocol(const struct session *s)
 {
     return s->esmtp ? "ESMTP" : "SMTP";
+}
+
+const char *
+session_reverse_name(const struct session *s)
+{
+    return s->peer.reverse_name == NULL ? s->peer.name : s->peer.reverse_name;
 }
 
 const char *
@@ -45,32 +54,41 @@ add_address(struct buf *to, const char *name, struct slice address)
 }
 
 void
-session_log_refusal(const struct session *s, const char *verb,
-    const struct refusal *no)
+session_log_access(const struct session *s, const char *verb, const char *text)
 {
     enum { DETAILS_MAX = 8192 };
-    char id[QUEUE_ID_SIZE], status[sizeof(no->status)];
+    char id[QUEUE_ID_SIZE];
     const struct envelope *env = &s->mail.envelope;
     struct slice to = s->recipient;
-    int code = no->code;
     struct buf details;
 
-    memcpy(status, no->status, sizeof(status));
-    reply_soften(s, &code, status);
     buf_init(&details, DETAILS_MAX);
     if (s->mail.open)
         add_address(&details, "from", env->sender);
-    if (to.len == 0 && env->recipient_count > 0)
+    if (to.len == 0 && env->recipient_count > 0 && !s->no_recipient)
         to = env->recipients[0].address;
     if (to.len > 0)
         add_address(&details, "to", to);
     buf_add_format(&details, " proto=%s", session_protocol(s));
     if (s->helo != NULL)
         buf_add_format(&details, " helo=<%s>", s->helo);
-    log_write(LOG_LEVEL_INFO, s->profile->tag,
-        "%s: %s: %s from %s: %d %s %s;%s", session_queue_id(s, id), verb,
-        s->where, s->peer.text, code, status, no->text, buf_text(&details));
+    log_write(LOG_LEVEL_INFO, s->profile->tag, "%s: %s: %s from %s: %s;%s",
+        session_queue_id(s, id), verb, s->where, s->peer.text, text,
+        buf_text(&details));
     buf_fini(&details);
+}
+
+void
+session_log_refusal(const struct session *s, const char *verb,
+    const struct refusal *no)
+{
+    char status[sizeof(no->status)], text[sizeof(no->text) + 32];
+    int code = no->code;
+
+    memcpy(status, no->status, sizeof(status));
+    reply_soften(s, &code, status);
+    (void)snprintf(text, sizeof(text), "%d %s %s", code, status, no->text);
+    session_log_access(s, verb, text);
 }
 
 /*

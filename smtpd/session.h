@@ -20,6 +20,7 @@
 #include "lib/mail/queue_id.h"
 #include "smtpd/command.h"
 #include "smtpd/profile.h"
+#include "smtpd/refusal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,10 +49,38 @@ struct client {
     char *text; /* "name[addr]", with ":port" if smtpd_client_port_logging */
 };
 
-/* From MAIL to the end of data. */
+/* Who logged in. NULL: nobody. */
+struct login {
+    char *user;
+    char *method;
+    char *sender; /* AUTH= of MAIL */
+};
+
+/* What TLS says of the client. */
+struct client_tls {
+    bool on;
+    bool trusted;            /* its certificate was verified */
+    const char *fingerprint; /* of the certificate; NULL: there is none */
+    const char *key_fingerprint;
+};
+
+struct session_text {
+    struct session_text *next;
+    struct slice text;
+};
+
+/* What access tables ask for; texts are the transaction's. */
+struct actions {
+    bool hold, discard;
+    struct slice filter, redirect;
+    struct session_text *bcc, *prepend;
+};
+
+/* From MAIL to the end of data; actions from before it on. */
 struct transaction {
     struct arena arena;
-    bool open;                     /* there was a MAIL */
+    bool open; /* there was a MAIL */
+    struct actions actions;
     struct envelope envelope;      /* sender empty: "<>" */
     struct slice sender_rewritten; /* in standard form, for checks */
     unsigned excess;         /* recipients refused for smtpd_recipient_limit */
@@ -75,9 +104,19 @@ struct session {
     bool denied;        /* smtpd_client_restrictions refused, at connect */
     bool idle;          /* waiting for a command: may be ended by a drain */
 
+    struct login login;
+    struct client_tls tls;
+    bool talked_ahead; /* sent more than RFC 2920 allows */
+
     struct transaction mail;
     struct slice recipient; /* of the command at hand: for checks and log */
     struct slice recipient_rewritten;
+    bool no_recipient; /* the log names none */
+    struct slice etrn; /* the argument of the command at hand */
+
+    struct answers *answers; /* of DNS lists; NULL: none yet */
+    /* By stage: what is refused at RCPT unless something else refuses. */
+    struct refusal *put_off[STAGE_SENDER + 1];
 
     const char
         *where; /* "CONNECT", "RCPT", ...: the last command, for the log */
@@ -106,6 +145,16 @@ const char *session_protocol(const struct session *s) ATTR_NONNULL;
 /* The queue id once there is one, else "NOQUEUE". */
 const char *session_queue_id(const struct session *s, char text[QUEUE_ID_SIZE])
     ATTR_NONNULL;
+
+/* The name of the client's address, not verified; "unknown". */
+const char *session_reverse_name(const struct session *s) ATTR_NONNULL;
+
+/*
+ * A line of the log about the command at hand: "NOQUEUE: verb: RCPT from c:
+ * text; from=<a> ...".
+ */
+void session_log_access(const struct session *s, const char *verb,
+    const char *text) ATTR_NONNULL;
 
 /*
  * Log a refusal in Postfix's words: "NOQUEUE: reject: RCPT from c: 554 5.7.1

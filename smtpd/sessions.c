@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "smtpd/access.h"
+#include "smtpd/answers.h"
 #include "smtpd/session.h"
 
 #include <netinet/tcp.h>
@@ -115,6 +116,12 @@ static void
 session_fini(struct session *s)
 {
     session_reset(s);
+    answers_free(s);
+    for (size_t i = 0; i < sizeof(s->put_off) / sizeof(s->put_off[0]); i++)
+        mem_free(s->put_off[i]);
+    mem_free(s->login.user);
+    mem_free(s->login.method);
+    mem_free(s->login.sender);
     stream_free(s->client);
     mem_free(s->helo);
     mem_free(s->peer.name);
@@ -152,6 +159,7 @@ sessions_serve(int fd, const struct sock_addr *addr,
     s->set = set;
     s->fiber = fiber_self();
     s->client = stream_new(fd);
+    session_reset(s);
     if (!public)
         set_socket(fd);
     list_append(&all, &s->node);

@@ -59,6 +59,16 @@ cleanup_begin(const struct cleanup_options *options, const struct envelope *env,
     return RESULT_OK;
 }
 
+void
+cleanup_amend(struct cleanup *c, const struct envelope *env)
+{
+    c->env.flags |= env->flags;
+    c->env.filter = env->filter;
+    c->env.recipients = env->recipients;
+    c->env.recipient_count = env->recipient_count;
+    c->env.recipient_room = env->recipient_room;
+}
+
 /* c itself is the arena's. */
 static void
 cleanup_free(struct cleanup *c)

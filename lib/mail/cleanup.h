@@ -50,6 +50,13 @@ enum result cleanup_begin(const struct cleanup_options *options,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
+ * What became known of the message since cleanup_begin(): flags are added;
+ * filter and recipients take the place of the former ones. Texts live as long as
+ * the arena.
+ */
+void cleanup_amend(struct cleanup *c, const struct envelope *env) ATTR_NONNULL;
+
+/*
  * A header that the submitter puts on top (Received:, Return-Path: ...), with
  * folding as it shall stand, each line ended with CRLF. Before the first
  * cleanup_content().

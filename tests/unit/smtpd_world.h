@@ -77,6 +77,9 @@ world_note(const struct submission *s)
     buf_add(&world.body, s->body);
     buf_add_format(&world.envelope, "from=" SLICE_FMT " flags=%u ret=%d",
         SLICE_ARG(s->envelope.sender), s->envelope.flags, s->envelope.ret);
+    if (s->envelope.filter.len > 0)
+        buf_add_format(&world.envelope, " filter=" SLICE_FMT,
+            SLICE_ARG(s->envelope.filter));
     buf_add_format(&world.envelope, " envid=" SLICE_FMT,
         SLICE_ARG(s->envelope.envid));
     for (size_t i = 0; i < s->envelope.recipient_count; i++) {

@@ -1,0 +1,105 @@
+#include "smtpd/hosts.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+
+enum { WAIT_MS = 60 * 1000 };
+
+enum dns_status
+hosts_ask(struct slice name, enum dns_type type, struct arena *arena,
+    struct dns_answer *answer, struct why *why)
+{
+    return dns_ask(name, type, arena, clock_now_ms() + WAIT_MS, answer, why);
+}
+
+static enum hosts_status
+status_of(enum dns_status status, enum dns_type type,
+    const struct dns_answer *answer)
+{
+    switch (status) {
+    case DNS_OK:
+        return type == DNS_MX && answer->count == 1 &&
+                answer->records[0].name.len == 0
+            ? HOSTS_NULL_MX
+            : HOSTS_FOUND;
+    case DNS_NXDOMAIN:
+    case DNS_NODATA:
+        return HOSTS_NONE;
+    case DNS_INVALID:
+        return HOSTS_MALFORMED;
+    case DNS_TRYAGAIN:
+        break;
+    }
+    return HOSTS_UNKNOWN;
+}
+
+/*
+ * The first type that the name has decides. What one type's question brings to
+ * light of trouble counts only when no other is there.
+ */
+enum hosts_status
+hosts_exists(struct slice name, struct why *why)
+{
+    static const enum dns_type types[] = { DNS_MX, DNS_A, DNS_AAAA };
+    enum hosts_status worst = HOSTS_NONE;
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        struct dns_answer answer;
+        struct arena arena;
+        enum dns_status dns;
+        enum hosts_status status;
+        struct why now;
+
+        arena_init(&arena, HOSTS_ARENA_MAX);
+        dns = hosts_ask(name, types[i], &arena, &answer, &now);
+        status = status_of(dns, types[i], &answer);
+        arena_clear(&arena);
+        if (status == HOSTS_FOUND || status == HOSTS_NULL_MX)
+            return status;
+        if (status > worst) {
+            worst = status;
+            *why = now;
+        }
+        if (dns == DNS_NXDOMAIN)
+            break;
+    }
+    return worst;
+}
+
+static enum dns_status
+add_addresses(struct slice name, enum dns_type type, struct host_addresses *to,
+    struct why *why)
+{
+    struct dns_answer answer;
+    struct arena arena;
+    enum dns_status status;
+
+    arena_init(&arena, HOSTS_ARENA_MAX);
+    status = hosts_ask(name, type, &arena, &answer, why);
+    for (size_t i = 0; status == DNS_OK && i < answer.count &&
+         to->count < HOSTS_ADDRESSES_MAX;
+         i++)
+        if (answer.records[i].type == type)
+            to->list[to->count++] = answer.records[i].addr;
+    arena_clear(&arena);
+    return status;
+}
+
+enum result
+hosts_addresses(struct slice name, struct host_addresses **addresses,
+    struct why *why)
+{
+    struct host_addresses *to = mem_alloc(sizeof(*to));
+    enum dns_status v4 = add_addresses(name, DNS_A, to, why), v6 = v4;
+    struct why other;
+
+    *addresses = to;
+    if (v4 != DNS_NXDOMAIN)
+        v6 = add_addresses(name, DNS_AAAA, to, &other);
+    if (to->count > 0)
+        return RESULT_OK;
+    if (v4 != DNS_TRYAGAIN && v6 == DNS_TRYAGAIN)
+        *why = other;
+    return v4 == DNS_TRYAGAIN || v6 == DNS_TRYAGAIN ? RESULT_TEMPFAIL
+                                                    : RESULT_PERMFAIL;
+}
