@@ -13,6 +13,7 @@ enum {
     STEP_OCTETS = 4 * 1024 * 1024,
     SLACK = 3, /* segments in use above twice what is live */
     PAUSE_MS = 1000,
+    STUCK_MS = 60 * 1000, /* until a disk may be well again */
 };
 
 static void
@@ -81,12 +82,14 @@ choose_open(struct spool *s, bool *in_place)
  * since most mail dies young and need not be copied; but what is in use stays
  * below twice what is live and four segments. On a full disk a quarter is worth
  * it: a segment of single REMOVEs, each in a block of its own, is nearly all
- * padding.
+ * padding. What cannot be won back does not count, or the rest would be copied
+ * for ever: neither of segments that are stuck, nor the indexes' part.
  */
 static struct segment *
 choose_complete(const struct spool *s)
 {
     uint64_t used = 0, live = 0;
+    int64_t now = clock_now_ms();
     struct segment *best = NULL;
 
     for (size_t i = 0; i < s->segment_count; i++) {
@@ -94,13 +97,13 @@ choose_complete(const struct spool *s)
 
         if (!segment_in_use(seg))
             continue;
+        if (is_complete(seg) && seg->live == 0)
+            return seg;
+        if (now < seg->stuck_until_ms)
+            continue;
         used += seg->size;
         live += seg->live;
         if (!is_complete(seg))
-            continue;
-        if (seg->live == 0)
-            return seg;
-        if (seg->stuck)
             continue;
         if (seg->bad || seg->damaged)
             return seg;
@@ -109,7 +112,7 @@ choose_complete(const struct spool *s)
                 seg->key.generation < best->key.generation))
             best = seg;
     }
-    if (best == NULL || best->live >= best->size / 4 * 3)
+    if (best == NULL || best->live >= best->end / 4 * 3)
         return NULL;
     return s->pressed || used > 2 * live + SLACK * s->segment_size ? best
                                                                    : NULL;
@@ -171,7 +174,7 @@ begin(struct spool *s)
         log_error("segment/%04" PRIu32 ": its index cannot be read, "
                   "not cleaned before the next start",
             seg->slot);
-        seg->stuck = true;
+        seg->stuck_until_ms = INT64_MAX;
         job_free(s);
         return false;
     }
@@ -267,7 +270,8 @@ finish(struct spool *s)
         return true;
     }
     if (job->failed) {
-        seg->stuck = true;
+        seg->stuck_until_ms = job->unreadable ? INT64_MAX
+                                              : clock_now_ms() + STUCK_MS;
         note_doubles(s);
         job_free(s);
         return true;

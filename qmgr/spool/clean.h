@@ -20,6 +20,7 @@ struct clean_job {
     bool in_place;     /* the open segment: nothing may be live in it */
     uint64_t end;      /* its end at that time */
     bool failed;       /* something could not be copied */
+    bool unreadable;   /* and never will be */
 
     struct spool_step step;
     struct record_info *infos; /* of the moves */

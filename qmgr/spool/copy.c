@@ -150,7 +150,7 @@ copy_record(struct spool *s, struct copying *c, const struct record_info *r,
     on_disk.other = r->other; /* a REMOVE's may be wider now */
 
     if (octets == NULL) {
-        job->failed = true;
+        job->failed = job->unreadable = true;
         if (m != NULL)
             m->live = false; /* stays where it is */
         return true;

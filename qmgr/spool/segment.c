@@ -250,7 +250,8 @@ segment_open(struct spool *s, enum segment_purpose purpose, enum claim claim,
     seg->end = SEGMENT_DATA;
     seg->last_serial = 0;
     seg->entries = 0;
-    seg->header_done = seg->clean_end = seg->damaged = seg->stuck = false;
+    seg->header_done = seg->clean_end = seg->damaged = false;
+    seg->stuck_until_ms = 0;
     seg->size = s->segment_size;
     seg->target_count = 0;
     buf_clear(&seg->index);

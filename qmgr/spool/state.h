@@ -60,8 +60,8 @@ struct segment {
     bool header_done; /* the header of this use is written */
     bool clean_end;   /* the last batch is a clean mark */
     bool damaged;     /* found at the start: not appended to */
-    bool stuck;       /* could not be cleaned; only when nothing is live */
-    uint64_t size;    /* of this use: queue_segment_size may have changed */
+    int64_t stuck_until_ms; /* not cleaned before, unless nothing is live */
+    uint64_t size; /* of this use: queue_segment_size may have changed */
 
     /* lock, to write; the committer may read without: */
     struct segment_key key;

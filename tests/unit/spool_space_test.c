@@ -4,6 +4,7 @@
  * queue from emptying.
  */
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "tests/unit/spool_fixture.h"
 
@@ -278,6 +279,63 @@ test_start_on_a_full_disk(void **state)
     mem_free(o);
 }
 
+static void
+count_line(void *context, enum log_level level, const char *tag,
+    struct slice line)
+{
+    unsigned *lines = context;
+
+    (void)level;
+    (void)tag;
+    (void)line;
+    (*lines)++;
+}
+
+/*
+ * What the cleaner had no space for waits a minute. Until then the rest, which
+ * is as dense as it can be, is not copied over and over in its place.
+ */
+static void
+test_no_space_to_clean(void **state)
+{
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    const struct spool_cleaner cleaner = { is_live, moved, o };
+    struct why why;
+    unsigned steps, lines = 0;
+
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(add(o, &why), RESULT_OK);
+    for (uint64_t id = 1; id < o->next; id++)
+        if (id % 3 != 0)
+            drop_one(o, id);
+    disk_sim_fail(x->sim,
+        &(struct disk_fault){
+            .first = disk_sim_calls(x->sim) + 1,
+            .count = 1000,
+            .err = ENOSPC,
+        });
+    log_set_sink(count_line, NULL, &lines);
+    for (unsigned i = 0; i < 20; i++) {
+        clean(o);
+        clock_advance_ms(1001);
+    }
+    log_set_sink(NULL, NULL, NULL);
+    assert_int_equal(lines, 20);
+    disk_sim_fail(x->sim, &(struct disk_fault){ 0 });
+    for (unsigned i = 0; i < 2000; i++, o->next++)
+        assert_int_equal(fixture_message(x, o->next, 0,
+                             &o->message[o->next % KEPT_MAX], &why),
+            RESULT_OK);
+    for (steps = 0; steps < 1000 && spool_clean(x->spool, &cleaner); steps++)
+        continue;
+    assert_in_range(steps, 1, 200);
+    clock_advance_ms(60 * 1000);
+    clean(o);
+    check_bound(o);
+    mem_free(o);
+}
+
 /* Others fill the file system, and make room again. */
 static void
 test_min_free(void **state)
@@ -427,6 +485,7 @@ main(void)
         ON_SIM(test_old_message),
         ON_SIM(test_full_disk),
         ON_SIM(test_start_on_a_full_disk),
+        ON_SIM(test_no_space_to_clean),
         ON_SIM(test_min_free),
         ON_SIM(test_room_taken),
         ON_SIM(test_failed_flush),
