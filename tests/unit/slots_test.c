@@ -1,5 +1,6 @@
 #include "lib/daemon/slots.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -81,16 +82,18 @@ fight(int fd, unsigned column)
     struct slots *s = slots_map(fd);
     unsigned got = 0;
 
-    for (unsigned i = 0; s != NULL && i < ROUNDS; i++)
-        if (slots_take(s, 0, column)) {
-            got++;
-            if (!slots_take(s, WITNESS, column) ||
-                slots_used(s, WITNESS) > LIMIT)
-                _exit(2); /* a fourth one */
-            slots_give(s, WITNESS, column);
-            slots_give(s, 0, column);
+    while (s != NULL && got < ROUNDS) {
+        if (!slots_take(s, 0, column)) {
+            sched_yield(); /* the holders may all be waiting for a processor */
+            continue;
         }
-    _exit(got > 0 ? 0 : 1);
+        got++;
+        if (!slots_take(s, WITNESS, column) || slots_used(s, WITNESS) > LIMIT)
+            _exit(2); /* a fourth one */
+        slots_give(s, WITNESS, column);
+        slots_give(s, 0, column);
+    }
+    _exit(s != NULL ? 0 : 1);
 }
 
 static void
