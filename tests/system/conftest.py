@@ -20,13 +20,9 @@ import threading
 import time
 
 import pytest
+from mode import OUT, SANITIZED, SLOW, TOP
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-OUT = pathlib.Path(os.environ.get("POSTERN_OUT", TOP / "build/release"))
 ROOT = os.geteuid() == 0
-SANITIZED = OUT.name in ("san", "tsan")
-# Their builds are several times slower.
-SLOW = 4 if SANITIZED else 1
 
 DAEMONS = {"master", "smtpd", "qmgr", "smtp", "local", "bounce", "lookup"}
 
@@ -111,6 +107,15 @@ def ensure_accounts():
                   "/usr/sbin/nologin", "postern"]):
         subprocess.run(argv, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, check=False)
+
+
+def pytest_collection_modifyitems(config, items):
+    """The time that a test may take, from its mark or --timeout, is a release's."""
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        limit = mark.args[0] if mark else config.getoption("timeout", None)
+        if limit and SLOW > 1:
+            item.add_marker(pytest.mark.timeout(limit * SLOW), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

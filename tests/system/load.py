@@ -5,6 +5,8 @@ import smtplib
 import threading
 import time
 
+from mode import SLOW
+
 NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.M)
 
 
@@ -57,7 +59,7 @@ class Load:
     def _run(self):
         while not self.stopping.is_set():
             try:
-                with smtplib.SMTP("127.0.0.1", self.port, timeout=20,
+                with smtplib.SMTP("127.0.0.1", self.port, timeout=20 * SLOW,
                                   local_hostname="load.example") as client:
                     for _ in range(20):
                         if self.stopping.is_set():

@@ -64,7 +64,7 @@ class Sender(threading.Thread):
 
     def run(self):
         try:
-            with self.instance.smtp(timeout=120) as client:
+            with self.instance.smtp(timeout=120 * SLOW) as client:
                 client.ehlo()
                 while True:
                     try:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import OUT
+from conftest import OUT, SLOW
 
 BODY = "".join(f"line {i}\r\n" for i in range(500)) + ".\r\n..\r\nend\r\n"
 MESSAGE = ("From: me@client.example\r\nTo: u1@md.test\r\nSubject: from {}\r\n\r\n" + BODY)
@@ -19,7 +19,7 @@ def need(program):
 
 def run(argv, **kwargs):
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=60, **kwargs)
+                          timeout=60 * SLOW, **kwargs)
     assert done.returncode == 0, done.stdout.decode(errors="replace")
 
 

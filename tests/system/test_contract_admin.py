@@ -9,7 +9,7 @@ import time
 
 import contract
 import pytest
-from conftest import ROOT, free_port, wait_for
+from conftest import ROOT, SLOW, free_port, wait_for
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_bad_configuration(rig, line, word):
     started = time.monotonic()
     status, _, err = rig.run("postern", "start")
     said = err + rig.log()
-    assert status != 0 and time.monotonic() - started < 4
+    assert status != 0 and time.monotonic() - started < 4 * SLOW
     assert word in said
     assert not rig.pids()
 
@@ -244,7 +244,7 @@ def test_reload(rig):
 
 def banner(port):
     with socket.socket() as s:
-        s.settimeout(5)
+        s.settimeout(5 * SLOW)
         if s.connect_ex(("127.0.0.1", port)):
             return None
         return s.recv(200).decode().strip()

@@ -10,7 +10,7 @@ import threading
 import conftest
 import contract
 import pytest
-from conftest import ROOT, free_port, wait_for
+from conftest import ROOT, SLOW, free_port, wait_for
 
 
 def native(rig):
@@ -271,7 +271,7 @@ clean2 unix n - n - 0 cleanup -o syslog_name=postfix/c2 -o always_bcc=u4@md.test
                 with pytest.raises(TimeoutError):  # maxproc is 1
                     second.recv(100)
                 w("QUIT")
-                second.settimeout(10)
+                second.settimeout(10 * SLOW)
                 assert second.recv(100).startswith(b"220 ")
 
 

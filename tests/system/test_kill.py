@@ -25,7 +25,7 @@ def kill(instance, program, times):
 
 def serving(instance):
     try:
-        with instance.smtp(timeout=5) as client:
+        with instance.smtp(timeout=5 * SLOW) as client:
             return client.ehlo()[0] == 250
     except OSError:
         return False

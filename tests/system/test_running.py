@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 import pytest
-from conftest import ROOT, Instance, free_port, wait_for
+from conftest import ROOT, SLOW, Instance, free_port, wait_for
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
@@ -31,7 +31,7 @@ def test_mail_through_process_1(instance):
         inside = int(pathlib.Path(
             f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()[0])
         os.kill(inside, signal.SIGTERM)
-        out = run.communicate(timeout=30)[0].decode()
+        out = run.communicate(timeout=30 * SLOW)[0].decode()
     finally:
         run.kill()
     assert run.returncode == 0
@@ -72,10 +72,10 @@ def test_reload_keeps_sessions(running):
         running.set(smtpd_banner="new.example ESMTP").reload()
 
         def new_banner():
-            with smtplib.SMTP(timeout=10) as other:
+            with smtplib.SMTP(timeout=10 * SLOW) as other:
                 return other.connect("127.0.0.1", running.port)[1] == b"new.example ESMTP"
         wait_for(new_banner)
-        with smtplib.SMTP(timeout=10) as other:
+        with smtplib.SMTP(timeout=10 * SLOW) as other:
             wait_for(lambda: connected(other, port))
         client.send(b"second half\r\n.\r\n")
         assert client.getreply()[0] == 250

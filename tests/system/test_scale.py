@@ -21,7 +21,7 @@ def total_kib(instance):
 
 
 def open_session(port):
-    s = socket.create_connection(("127.0.0.1", port), timeout=30)
+    s = socket.create_connection(("127.0.0.1", port), timeout=30 * SLOW)
     s.sendall(b"EHLO idle.example\r\n")
     return s
 
@@ -88,7 +88,7 @@ def test_clones_cost_no_processes(instance, sink):
     assert programs.count("smtpd") == 2 and programs.count("smtp") == 2, programs
     assert len(programs) < 16, programs
     for port in ports:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        with socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW) as s:
             assert s.recv(100).startswith(b"220")
     instance.send([f"x@c{i}.test" for i in range(200)])
     next_hop.wait(200)
@@ -103,9 +103,9 @@ def test_maxproc_of_a_listener(instance):
     port = free_port()
     instance.service(f"127.0.0.1:{port} inet n - n - 1 smtpd")
     instance.start()
-    first = socket.create_connection(("127.0.0.1", port), timeout=10)
+    first = socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW)
     assert first.recv(100).startswith(b"220")
-    second = socket.create_connection(("127.0.0.1", port), timeout=10)
+    second = socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW)
     second.settimeout(0.7)
     with pytest.raises(socket.timeout):
         second.recv(100)

@@ -52,7 +52,7 @@ def test_ten_sessions(instance, cache):
     instance.start()
     try:
         def feed():
-            with instance.smtp(timeout=60) as client:
+            with instance.smtp(timeout=60 * SLOW) as client:
                 client.ehlo()
                 for i in range(COUNT // 4):
                     client.sendmail("s@client.example", [f"r{i}@d{i % 7}.example"],
@@ -62,7 +62,7 @@ def test_ten_sessions(instance, cache):
             t.start()
         for t in feeders:
             t.join()
-        instance.wait_empty(timeout=120 * SLOW)
+        instance.wait_empty(timeout=120)
         log = instance.log()
         deferred = len(re.findall(r"status=deferred", log))
         sent = len(re.findall(r"status=sent", log))
