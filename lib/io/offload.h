@@ -12,7 +12,7 @@
  * simply called. threads are started when first needed, at most
  * OFFLOAD_THREADS.
  */
-enum { OFFLOAD_THREADS = 8 };
+enum { OFFLOAD_THREADS = 32 };
 void offload(void (*fn)(void *arg), void *arg);
 
 /*
