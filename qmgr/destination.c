@@ -33,10 +33,11 @@ same_destination(const struct map_node *node, const void *key)
     return d->transport == k->transport && slice_eq_text(k->key, d->key);
 }
 
+/* Not of addresses: the order of a map would differ from run to run. */
 static uint64_t
 hash_of(const struct transport *t, struct slice key)
 {
-    return map_hash_slice(key) ^ map_hash_u64((uint64_t)(uintptr_t)t);
+    return map_hash_slice(key) ^ map_hash_u64(t->node.hash);
 }
 
 uint32_t
@@ -199,7 +200,7 @@ struct bundle_key {
 static uint64_t
 bundle_hash(const struct bundle_key *k)
 {
-    return map_hash_u64(k->serial ^ (uint64_t)(uintptr_t)k->destination << 16);
+    return map_hash_u64(k->serial ^ k->destination->hash);
 }
 
 static bool
