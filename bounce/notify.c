@@ -13,7 +13,6 @@
 enum {
     JOB_MEMORY = 64 * 1024 * 1024,
     REPORT_MAX = 32 * 1024 * 1024,
-    JOB_TIME_MS = 300 * 1000,
 };
 
 struct job {
@@ -289,7 +288,7 @@ notify_serve(struct request *r)
     arena_init(&arena, JOB_MEMORY);
     job.arena = &arena;
     job.n = &n;
-    job.deadline_ms = clock_now_ms() + JOB_TIME_MS;
+    job.deadline_ms = clock_now_ms() + NOTICE_TIME_MS;
     res = notice_decode(r->in, &arena, &n, &why);
     if (res == RESULT_OK) {
         job.config = config_of_service(set, services[n.kind]);

@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/address.h"
+#include "lib/mail/late_report.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +17,6 @@
 
 enum {
     JOB_MEMORY = 64 * 1024 * 1024,
-    JOB_TIME_MS = 1000 * 1000, /* as Postfix's daemon_timeout leaves room */
 };
 
 /* Programs of master.cf that are folded into local. */
@@ -199,7 +199,7 @@ deliver_to_nobody(const struct job *job, const struct delivery_recipient *rcpt,
 #ifdef POSTERN_TEST_HOOKS
 /*
  * A message that kills whoever delivers it, for tests/system/test_poison.py: by
- * the one signal that is not reported as a bug of ours by a sanitizer.
+ * a signal of a crash that is not reported as a bug of ours by a sanitizer.
  */
 static void
 die_of_poison(struct slice header)
@@ -208,7 +208,7 @@ die_of_poison(struct slice header)
 
     while (slice_line(&header, &line))
         if (slice_eq(line, SLICE_LIT("X-Postern-Test-Kill: yes")))
-            (void)raise(SIGKILL);
+            (void)raise(SIGTRAP);
 }
 #else
 static void
@@ -218,28 +218,42 @@ die_of_poison(struct slice header)
 }
 #endif
 
-static void
-deliver_all(const struct job *job, struct rcpt_result *results)
+/*
+ * Returns how many results there are. When qmgr is gone no recipient more is
+ * begun, and of the one at hand only success is told: a transaction of its, or
+ * an answer to it, may have died with qmgr.
+ */
+static size_t
+deliver_all(const struct job *job, const struct late_job *late,
+    struct rcpt_result *results)
 {
     deliver_fn deliver = job->service == NULL ? NULL : program_of(job->service);
     const char *tag = job->service == NULL ? NULL : job->service->log_tag;
 
+    size_t count = 0;
+
     die_of_poison(job->d->header);
     if (deliver == NULL)
         deliver = deliver_to_nobody;
-    for (size_t i = 0; i < job->d->recipient_count; i++) {
+    for (size_t i = 0; i < job->d->recipient_count && !late_job_is_orphan(late);
+         i++) {
         const struct delivery_recipient *rcpt = &job->d->recipients[i];
         struct delivery_times times = { .start_us = clock_wall_us() };
+        struct rcpt_result *r = &results[count];
 
-        results[i] = (struct rcpt_result){ .index = rcpt->index };
-        deliver(job, rcpt, &results[i]);
-        times.done_us = results[i].when_us = clock_wall_us();
+        *r = (struct rcpt_result){ .index = rcpt->index };
+        deliver(job, rcpt, r);
+        times.done_us = r->when_us = clock_wall_us();
+        if (late_job_is_orphan(late) && r->outcome != OUTCOME_SENT &&
+            r->outcome != OUTCOME_EXPANDED)
+            break;
         if (job->config->soft_bounce)
-            rcpt_result_soften(&results[i]);
+            rcpt_result_soften(r);
         delivery_log(tag == NULL ? log_tag() : tag,
-            job->config->enable_long_queue_ids, job->d, rcpt, &results[i],
-            &times);
+            job->config->enable_long_queue_ids, job->d, rcpt, r, &times);
+        count++;
     }
+    return count;
 }
 
 static void
@@ -263,19 +277,19 @@ serve(struct request *r, struct arena *arena)
         request_reply(r, &m);
     } else {
         struct job job = { .set = set, .d = &d, .arena = arena };
+        struct late_job late;
 
         job.service = config_find_service(set, transport, NULL);
         job.config = job.service == NULL ? config_main(set)
                                          : job.service->config;
-        job.deadline_ms = clock_now_ms() + JOB_TIME_MS;
-        deliver_all(&job, results);
+        job.deadline_ms = clock_now_ms() + DELIVERY_LOCAL_MS;
+        late_job_begin(&late, r);
+        answer.count = deliver_all(&job, &late, results);
         if (d.fd >= 0)
             close(d.fd);
         answer.attempt = d.attempt;
         answer.results = results;
-        answer.count = d.recipient_count;
-        delivery_answer_encode(&answer, &m);
-        request_reply(r, &m);
+        late_job_end(&late, &d, &answer);
     }
     config_drop(set);
 }

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/late_report.h"
 #include "local/agent.h"
 #include "local/keeper.h"
 #include "local/workers.h"
@@ -166,6 +167,8 @@ static const struct daemon_options options = {
     .role = ROLE_LOCAL,
     .configure = configure,
     .handlers = handlers,
+    .peer_up = late_report_peer_up,
+    .peer_gone = late_report_peer_gone,
 };
 
 int

@@ -188,6 +188,17 @@ log_death(struct process *c, int status)
         pools_note_failure(c->pools, c, text);
 }
 
+/* It judges by that whether a message may have killed an agent. */
+static void
+tell_qmgr(struct pools *p, const struct process *c, int status)
+{
+    const struct pool *qmgrs = &p->by_role[ROLE_QMGR];
+
+    if ((c->role == ROLE_SMTP || c->role == ROLE_LOCAL) && qmgrs->wanted > 0 &&
+        qmgrs->places[0].process != NULL)
+        process_tell_death(qmgrs->places[0].process, c, status);
+}
+
 static void
 process_ended(struct process *c, int status)
 {
@@ -196,7 +207,8 @@ process_ended(struct process *c, int status)
     bool served = c->state == PROCESS_READY || c->state == PROCESS_LEAVING;
     bool quick = clock_now_ms() - c->started_ms < QUICK_DEATH_MS || !served;
 
-    if (!c->refused &&
+    tell_qmgr(p, c, status);
+    if (!c->refused && !c->replaced &&
         (c->state != PROCESS_LEAVING || (WIFSIGNALED(status) && !p->stopping)))
         log_death(c, status);
     if (at->process == c) {

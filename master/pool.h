@@ -43,6 +43,8 @@ struct pools {
     char failure[600]; /* the last one */
     bool refused;      /* one of them was a refused configuration */
     bool stopping;     /* nobody is replaced */
+    uint32_t started;  /* processes, ever */
+    struct control_secrets secret_served; /* of the last qmgr that did */
 
     /* Of the instance; set before pools_start(). */
     struct config_set *set;

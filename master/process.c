@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/random.h"
 #include "lib/base/tlv.h"
 #include "lib/daemon/control.h"
 #include "lib/daemon/install.h"
@@ -16,11 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
     CONFIGURE_MS = 60 * 1000, /* a child that does not answer is killed */
-    LEAVE_MS = 5000, /* likewise one that has drained and does not end */
+    LEAVE_MS = 5000,  /* likewise one that has drained and does not end */
+    USELESS_MS = 200, /* and one of no use: it may be about to end by itself */
 };
 
 void
@@ -63,12 +66,58 @@ take_ready(struct request *r)
 
     if (c->state == PROCESS_BEGINNING || c->state == PROCESS_CONFIGURING)
         c->state = PROCESS_READY;
+    if (c->role == ROLE_QMGR)
+        c->pools->secret_served = c->secrets;
     fiber_cond_broadcast(&c->pools->changed);
     request_drop(r);
 }
 
+static struct process *
+find_process(struct pools *p, const struct control *what)
+{
+    list_foreach (it, &p->processes) {
+        struct process *c = LIST_ENTRY(it, struct process, node);
+
+        if (c->number == what->process && c->role == what->role)
+            return c;
+    }
+    return NULL;
+}
+
+/*
+ * The link of qmgr and that process has ended: it broke a rule or was silent
+ * for too long, or it is dying, which we shall know in a moment.
+ */
+static void
+take_restart(struct request *r)
+{
+    struct process *qmgr = r->context, *c = NULL;
+    struct control what;
+
+    if (control_decode(r->in, &what))
+        c = find_process(qmgr->pools, &what);
+    if (c != NULL && c != qmgr && c->state != PROCESS_LEAVING &&
+        c->useless.slot == 0)
+        fiber_timer_arm(&c->useless, clock_now_ms() + USELESS_MS);
+    request_drop(r);
+}
+
+static void
+process_useless(void *arg)
+{
+    struct process *c = arg;
+
+    if (c->state == PROCESS_LEAVING)
+        return;
+    log_warning("process %s pid %ld has lost its link to qmgr: replaced",
+        c->path, (long)c->pid);
+    c->replaced = true;
+    process_kill(c);
+}
+
 static const struct link_handler handlers[] = {
     { MESSAGE_READY, take_ready, SERVE_INLINE },
+    { MESSAGE_RESTART, take_restart, SERVE_INLINE },
     { MESSAGE_NONE, NULL, SERVE_INLINE },
 };
 
@@ -176,6 +225,8 @@ process_configure(struct process *c, unsigned expected)
         .log = p->log->kind,
         .has_log = p->log->fd >= 0,
         .has_slots = c->state == PROCESS_NEW && c->has_column,
+        .has_secrets = c->role == ROLE_QMGR,
+        .secrets = c->secrets,
     };
     struct msg m;
 
@@ -234,21 +285,50 @@ process_unlisten(struct process *c, const struct sock_entry *e)
     send_control(c, MESSAGE_UNLISTEN, &what, -1);
 }
 
+static void
+send_link(struct process *to, const struct process *peer, bool elder, int fd)
+{
+    send_control(to, MESSAGE_LINK,
+        &(struct control){ .role = peer->role,
+            .index = peer->index,
+            .process = peer->number,
+            .elder = elder },
+        fd);
+}
+
 void
-process_link(struct process *a, struct process *b)
+process_link(struct process *c, struct process *elder)
 {
     int fds[2];
 
     if (sock_pair(fds) < 0) {
         log_error("out of descriptors for a link of %s and %s",
-            role_name(a->role), role_name(b->role));
-        process_kill(a);
+            role_name(c->role), role_name(elder->role));
+        process_kill(c);
         return;
     }
-    send_control(a, MESSAGE_LINK,
-        &(struct control){ .role = b->role, .index = b->index }, fds[0]);
-    send_control(b, MESSAGE_LINK,
-        &(struct control){ .role = a->role, .index = a->index }, fds[1]);
+    send_link(c, elder, true, fds[0]);
+    send_link(elder, c, false, fds[1]);
+}
+
+void
+process_tell_death(struct process *qmgr, const struct process *c, int status)
+{
+    struct control what = {
+        .role = c->role,
+        .index = c->index,
+        .process = c->number,
+    };
+
+    if (c->replaced) {
+        what.end = PROCESS_REPLACED;
+    } else if (WIFSIGNALED(status)) {
+        what.end = PROCESS_SIGNALED;
+        what.code = (uint32_t)WTERMSIG(status);
+    } else {
+        what.code = (uint32_t)WEXITSTATUS(status);
+    }
+    send_control(qmgr, MESSAGE_DIED, &what, -1);
 }
 
 static void
@@ -274,6 +354,18 @@ listens(enum role role)
     return role == ROLE_SMTPD || role == ROLE_QMGR;
 }
 
+static void
+make_secrets(struct process *c)
+{
+    memcpy(c->secrets.former, c->pools->secret_served.own,
+        sizeof(c->secrets.former));
+    for (size_t i = 0; i < sizeof(c->secrets.own); i += sizeof(uint64_t)) {
+        uint64_t octets = random_u64();
+
+        memcpy(c->secrets.own + i, &octets, sizeof(octets));
+    }
+}
+
 struct process *
 process_start(struct pools *p, enum role role, unsigned index)
 {
@@ -282,11 +374,16 @@ process_start(struct pools *p, enum role role, unsigned index)
 
     c->role = role;
     c->index = index;
+    c->number = ++p->started;
     c->pools = p;
+    if (role == ROLE_QMGR)
+        make_secrets(c);
     c->path = install_daemon(config_main(p->set), role_name(role));
     c->started_ms = clock_now_ms();
     c->late.fn = process_late;
     c->late.arg = c;
+    c->useless.fn = process_useless;
+    c->useless.arg = c;
     if (sock_pair(fds) == 0) {
         struct spawn s = {
             .path = c->path,
@@ -337,6 +434,7 @@ void
 process_free(struct process *c)
 {
     fiber_timer_disarm(&c->late);
+    fiber_timer_disarm(&c->useless);
     give_column(c);
     list_remove(&c->node);
     link_close(c->link);

@@ -6,6 +6,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/list.h"
 #include "lib/config/config.h"
+#include "lib/daemon/control.h"
 #include "lib/io/fiber.h"
 #include "lib/ipc/link.h"
 #include "master/sockets.h"
@@ -28,6 +29,7 @@ struct process {
     struct list node; /* in pools.processes */
     enum role role;
     unsigned index;
+    uint32_t number; /* of all that were ever started */
     pid_t pid;
     char *path;
     struct link *link; /* NULL: lost, and the process is killed */
@@ -35,9 +37,12 @@ struct process {
     int64_t started_ms;
     unsigned column; /* of the table of slots */
     bool has_column;
-    bool awaited; /* an answer to CONFIGURE is under way */
-    bool refused; /* its first configuration, and is killed */
+    bool awaited;  /* an answer to CONFIGURE is under way */
+    bool refused;  /* its first configuration, and is killed */
+    bool replaced; /* qmgr had no use for it, and it is killed */
     struct fiber_timer late;
+    struct fiber_timer useless;     /* when it is killed for that */
+    struct control_secrets secrets; /* qmgr's */
     struct pools *pools;
 };
 
@@ -54,7 +59,13 @@ void process_configure(struct process *c, unsigned expected) ATTR_NONNULL;
 void process_listen(struct process *c, const struct sock_entry *e) ATTR_NONNULL;
 void process_unlisten(struct process *c, const struct sock_entry *e)
     ATTR_NONNULL;
-void process_link(struct process *a, struct process *b) ATTR_NONNULL;
+
+/* elder was there before c was. */
+void process_link(struct process *c, struct process *elder) ATTR_NONNULL;
+
+/* Tell qmgr how the agent c ended; status is of waitpid(). */
+void process_tell_death(struct process *qmgr, const struct process *c,
+    int status) ATTR_NONNULL;
 void process_wake(struct process *c, const struct service *service)
     ATTR_NONNULL;
 void process_reopen_log(struct process *c) ATTR_NONNULL;

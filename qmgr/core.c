@@ -34,6 +34,8 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     list_init(&q->answers_used);
     list_init(&q->ready);
     list_init(&q->agents);
+    list_init(&q->fallen);
+    late_init(q);
     list_init(&q->notice_waiters);
     intake_init(q);
     qmgr_configure(q, set);
@@ -65,6 +67,7 @@ qmgr_fini(struct qmgr *q)
     transport_fini_all(q);
     dispatch_fini(q);
     lane_fini_all(q);
+    late_fini(q);
     intake_fini(q);
     lease_fini(q);
     index_fini(&q->index);

@@ -15,6 +15,7 @@
 #include "lib/config/config.h"
 #include "qmgr/heap.h"
 #include "qmgr/index.h"
+#include "qmgr/late.h"
 #include "qmgr/outside.h"
 #include "qmgr/past.h"
 #include "qmgr/timer.h"
@@ -78,9 +79,12 @@ struct qmgr {
     struct map bundles;
     struct list ready; /* transports with something to do */
     struct list agents;
+    struct list fallen;    /* agents that are gone, with jobs to be judged */
     uint64_t agent_serial; /* of the newest */
     struct map jobs;       /* attempts that are under way, by nonce */
     size_t jobs_out;
+
+    struct late_state late;
 
     /* qmgr/notify */
     size_t notices;             /* being made */

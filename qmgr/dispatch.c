@@ -6,6 +6,7 @@
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
 #include "qmgr/inside.h"
+#include "qmgr/late.h"
 #include "qmgr/notify.h"
 #include "qmgr/settle.h"
 
@@ -14,15 +15,9 @@
 
 /* Agents. */
 
-struct agent *
-agent_up(struct qmgr *q, enum role role, void *peer)
+void
+dispatch_touch_role(struct qmgr *q, enum role role)
 {
-    struct agent *a = mem_alloc(sizeof(*a));
-
-    a->role = role;
-    a->peer = peer;
-    a->serial = ++q->agent_serial;
-    list_append(&q->agents, &a->link);
     for (struct map_node *n = map_first(&q->transports); n != NULL;
          n = map_after(&q->transports, n)) {
         struct transport *t = LIST_ENTRY(n, struct transport, node);
@@ -32,23 +27,6 @@ agent_up(struct qmgr *q, enum role role, void *peer)
         t->agentless_ms = 0;
         transport_touch(q, t);
     }
-    return a;
-}
-
-static void
-agent_release(struct agent *a)
-{
-    if (a->peer == NULL && a->running == 0)
-        mem_free(a);
-}
-
-void
-agent_gone(struct qmgr *q, struct agent *a)
-{
-    (void)q;
-    list_remove(&a->link);
-    a->peer = NULL;
-    agent_release(a);
 }
 
 static size_t
@@ -99,7 +77,7 @@ pick(struct qmgr *q, const struct destination *d, const struct mail *m)
     size_t count, skip;
     struct agent *first = NULL, *a = NULL;
 
-    if (m->entry->deaths >= DEATHS_ALONE)
+    if (entry_is_suspect(m->entry))
         return pick_for_suspect(q, role, m);
     count = count_agents(q, role);
     if (count == 0)
@@ -145,6 +123,7 @@ job_new(struct qmgr *q, struct mail *m, enum job_kind kind, size_t count)
     list_append(&m->jobs, &j->link);
     m->notices += kind != JOB_DELIVERY;
     list_init(&j->wait_link);
+    list_init(&j->lost_link);
     map_add(&q->jobs, map_hash_u64(j->attempt.nonce), &j->node);
     q->jobs_out++;
     return j;
@@ -209,19 +188,6 @@ job_release(struct qmgr *q, struct job *j)
     mem_free(j);
 }
 
-/* Transports of one program share its processes. */
-static void
-touch_role(struct qmgr *q, enum role role)
-{
-    for (struct map_node *n = map_first(&q->transports); n != NULL;
-         n = map_after(&q->transports, n)) {
-        struct transport *t = LIST_ENTRY(n, struct transport, node);
-
-        if (t->kind == TRANSPORT_AGENT && t->role == role)
-            transport_touch(q, t);
-    }
-}
-
 /* Whoever found it full, or kept free for a message, waits for just this. */
 static void
 end_at_agent(struct qmgr *q, struct agent *a, uint64_t id)
@@ -233,8 +199,8 @@ end_at_agent(struct qmgr *q, struct agent *a, uint64_t id)
     if (a->alone == id)
         a->alone = 0;
     if (waited_for)
-        touch_role(q, a->role);
-    agent_release(a);
+        dispatch_touch_role(q, a->role);
+    agent_release(q, a);
 }
 
 void
@@ -299,13 +265,14 @@ sort_rcpts(struct job *j)
 /* Sending. */
 
 static void
-fill_delivery(const struct job *j, struct delivery *d,
+fill_delivery(const struct qmgr *q, const struct job *j, struct delivery *d,
     struct delivery_recipient *rcpts)
 {
     const struct mail *m = j->message;
 
     *d = (struct delivery){
         .attempt = j->attempt,
+        .proof = late_prove(q, j),
         .transport = slice_of(j->destination->transport->name),
         .nexthop = slice_of(j->destination->nexthop),
         .envelope = m->envelope,
@@ -344,7 +311,7 @@ send_delivery(struct qmgr *q, struct job *j)
         return false;
     }
     rcpts = mem_alloc_array(j->count, sizeof(*rcpts));
-    fill_delivery(j, &d, rcpts);
+    fill_delivery(q, j, &d, rcpts);
     sent = q->outside->deliver(q->context, j->agent, &d, j);
     mem_free(rcpts);
     return sent;
@@ -421,23 +388,47 @@ enum start {
     START_ALONE, /* that message waits for an agent of its own */
 };
 
+/*
+ * Bundles take turns; one whose message waits for an agent of its own lets the
+ * next one go first. NULL: *start says why.
+ */
+static struct bundle *
+next_bundle(struct qmgr *q, struct destination *d, struct agent **a,
+    enum start *start)
+{
+    const struct list *last = d->bundles.prev;
+
+    for (;;) {
+        struct list *it = d->bundles.next;
+        struct bundle *b = LIST_ENTRY(it, struct bundle, link);
+
+        list_remove(it);
+        list_append(&d->bundles, it);
+        *a = pick(q, d, b->message);
+        if (*a != NULL)
+            return b;
+        *start = entry_is_suspect(b->message->entry) ? START_ALONE : START_FULL;
+        if (*start == START_FULL || it == last)
+            return NULL;
+    }
+}
+
 static enum start
 start_one(struct qmgr *q, struct destination *d)
 {
     struct transport *t = d->transport;
-    struct bundle *b = LIST_ENTRY(d->bundles.next, struct bundle, link);
-    struct mail *m = b->message;
-    struct agent *a = pick(q, d, m);
-    size_t most = b->count;
+    enum start start;
+    struct agent *a;
+    struct bundle *b = next_bundle(q, d, &a, &start);
+    size_t most;
     struct job *j;
 
-    list_remove(&b->link);
-    list_append(&d->bundles, &b->link);
-    if (a == NULL)
-        return m->entry->deaths >= DEATHS_ALONE ? START_ALONE : START_FULL;
+    if (b == NULL)
+        return start;
+    most = b->count;
     if (t->recipient_limit > 0 && most > (size_t)t->recipient_limit)
         most = (size_t)t->recipient_limit;
-    j = job_new(q, m, JOB_DELIVERY, most);
+    j = job_new(q, b->message, JOB_DELIVERY, most);
     j->destination = d;
     j->generation = d->generation;
     j->agent = a;
@@ -503,7 +494,7 @@ bring_forward(struct qmgr *q, uint64_t id)
 {
     const struct entry *e = index_find(&q->index, id);
 
-    if (e == NULL || e->message == NULL || e->deaths < DEATHS_ALONE)
+    if (e == NULL || e->message == NULL || !entry_is_suspect(e))
         return NULL;
     list_foreach (it, &e->message->bundles) {
         struct bundle *b = LIST_ENTRY(it, struct bundle, message_link);
@@ -582,10 +573,7 @@ dispatch(struct qmgr *q)
 void
 dispatch_fini(struct qmgr *q)
 {
-    list_foreach_safe (it, &q->agents) {
-        list_remove(it);
-        mem_free(LIST_ENTRY(it, struct agent, link));
-    }
+    agent_fini_all(q);
     assert(q->jobs_out == 0);
     map_fini(&q->jobs);
 }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "qmgr/agent.h"
 #include "qmgr/destination.h"
 #include "qmgr/mail.h"
 
@@ -18,18 +19,6 @@ enum {
     AGENT_JOBS = 500, /* deliveries of one process at a time */
     /* Octets that it has not taken yet: far below where a link is dropped. */
     AGENT_BACKLOG = 16 * 1024 * 1024,
-    DEATHS_ALONE = 2, /* after so many a message gets a process for itself */
-    DEATHS_HELD = 3,  /* after so many it is held */
-};
-
-/* A process that delivers. */
-struct agent {
-    struct list link; /* of q->agents; a list of its own once it is gone */
-    enum role role;
-    uint64_t serial;
-    void *peer; /* outside's; NULL: gone */
-    size_t running;
-    uint64_t alone; /* id of the message that it is kept free for; 0 */
 };
 
 enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY };
@@ -38,6 +27,7 @@ struct job {
     struct map_node node;  /* of q->jobs, unless fenced */
     struct list link;      /* of message->jobs */
     struct list wait_link; /* of message->content_waiters */
+    struct list lost_link; /* of agent->lost */
     enum job_kind kind;
     struct attempt attempt;
     struct mail *message;            /* NULL: of no account any more */
@@ -54,9 +44,8 @@ struct job {
     struct rcpt *rcpts[];
 };
 
-/* A process came, or went: its jobs end with job_lost(). */
-struct agent *agent_up(struct qmgr *q, enum role role, void *peer) ATTR_NONNULL;
-void agent_gone(struct qmgr *q, struct agent *a) ATTR_NONNULL;
+/* Its processes have room, or there is one more: look at its transports. */
+void dispatch_touch_role(struct qmgr *q, enum role role) ATTR_NONNULL;
 
 /* Start what may be started. */
 void dispatch(struct qmgr *q) ATTR_NONNULL;

@@ -55,7 +55,8 @@ struct entry {
     uint32_t site;              /* of the recipients' domain; 0: of several */
     uint32_t lane; /* destination_lane() it is deferred for; 0: several */
     uint16_t attempts;
-    uint8_t deaths;  /* agents that died with it */
+    uint8_t deaths;  /* agents that died with it: qmgr/agent */
+    uint8_t kills;   /* agents that were killed with it */
     uint8_t state;   /* enum entry_state */
     uint8_t flags;   /* set of enum entry_flag */
     uint16_t origin; /* the place of its submitter (qmgr/intake); 0: unknown */

@@ -75,6 +75,7 @@ removed(struct qmgr *q, struct entry_write *w)
     else
         log_write(LOG_LEVEL_INFO, q->tag, "%s: removed",
             queue_id_text(w->id, q->long_ids, id));
+    late_forget(q, w->id);
     intake_forget(q, e);
     index_remove(&q->index, e);
 }
@@ -253,6 +254,7 @@ brief_of(const struct entry *e, const struct entry_write *w, bool held)
         .attempts = e->attempts,
         .deaths = e->deaths,
         .lane = e->lane,
+        .kills = e->kills,
     };
 
     if (held)

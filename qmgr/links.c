@@ -11,7 +11,9 @@
 #include "lib/mail/submission.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/intake.h"
+#include "qmgr/late.h"
 #include "qmgr/lease.h"
+#include "qmgr/patience.h"
 #include "qmgr/resolve.h"
 #include "qmgr/settle.h"
 
@@ -78,6 +80,12 @@ dead(void *context, const struct spool_place *place)
 
 /* lookup */
 
+static int64_t
+in_ms(int64_t ms)
+{
+    return clock_now_ms() + ms;
+}
+
 static void
 resolved(struct msg_in *answer, void *context)
 {
@@ -106,7 +114,8 @@ resolve(void *context, struct slice sender, struct slice recipient,
     if (p == NULL)
         return false;
     route_ask_encode(sender, recipient, &m);
-    link_ask(p->link, &m, resolved, question);
+    link_ask_until(p->link, &m, in_ms(patience_lookup_ms(outdoors->q)),
+        resolved, question);
     return true;
 }
 
@@ -129,7 +138,7 @@ delivered(struct msg_in *answer, void *context)
         job_answered(outdoors->q, j, &a);
     } else {
         log_warning("answer of a delivery agent: %s", why.text);
-        job_lost(outdoors->q, j);
+        job_nonsense(outdoors->q, j);
     }
     arena_clear(&arena);
     msg_in_free(answer);
@@ -148,6 +157,7 @@ static bool
 deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
 {
     struct peer *p = agent->peer;
+    int64_t deadline = in_ms(patience_delivery_ms(outdoors->q, d));
     struct msg m;
 
     (void)context;
@@ -157,19 +167,26 @@ deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
         msg_fini(&m);
         return false;
     }
-    link_ask(p->link, &m, delivered, j);
+    link_ask_until(p->link, &m, deadline, delivered, j);
     return true;
 }
 
 static void
 notified(struct msg_in *answer, void *context)
 {
+    struct queue_answer a = { .result = RESULT_TEMPFAIL };
     struct job *j = context;
+    struct why why;
 
-    if (answer == NULL)
+    if (answer == NULL) {
         job_lost(outdoors->q, j);
-    else
-        job_notified(outdoors->q, j);
+        return;
+    }
+    if (queue_answer_decode(answer->body, &a, &why) != RESULT_OK) {
+        log_warning("answer of bounce: %s", why.text);
+        a.result = RESULT_TEMPFAIL;
+    }
+    job_notified(outdoors->q, j, a.result);
     msg_in_free(answer);
 }
 
@@ -191,7 +208,8 @@ notify(void *context, struct notice *n, struct job *j)
         msg_fini(&m);
         return false;
     }
-    link_ask(p->link, &m, notified, j);
+    link_ask_until(p->link, &m, in_ms(patience_notice_ms(outdoors->q)),
+        notified, j);
     return true;
 }
 
@@ -309,27 +327,65 @@ serve_idle_sessions(struct request *r)
     request_drop(r);
 }
 
+static void
+serve_late(struct request *r)
+{
+    struct peer *p = r->context;
+
+    if (!late_take(outdoors->q, p->state, request_take_in(r)))
+        link_drop(p->link, MESSAGE_LATE, "not what it was given");
+    request_drop(r);
+}
+
+static void
+serve_late_done(struct request *r)
+{
+    late_told_all(outdoors->q, ((struct peer *)r->context)->state);
+    request_drop(r);
+}
+
+bool
+links_may(struct peer *p, enum message type)
+{
+    return (type != MESSAGE_LATE && type != MESSAGE_LATE_DONE) ||
+        (p->state != NULL && late_may(p->state));
+}
+
 const struct link_handler links_handlers[] = {
     { MESSAGE_LEASE, serve_lease, SERVE_INLINE },
     { MESSAGE_BORROW_BLOB, serve_borrow, SERVE_INLINE },
     { MESSAGE_RETURN_BLOB, serve_return, SERVE_INLINE },
     { MESSAGE_SUBMIT, serve_submit, SERVE_INLINE },
     { MESSAGE_IDLE_SESSIONS, serve_idle_sessions, SERVE_INLINE },
+    { MESSAGE_LATE, serve_late, SERVE_INLINE },
+    { MESSAGE_LATE_DONE, serve_late_done, SERVE_INLINE },
     { MESSAGE_NONE, NULL, SERVE_INLINE },
 };
 
 void
 links_peer_up(struct peer *p)
 {
-    if (p->role == ROLE_SMTP || p->role == ROLE_LOCAL)
-        p->state = agent_up(outdoors->q, p->role, p);
-    else if (p->role == ROLE_LOOKUP)
+    if (p->role == ROLE_SMTP || p->role == ROLE_LOCAL) {
+        struct agent *a = agent_up(outdoors->q, p->role, p);
+
+        a->process = p->process;
+        a->elder = p->elder;
+        p->state = a;
+    } else if (p->role == ROLE_LOOKUP) {
         resolve_retry(outdoors->q);
+    }
+}
+
+void
+links_agent_died(uint32_t process, enum process_end end, uint32_t code)
+{
+    agent_died(outdoors->q, process, end, code);
 }
 
 void
 links_peer_gone(struct peer *p)
 {
+    daemon_restart_peer(p);
     intake_owner_gone(outdoors->q, p);
     if (p->state != NULL)
         agent_gone(outdoors->q, p->state);

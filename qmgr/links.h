@@ -30,6 +30,8 @@ void links_init(struct outdoors *o) ATTR_NONNULL;
 
 void links_peer_up(struct peer *p);
 void links_peer_gone(struct peer *p);
+bool links_may(struct peer *p, enum message type);
+void links_agent_died(uint32_t process, enum process_end end, uint32_t code);
 
 /* Runs qmgr_pump() whenever there is a reason. */
 void links_pump_main(void *arg);

@@ -702,6 +702,7 @@ static void
 begin_batch(struct qmgr *q, struct mail *m)
 {
     mail_touch(q, m);
+    late_apply(q, m);
     if (round_is_over_before_it_begins(q, m))
         return;
     if (m->counts[RCPT_PENDING] > 1 && !mail_gathers(m)) {

@@ -26,6 +26,8 @@ configure(struct config_set *set, struct why *why)
 static enum result
 begin(struct why *why)
 {
+    if (daemon_secrets() != NULL)
+        late_set_secrets(manager_core(manager), daemon_secrets());
     return manager_start(manager, why);
 }
 
@@ -64,6 +66,8 @@ main(int argc, char **argv)
         .handlers = links_handlers,
         .peer_up = links_peer_up,
         .peer_gone = links_peer_gone,
+        .may = links_may,
+        .agent_died = links_agent_died,
         .serve = serve,
         .begin = begin,
         .wake = wake,

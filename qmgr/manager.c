@@ -95,6 +95,7 @@ manager_open(struct config_set *set, struct manager **manager, struct why *why)
 enum result
 manager_start(struct manager *m, struct why *why)
 {
+    late_begin(&m->core);
     recover_end(&m->core);
     m->pump = fiber_spawn("qmgr pump", links_pump_main, &m->outdoors);
     if (m->pump == NULL)

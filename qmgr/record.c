@@ -84,6 +84,7 @@ static const struct field status_fields[] = {
     { 2, FIELD_I64, OF(next_try_ms), INT64_MAX },
     { 3, FIELD_U32, OF(attempts), UINT32_MAX },
     { 4, FIELD_U32, OF(deaths), UINT32_MAX },
+    { 10, FIELD_U32, OF(kills), UINT32_MAX },
     { 5, FIELD_U32, OF(flags), UINT32_MAX },
     { 8, FIELD_U32, OF(unsettled), RECORD_RECIPIENTS_MAX },
     { 9, FIELD_U32, OF(lane), UINT32_MAX },

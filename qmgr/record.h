@@ -30,6 +30,7 @@
  *     5  n  set of enum status_flag
  *     8  n  recipients that are not settled
  *     9  n  the destination that it is deferred for (qmgr/lane), 0: several
+ *    10  n  delivery processes that were killed with it
  *   head:
  *     6  t  recipients that are settled, a set
  *     7  g* what became of others: 1 t rcpt_result of lib/mail/delivery, 2 t
@@ -113,6 +114,7 @@ struct status_brief {
     uint32_t flags;
     uint32_t unsettled;
     uint32_t lane;
+    uint32_t kills;
 };
 
 void status_brief_encode(const struct status_brief *b, struct buf *to)

@@ -90,6 +90,7 @@ apply(struct qmgr *q, struct entry *e, const struct status_brief *b)
     e->attempts = b->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)b->attempts;
     e->deaths = b->deaths > UINT8_MAX ? UINT8_MAX : (uint8_t)b->deaths;
     e->lane = b->lane;
+    e->kills = b->kills > UINT8_MAX ? UINT8_MAX : (uint8_t)b->kills;
     set_flag(e, ENTRY_EXPIRE, (b->flags & STATUS_EXPIRE) != 0);
     set_flag(e, ENTRY_WARNED, (b->flags & STATUS_WARNED) != 0);
     entry_set_state(&q->index, e,

@@ -86,6 +86,27 @@ put_in_line_again(struct qmgr *q, struct job *j, struct rcpt *r,
     rcpt_conclude(q, r, &deferred);
 }
 
+void
+settle_result(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
+{
+    switch (result->outcome) {
+    case OUTCOME_SENT:
+        r->job = NULL;
+        rcpt_set_state(r, RCPT_SETTLED);
+        mail_dirty(q, r->message);
+        mail_touch(q, r->message);
+        break;
+    case OUTCOME_DEFERRED:
+    case OUTCOME_BOUNCED:
+        rcpt_conclude(q, r, result);
+        break;
+    case OUTCOME_RETURNED: /* its place in the line is not known here */
+    case OUTCOME_EXPANDED:
+        put_back(q, r, JOB_DELIVERY, "delivery was not completed");
+        break;
+    }
+}
+
 static void
 take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
 {
@@ -94,23 +115,10 @@ take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
     /* Already settled by a transaction, or being: that counts. */
     if (r == NULL || r->state != RCPT_OUT || r->job != j)
         return;
-    switch (result->outcome) {
-    case OUTCOME_SENT:
-        r->job = NULL;
-        rcpt_set_state(r, RCPT_SETTLED);
-        mail_dirty(q, r->message);
-        break;
-    case OUTCOME_DEFERRED:
-    case OUTCOME_BOUNCED:
-        rcpt_conclude(q, r, result);
-        break;
-    case OUTCOME_RETURNED:
+    if (result->outcome == OUTCOME_RETURNED)
         put_in_line_again(q, j, r, result);
-        break;
-    case OUTCOME_EXPANDED:
-        put_back(q, r, j->kind, "alias expansion was not completed");
-        break;
-    }
+    else
+        settle_result(q, r, result);
 }
 
 void
@@ -122,7 +130,7 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
         (a->attempt.nonce != j->attempt.nonce ||
             a->attempt.id != j->attempt.id)) {
         log_warning("agent answers with a wrong token");
-        job_lost(q, j);
+        job_nonsense(q, j);
         return;
     }
     if (m != NULL) {
@@ -130,7 +138,7 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
             take_result(q, j, &a->results[i]);
         put_back_all(q, j, "delivery agent said nothing of this recipient");
         /* Whoever lives through it did not die of this message. */
-        m->entry->deaths = 0;
+        agent_clear(m);
         mail_touch(q, m);
     }
     if (j->destination != NULL) {
@@ -142,38 +150,38 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
 }
 
 void
-job_notified(struct qmgr *q, struct job *j)
+job_notified(struct qmgr *q, struct job *j, enum result res)
 {
+    /* Nobody was warned: in another round. */
+    if (res != RESULT_OK && j->kind == JOB_DELAY && j->message != NULL)
+        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
     put_back_all(q, j, "");
     job_end(q, j);
 }
 
 static void
-count_death(struct qmgr *q, struct mail *m, const struct agent *a)
+lose(struct qmgr *q, struct job *j, const char *text)
 {
-    char id[QUEUE_ID_SIZE];
-
-    if (m->last_death == a->serial)
-        return;
-    m->last_death = a->serial;
-    m->entry->deaths++;
-    if (m->entry->deaths < DEATHS_HELD)
-        return;
-    m->hold = true;
-    log_warning("%s: %u delivery processes died with this message: "
-                "placed on hold",
-        queue_id_text(m->id, q->long_ids, id), m->entry->deaths);
+    if (j->message != NULL && j->kind == JOB_DELAY)
+        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
+    put_back_all(q, j, text);
+    job_end(q, j);
 }
 
 void
 job_lost(struct qmgr *q, struct job *j)
 {
+    if (agent_await_verdict(q, j))
+        return;
     if (j->message != NULL && j->agent != NULL && !q->stopping)
-        count_death(q, j->message, j->agent);
-    if (j->message != NULL && j->kind == JOB_DELAY)
-        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
-    put_back_all(q, j, "delivery process died");
-    job_end(q, j);
+        agent_blame(q, j->message, j->agent);
+    lose(q, j, "delivery process died");
+}
+
+void
+job_nonsense(struct qmgr *q, struct job *j)
+{
+    lose(q, j, "answer of delivery process made no sense");
 }
 
 /* Transactions. */

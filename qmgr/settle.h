@@ -13,10 +13,7 @@
  *
  * The new qmgr after a crash knows no token of before, so transactions of its
  * predecessor's attempts are refused unless they are in the log already.
- * TODO: agents that finished a delivery while no qmgr was there have no message
- * to report it with, and those recipients are delivered again; the new qmgr
- * does not wait for such reports either. It costs duplicates of what was under
- * way when qmgr alone crashed.
+ * What agents tell of deliveries that outlived it comes by qmgr/late.
  */
 #pragma once
 
@@ -27,11 +24,18 @@
 void job_answered(struct qmgr *q, struct job *j,
     const struct delivery_answer *a) ATTR_NONNULL;
 
-/* bounce is done with it. */
-void job_notified(struct qmgr *q, struct job *j) ATTR_NONNULL;
+/* bounce is done with it; anything but RESULT_OK: no notice was sent. */
+void job_notified(struct qmgr *q, struct job *j, enum result res) ATTR_NONNULL;
 
-/* Its process died. */
+/* Its process is gone. It ends when it is known how: see qmgr/agent. */
 void job_lost(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* The answer cannot be understood. */
+void job_nonsense(struct qmgr *q, struct job *j) ATTR_NONNULL;
+
+/* What an agent said of r, which is not with an agent any more. */
+void settle_result(struct qmgr *q, struct rcpt *r,
+    const struct rcpt_result *result) ATTR_NONNULL;
 
 /* It could not be sent; what it was about goes back. */
 void settle_unsent(struct qmgr *q, struct job *j) ATTR_NONNULL;

@@ -288,13 +288,9 @@ deliver(struct client *client, struct request *r, struct config_set *set)
     run_job(&run);
     client->job_count--;
     /*
-     * Without qmgr there is nobody to tell. What had not reached its final dot
-     * was dropped, and will be sent by the next qmgr's order.
+     * Without qmgr, what had not reached its final dot was dropped, and will be
+     * sent by the next qmgr's order; which is told of the rest.
      */
-    if (job_is_orphan(job))
-        job_abandon(job);
-    else
-        job_end(job,
-            idle_count(client->idle, job->profile.service,
-                job->delivery.nexthop));
+    job_end(job,
+        idle_count(client->idle, job->profile.service, job->delivery.nexthop));
 }

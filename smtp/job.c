@@ -76,6 +76,7 @@ job_new(struct request *r, struct config_set *set)
         goto refuse;
     }
     job->unsettled = n;
+    late_job_begin(&job->late, r);
     find_profile(job, set);
     return job;
 refuse:
@@ -96,22 +97,13 @@ job_end(struct job *job, uint32_t idle_sessions)
         .idle_sessions = idle_sessions,
         .results = job->results,
     };
-    struct msg m;
 
     for (size_t i = 0; i < job->delivery.recipient_count; i++)
         if (job->states[i] == RCPT_SETTLED)
             job->results[answer.count++] = job->results[i];
     snprintf(answer.destination_status, sizeof(answer.destination_status), "%s",
         job->destination_status);
-    delivery_answer_encode(&answer, &m);
-    request_reply(job->request, &m);
-    job_free(job);
-}
-
-void
-job_abandon(struct job *job)
-{
-    request_drop(job->request);
+    late_job_end(&job->late, &job->delivery, &answer);
     job_free(job);
 }
 

@@ -8,6 +8,7 @@
 #include "lib/base/list.h"
 #include "lib/ipc/link.h"
 #include "lib/mail/delivery.h"
+#include "lib/mail/late_report.h"
 #include "smtp/excuse.h"
 #include "smtp/session.h"
 
@@ -29,6 +30,7 @@ struct job {
     struct list node; /* among all that are under way */
     struct fiber *fiber;
     struct request *request;
+    struct late_job late;
     struct profile profile;
     struct arena arena;
     struct delivery delivery;
@@ -56,18 +58,16 @@ struct job *job_new(struct request *r, struct config_set *set) ATTR_NONNULL;
 
 /*
  * Answer with what is settled, and free. Of a recipient that is not (the
- * process is ending) nothing is said: qmgr takes it back as it was.
+ * process is ending, or qmgr is gone) nothing is said: qmgr takes it back as it
+ * was.
  */
 void job_end(struct job *job, uint32_t idle_sessions) ATTR_NONNULL;
-
-/* Free without an answer: qmgr is gone. */
-void job_abandon(struct job *job) ATTR_NONNULL;
 
 /* qmgr died or dropped us: nobody waits for the answer any more. */
 static inline bool
 job_is_orphan(const struct job *job)
 {
-    return job->request->link == NULL;
+    return late_job_is_orphan(&job->late);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/tlv.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/late_report.h"
 #include "smtp/deliver.h"
 
 /* What this process is: set once, before it serves. */
@@ -87,6 +88,8 @@ main(int argc, char **argv)
         .role = ROLE_SMTP,
         .configure = configure,
         .handlers = handlers,
+        .peer_up = late_report_peer_up,
+        .peer_gone = late_report_peer_gone,
         .drain = drain,
     };
 

@@ -3,7 +3,8 @@
 #include "lib/base/tlv.h"
 #include "lib/daemon/slots.h"
 
-enum { HAS_LOG = 1 << 0, HAS_SLOTS = 1 << 1 }; /* ATTR_FLAGS */
+enum { HAS_LOG = 1 << 0, HAS_SLOTS = 1 << 1 }; /* ATTR_FLAGS of CONFIGURE */
+enum { IS_ELDER = 1 << 0 };                    /* of LINK */
 
 /* One number of a message: where it is kept and how large it may be. */
 struct number {
@@ -38,6 +39,19 @@ control_configure_encode(const struct control_configure *c, struct msg *m)
     tlv_put_u64(&m->body, ATTR_KIND, c->log);
     tlv_put_u64(&m->body, ATTR_FLAGS,
         (c->has_log ? HAS_LOG : 0U) | (c->has_slots ? HAS_SLOTS : 0U));
+    if (c->has_secrets)
+        tlv_put(&m->body, ATTR_SECRET,
+            (struct slice){ (const char *)&c->secrets, sizeof(c->secrets) });
+}
+
+static bool
+take_secrets(struct slice value, struct control_configure *c)
+{
+    if (value.len != sizeof(c->secrets))
+        return false;
+    memcpy(&c->secrets, value.ptr, sizeof(c->secrets));
+    c->has_secrets = true;
+    return true;
 }
 
 bool
@@ -58,7 +72,9 @@ control_configure_decode(const struct msg_in *in, struct control_configure *c)
 
     *c = (struct control_configure){ .length = 0 };
     while (tlv_next(&rest, &t))
-        if (!take_number(&t, numbers, sizeof(numbers) / sizeof(numbers[0])))
+        if (t.tag == ATTR_SECRET ? !take_secrets(t.value, c)
+                                 : !take_number(&t, numbers,
+                                       sizeof(numbers) / sizeof(numbers[0])))
             return false;
     c->log = (enum logsink_kind)log;
     c->has_log = (flags & HAS_LOG) != 0;
@@ -73,6 +89,10 @@ control_encode(const struct control *c, struct msg *m)
     tlv_put_u64(&m->body, ATTR_INDEX, c->index);
     tlv_put_u64(&m->body, ATTR_SLOT, c->row);
     tlv_put_u64(&m->body, ATTR_LIMIT, c->ms);
+    tlv_put_u64(&m->body, ATTR_PROCESS, c->process);
+    tlv_put_u64(&m->body, ATTR_FLAGS, c->elder ? IS_ELDER : 0U);
+    tlv_put_u64(&m->body, ATTR_KIND, c->end);
+    tlv_put_u64(&m->body, ATTR_TYPE, c->code);
     tlv_put(&m->body, ATTR_NAME, c->name);
     tlv_put(&m->body, ATTR_SERVICE, c->service);
 }
@@ -80,12 +100,16 @@ control_encode(const struct control *c, struct msg *m)
 bool
 control_decode(const struct msg_in *in, struct control *c)
 {
-    uint32_t role = ROLE_MASTER;
+    uint32_t role = ROLE_MASTER, end = PROCESS_EXITED, flags = 0;
     const struct number numbers[] = {
         { ATTR_ROLE, &role, ROLE_COUNT - 1 },
         { ATTR_INDEX, &c->index, CONTROL_POOL_MAX },
         { ATTR_SLOT, &c->row, SLOTS_ROWS - 1 },
         { ATTR_LIMIT, &c->ms, INT32_MAX },
+        { ATTR_PROCESS, &c->process, UINT32_MAX },
+        { ATTR_FLAGS, &flags, IS_ELDER },
+        { ATTR_KIND, &end, PROCESS_REPLACED },
+        { ATTR_TYPE, &c->code, UINT8_MAX },
     };
     struct slice rest = in->body;
     struct tlv t;
@@ -101,5 +125,7 @@ control_decode(const struct msg_in *in, struct control *c)
             return false;
     }
     c->role = (enum role)role;
+    c->end = (enum process_end)end;
+    c->elder = (flags & IS_ELDER) != 0;
     return rest.len == 0;
 }

@@ -45,6 +45,8 @@ static struct {
     uint32_t expected; /* peers, before the daemon begins */
     bool begun, draining;
     bool refused; /* our first configuration: master will end us */
+    bool has_secrets;
+    struct control_secrets secrets;
     int exit_status;
 } process;
 
@@ -86,6 +88,7 @@ static const struct link_handler orders[] = {
     { MESSAGE_DRAIN, take_order, SERVE_INLINE },
     { MESSAGE_WAKE, take_order, SERVE_INLINE },
     { MESSAGE_REOPEN_LOG, take_order, SERVE_INLINE },
+    { MESSAGE_DIED, take_order, SERVE_INLINE },
     { MESSAGE_NONE, NULL, SERVE_INLINE },
 };
 
@@ -208,6 +211,25 @@ daemon_pool(void)
     return process.pool;
 }
 
+const struct control_secrets *
+daemon_secrets(void)
+{
+    return process.has_secrets ? &process.secrets : NULL;
+}
+
+void
+daemon_restart_peer(const struct peer *p)
+{
+    struct msg m;
+
+    msg_init(&m, MESSAGE_RESTART);
+    control_encode(&(struct control){ .role = p->role,
+                       .index = p->index,
+                       .process = p->process },
+        &m);
+    link_send(process.master, &m);
+}
+
 /* CONFIGURE */
 
 struct snapshot {
@@ -287,6 +309,8 @@ configure(struct msg_in *in, struct why *why)
     if (res == RESULT_OK) {
         process.index = c.index;
         process.pool = c.pool;
+        process.has_secrets = c.has_secrets;
+        process.secrets = c.secrets;
         res = process.options->configure(set, why);
     }
     if (res != RESULT_OK) {
@@ -469,6 +493,19 @@ carry_out_wake(struct request *r)
         request_drop(r);
 }
 
+/* DIED */
+
+static void
+carry_out_died(struct request *r)
+{
+    struct control c;
+
+    check_order(r, &c, 0);
+    if (process.options->agent_died != NULL)
+        process.options->agent_died(c.process, c.end, c.code);
+    request_drop(r);
+}
+
 /* One after the other: a LINK means the configuration that came before it. */
 static const struct {
     enum message type;
@@ -481,6 +518,7 @@ static const struct {
     { MESSAGE_DRAIN, carry_out_drain },
     { MESSAGE_WAKE, carry_out_wake },
     { MESSAGE_REOPEN_LOG, carry_out_reopen },
+    { MESSAGE_DIED, carry_out_died },
 };
 
 static void

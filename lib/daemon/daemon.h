@@ -24,6 +24,7 @@
 #include "lib/base/list.h"
 #include "lib/base/why.h"
 #include "lib/config/config.h"
+#include "lib/daemon/control.h"
 #include "lib/io/stream.h"
 #include "lib/ipc/link.h"
 
@@ -42,6 +43,10 @@ struct daemon_options {
     /* May be NULL: a link to a peer came up or went. */
     void (*peer_up)(struct peer *p);
     void (*peer_gone)(struct peer *p);
+    /* May be NULL: false when p may not say this in its present state. */
+    bool (*may)(struct peer *p, enum message type);
+    /* For qmgr, else NULL: how a delivery agent ended that was linked. */
+    void (*agent_died)(uint32_t process, enum process_end end, uint32_t code);
     /*
      * Serve one connection, on a fiber of its own; the slot of maxproc is
      * taken before the accept and given back when this returns. Owns fd; set
@@ -80,8 +85,10 @@ struct peer {
     struct list node; /* among the peers of its role */
     struct link *link;
     enum role role;
-    unsigned index; /* which process of its pool */
-    void *state;    /* the daemon's; freed by it in peer_gone */
+    unsigned index;   /* which process of its pool */
+    uint32_t process; /* which of all that master ever started */
+    bool elder;       /* it was there before this process was */
+    void *state;      /* the daemon's; freed by it in peer_gone */
 };
 
 void daemon_init(int argc, char **argv, const struct daemon_options *options)
@@ -118,6 +125,15 @@ enum link_status daemon_wait_peer(enum role role, int64_t deadline)
  */
 enum link_status daemon_call(enum role role, struct msg *m, bool again,
     int64_t deadline, struct msg_in **answer) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * For qmgr: the link to p has ended. Without one p is of no use: if it has not
+ * ended, master replaces it.
+ */
+void daemon_restart_peer(const struct peer *p) ATTR_NONNULL;
+
+/* The keys that master gave this process; NULL but for qmgr. */
+const struct control_secrets *daemon_secrets(void);
 
 /*
  * How often the process died is master's business: a daemon that meets a

@@ -42,6 +42,12 @@ peer_gone(struct link *l, void *context)
     mem_free(p);
 }
 
+static bool
+may(void *context, enum message type)
+{
+    return peers.options->may(context, type);
+}
+
 void
 peers_add(const struct control *c, int fd)
 {
@@ -54,6 +60,7 @@ peers_add(const struct control *c, int fd)
         .handlers = peers.options->handlers,
         .context = p,
         .on_gone = peer_gone,
+        .may = peers.options->may == NULL ? NULL : may,
         .pause_at = peers.options->role == ROLE_QMGR ? QMGR_PAUSE : 0,
         .hold = !peers.released,
     };
@@ -61,6 +68,8 @@ peers_add(const struct control *c, int fd)
     snprintf(name, sizeof(name), "%s %u", role_name(c->role), c->index);
     p->role = c->role;
     p->index = c->index;
+    p->process = c->process;
+    p->elder = c->elder;
     p->link = link_open(fd, &options);
     if (p->link == NULL) { /* the peer sees its end close, master links anew */
         mem_free(p);

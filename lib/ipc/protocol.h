@@ -77,6 +77,8 @@ enum {
     X(DRAINED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
     X(WAKE, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
     X(REOPEN_LOG, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)           \
+    X(DIED, FROM_MASTER, FROM_QMGR, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                    \
+    X(RESTART, FROM_QMGR, FROM_MASTER, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
     /* the postern command at pid/master.socket: cmd/postern, master/console */ \
     X(INSTANCE_STATUS, FROM_COMMAND, FROM_MASTER, KIND_REQUEST, INSTANCE_DONE, MESSAGE_SMALL, 0) \
     X(INSTANCE_RELOAD, FROM_COMMAND, FROM_MASTER, KIND_REQUEST, INSTANCE_DONE, MESSAGE_SMALL, 0) \
@@ -93,10 +95,12 @@ enum {
     X(SUBMIT, FROM_SUBMITTERS, FROM_QMGR, KIND_REQUEST, SUBMITTED, MESSAGE_ENVELOPE, 0)      \
     X(SUBMITTED, FROM_QMGR, FROM_SUBMITTERS, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)            \
     X(PRESSURE, FROM_QMGR, FROM_SMTPD, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
-    /* out of the queue: lib/mail/delivery, lib/mail/notice */                 \
+    /* out of the queue: lib/mail/delivery, lib/mail/late, lib/mail/notice */  \
     X(DELIVER, FROM_QMGR, FROM_AGENTS, KIND_REQUEST, DELIVERED, MESSAGE_ENVELOPE, 1)         \
     X(DELIVERED, FROM_AGENTS, FROM_QMGR, KIND_ANSWER, NONE, MESSAGE_ENVELOPE, 0)             \
     X(IDLE_SESSIONS, FROM_AGENTS, FROM_QMGR, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)           \
+    X(LATE, FROM_AGENTS, FROM_QMGR, KIND_ONE_WAY, NONE, MESSAGE_ENVELOPE, 0)                 \
+    X(LATE_DONE, FROM_AGENTS, FROM_QMGR, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)               \
     X(NOTIFY, FROM_QMGR, FROM_BOUNCE, KIND_REQUEST, NOTIFIED, MESSAGE_ENVELOPE, 1)           \
     X(NOTIFIED, FROM_BOUNCE, FROM_QMGR, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                 \
     /* questions to lookup: lib/mail/route, lib/dns */                         \
@@ -192,6 +196,9 @@ enum attr {
     ATTR_RELAY = 38,       /* t */
     ATTR_UID = 39,         /* n */
     ATTR_SLOT = 40,        /* n place in the table of lib/daemon/slots */
+    ATTR_PROCESS = 41,     /* n of master's children, never the same twice */
+    ATTR_PROOF = 42,       /* n lib/mail/late: that an attempt was an agent's */
+    ATTR_SECRET = 43,      /* t keys of such proofs: the present, the former */
     /* Messages of one daemon's own may use tags from here on. */
     ATTR_PRIVATE = 64,
 };

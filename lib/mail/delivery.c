@@ -93,6 +93,7 @@ static const struct field delivery_fields[] = {
     { ATTR_LENGTH, FIELD_U64, offsetof(struct delivery, body_length),
         INT64_MAX },
     { ATTR_CRC, FIELD_U32, offsetof(struct delivery, body_crc), UINT32_MAX },
+    { ATTR_PROOF, FIELD_U64, offsetof(struct delivery, proof), UINT64_MAX },
     { TAG_ACTIVE, FIELD_I64, offsetof(struct delivery, active_us), INT64_MAX },
     { TAG_MAY_RETURN, FIELD_U32, offsetof(struct delivery, may_return), 1 },
     { 0 },

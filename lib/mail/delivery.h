@@ -27,8 +27,12 @@ struct delivery_recipient {
     struct recipient rcpt; /* rcpt.address: after resolving */
 };
 
+/* The most time that local gives itself for one of these. */
+enum { DELIVERY_LOCAL_MS = 1000 * 1000 };
+
 struct delivery {
     struct attempt attempt;
+    uint64_t proof;           /* lib/mail/late: that we were given it */
     struct slice transport;   /* service name in master.cf */
     struct slice nexthop;     /* "example.com", "[192.0.2.1]:25", "" */
     struct envelope envelope; /* without its recipients */

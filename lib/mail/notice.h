@@ -11,6 +11,9 @@
 #include "lib/mail/delivery.h"
 #include "lib/mail/envelope.h"
 
+/* The most time that bounce gives itself for one. */
+enum { NOTICE_TIME_MS = 300 * 1000 };
+
 enum notice_kind {
     NOTICE_FAILURE,
     NOTICE_DELAY,

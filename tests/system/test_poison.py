@@ -23,7 +23,7 @@ def mortal(instance):
     return instance.start()
 
 
-DEATH = r"master\[\d+\]: warning: process \S+/local pid \d+ killed by signal 9"
+DEATH = r"master\[\d+\]: warning: process \S+/local pid \d+ killed by signal 5"
 
 
 def wait_held(instance, qid):

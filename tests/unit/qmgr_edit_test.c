@@ -219,7 +219,7 @@ test_expire(void **state)
         assert_int_equal(e->count, 2);
         assert_true(order(w, id, EDIT_DELETE));
         world_settle(w);
-        job_notified(&w->q, e->job);
+        job_notified(&w->q, e->job, RESULT_OK);
         world_errand_end(e);
         world_settle(w);
         world_assert_empty(w);

@@ -420,7 +420,7 @@ test_delay_warning(void **state)
                 assert_int_equal(e->kind, NOTICE_DELAY);
                 assert_true(i >= 4);
                 notices++;
-                job_notified(&w->q, e->job);
+                job_notified(&w->q, e->job, RESULT_OK);
                 world_errand_end(e);
             } else {
                 world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);

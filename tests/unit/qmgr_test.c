@@ -334,7 +334,7 @@ notice_done(struct world *w, struct errand *e, bool with_notice)
         world_submit_as(w, 0, &notice, NULL);
     }
     world_settle(w);
-    job_notified(&w->q, e->job);
+    job_notified(&w->q, e->job, RESULT_OK);
     world_errand_end(e);
     world_settle(w);
 }

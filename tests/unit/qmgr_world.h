@@ -21,6 +21,7 @@
 #include "qmgr/edit.h"
 #include "qmgr/gather.h"
 #include "qmgr/intake.h"
+#include "qmgr/late.h"
 #include "qmgr/lease.h"
 #include "qmgr/mail.h"
 #include "qmgr/record.h"
@@ -63,6 +64,7 @@ struct errand {
     bool is_notice;
     enum notice_kind kind;
     struct attempt attempt;
+    uint64_t proof;
     void *agent;
     char transport[WORLD_TEXT], nexthop[WORLD_TEXT];
     size_t count;
@@ -105,6 +107,8 @@ struct world {
     enum result (*route)(struct world *w, struct slice recipient,
         struct route *route, struct why *why);
     void *context; /* the test's */
+    /* Called when all is found and nothing of it is begun; NULL: nothing. */
+    void (*before_begin)(struct world *w);
 };
 
 WORLD_FN void
@@ -231,6 +235,7 @@ world_deliver(void *context, struct agent *agent, struct delivery *d,
 
     e->job = job;
     e->attempt = d->attempt;
+    e->proof = d->proof;
     e->agent = agent->peer;
     e->body_len = d->body.len;
     (void)snprintf(e->transport, WORLD_TEXT, SLICE_FMT,
@@ -540,6 +545,8 @@ world_report(struct world *w, struct errand *e, enum outcome outcome,
 WORLD_FN void
 world_kill(struct world *w, struct errand *e)
 {
+    if (e->job->agent != NULL)
+        e->job->agent->fate = FATE_CRASHED;
     job_lost(&w->q, e->job);
     world_errand_end(e);
 }
@@ -776,6 +783,15 @@ world_open_spool(struct world *w)
 }
 
 WORLD_FN void
+world_begin(struct world *w)
+{
+    if (w->before_begin != NULL)
+        w->before_begin(w);
+    late_begin(&w->q);
+    recover_end(&w->q);
+}
+
+WORLD_FN void
 world_start(struct world *w)
 {
     struct stored *meta = NULL;
@@ -786,7 +802,7 @@ world_start(struct world *w)
     qmgr_init(&w->q, &world_outside, w, w->set);
     if (w->sim != NULL) {
         world_open_spool(w);
-        recover_end(&w->q);
+        world_begin(w);
         return;
     }
     list_foreach (it, &w->log) {
@@ -829,7 +845,7 @@ world_start(struct world *w)
                 assert_true(recover_found(&w->q, &f, &why));
         }
     }
-    recover_end(&w->q);
+    world_begin(w);
 }
 
 __attribute__((unused)) static const char world_master_cf[] =

@@ -87,7 +87,7 @@ test_bad_sets(void **state)
 static void
 test_status(void **state)
 {
-    struct status_brief brief = { 7, 123456, 3, 1, STATUS_HELD, 9 }, read;
+    struct status_brief brief = { 7, 123456, 3, 1, STATUS_HELD, 9, 0, 4 }, read;
     struct rcpt_result result = {
         .outcome = OUTCOME_DEFERRED,
         .status = "4.4.1",
@@ -110,6 +110,7 @@ test_status(void **state)
     assert_int_equal(read.deaths, 1);
     assert_int_equal(read.flags, STATUS_HELD);
     assert_int_equal(read.unsettled, 9);
+    assert_int_equal(read.kills, 4);
     buf_clear(&b);
     status_put_settled(SLICE_LIT("\x00\x02"), &b);
     status_put_group(&result, SLICE_LIT("\x02\x01"), &b);

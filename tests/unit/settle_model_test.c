@@ -282,7 +282,7 @@ take_notice_action(struct run *r, enum action action, struct errand *notice)
         submit_child(r, &notice->attempt, PLAIN, "s@example.org");
     } else {
         r->noticed = false;
-        job_notified(&r->w.q, notice->job);
+        job_notified(&r->w.q, notice->job, RESULT_OK);
         world_errand_end(notice);
     }
 }
