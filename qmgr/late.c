@@ -245,39 +245,65 @@ late_forget(struct qmgr *q, uint64_t id)
         drop(q, k);
 }
 
-/* NULL: of use. */
-static const char *
-why_not(struct qmgr *q, const struct agent *a, const struct late *l,
-    const struct entry *e)
+/*
+ * Of use: an agent tells of more than we need, since it does not know what had
+ * reached the disk.
+ */
+static bool
+is_news(const struct entry *e, const struct late *l)
 {
-    if (!is_proven(q, a, l))
-        return "without proof";
-    if (e == NULL || e->state == ENTRY_LEAVING || e->state == ENTRY_DAMAGED ||
-        e->state == ENTRY_ENTERING)
-        return "of a message that is done";
-    if (!is_next_attempt(e, l))
-        return "of an earlier attempt";
-    return NULL;
+    return e != NULL && e->state != ENTRY_LEAVING &&
+        e->state != ENTRY_DAMAGED && e->state != ENTRY_ENTERING &&
+        is_next_attempt(e, l);
 }
 
 /* False: too many for an agent that is honest. */
 static bool
-refuse(struct qmgr *q, struct agent *a, const struct late *l, const char *text)
+refuse(struct qmgr *q, struct agent *a, const struct late *l)
 {
     char id[QUEUE_ID_SIZE];
 
-    log_warning("%s: %s tells of a delivery from before our start %s: ignored",
-        queue_id_text(l->attempt.id, q->long_ids, id), role_name(a->role),
-        text);
+    log_warning("%s: %s tells of a delivery that it cannot prove: ignored",
+        queue_id_text(l->attempt.id, q->long_ids, id), role_name(a->role));
     return ++a->strange < LATE_STRANGE_MAX;
+}
+
+/* True: it is kept. */
+static bool
+keep(struct qmgr *q, struct kept *k)
+{
+    char id[QUEUE_ID_SIZE];
+
+    if (q->late.octets + k->in->body.len > LATE_OCTETS_MAX) {
+        log_warning("%s: no room for results from before our start: it may be "
+                    "delivered again",
+            queue_id_text(k->late.attempt.id, q->long_ids, id));
+        return false;
+    }
+    q->late.octets += k->in->body.len;
+    map_add(&q->late.kept, map_hash_u64(k->late.attempt.id), &k->node);
+    return true;
+}
+
+/* False: it is not needed any more. */
+static bool
+take_proven(struct qmgr *q, struct kept *k)
+{
+    struct entry *e = index_find(&q->index, k->late.attempt.id);
+
+    if (!is_news(e, &k->late))
+        return false;
+    q->late.taken++;
+    if (e->message == NULL || !e->message->begun)
+        return keep(q, k);
+    apply(q, e->message, k);
+    return false;
 }
 
 bool
 late_take(struct qmgr *q, struct agent *a, struct msg_in *in)
 {
     struct kept *k = mem_alloc(sizeof(*k));
-    struct entry *e;
-    const char *text;
     struct why why;
     bool good = true;
 
@@ -286,23 +312,11 @@ late_take(struct qmgr *q, struct agent *a, struct msg_in *in)
     arena_init(&k->arena, ARENA_MAX);
     if (late_decode(in->body, &k->arena, &k->late, &why) != RESULT_OK) {
         log_warning("late result of %s: %s", role_name(a->role), why.text);
-        kept_free(k);
-        return false;
-    }
-    e = index_find(&q->index, k->late.attempt.id);
-    text = why_not(q, a, &k->late, e);
-    if (text == NULL && e->message != NULL && e->message->begun) {
-        q->late.taken++;
-        apply(q, e->message, k);
-    } else if (text == NULL &&
-        q->late.octets + in->body.len <= LATE_OCTETS_MAX) {
-        q->late.taken++;
-        q->late.octets += in->body.len;
-        map_add(&q->late.kept, map_hash_u64(k->late.attempt.id), &k->node);
+        good = false;
+    } else if (!is_proven(q, a, &k->late)) {
+        good = refuse(q, a, &k->late);
+    } else if (take_proven(q, k)) {
         return true;
-    } else {
-        good = refuse(q, a, &k->late,
-            text != NULL ? text : "and is one too many");
     }
     kept_free(k);
     return good;

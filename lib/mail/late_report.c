@@ -1,25 +1,62 @@
 #include "lib/mail/late_report.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/late.h"
 
-enum { KEPT_MAX = 64 * 1024 * 1024 };
+enum {
+    KEPT_MAX = 64 * 1024 * 1024,
+    WRITE_MS = 1000, /* a queue manager's write that was due takes no longer */
+};
 
-/* A message that waits for a queue manager. */
+/*
+ * A message that waits for a queue manager; or an answer that was given, until
+ * what the queue manager makes of it must be on disk.
+ */
 struct kept {
     struct list node;
+    int64_t until_ms;
     struct msg msg;
 };
 
 /* This process's deliveries. */
 static struct {
-    struct list jobs; /* struct late_job */
-    struct list kept; /* struct kept */
+    struct list jobs;  /* struct late_job */
+    struct list kept;  /* struct kept */
+    struct list given; /* struct kept: the same, answered; in order of time */
     size_t kept_octets;
     struct peer *qmgr; /* the newest */
     bool told;         /* that there is nothing more */
-} late = { .jobs = LIST_INIT(late.jobs), .kept = LIST_INIT(late.kept) };
+} late = {
+    .jobs = LIST_INIT(late.jobs),
+    .kept = LIST_INIT(late.kept),
+    .given = LIST_INIT(late.given),
+};
+
+static void
+forget(struct kept *k)
+{
+    list_remove(&k->node);
+    late.kept_octets -= k->msg.body.len;
+    msg_fini(&k->msg);
+    mem_free(k);
+}
+
+/* Those that are on disk by now. */
+static void
+forget_written(void)
+{
+    int64_t now = clock_now_ms();
+
+    list_foreach_safe (it, &late.given) {
+        struct kept *k = LIST_ENTRY(it, struct kept, node);
+
+        if (k->until_ms > now)
+            break;
+        forget(k);
+    }
+}
 
 static size_t
 count_orphans(void)
@@ -70,7 +107,8 @@ report(void)
 }
 
 static void
-keep(const struct delivery *d, const struct delivery_answer *a)
+keep(struct list *where, const struct delivery *d,
+    const struct delivery_answer *a)
 {
     struct late l = {
         .attempt = d->attempt,
@@ -86,6 +124,8 @@ keep(const struct delivery *d, const struct delivery_answer *a)
         indexes[i] = d->recipients[i].index;
     l.indexes = indexes;
     late_encode(&l, &k->msg);
+    k->until_ms = clock_now_ms() + WRITE_MS +
+        config_main(daemon_config())->queue_settle_delay;
     mem_free(indexes);
     if (buf_failed(&k->msg.body) ||
         late.kept_octets + k->msg.body.len > KEPT_MAX) {
@@ -96,7 +136,7 @@ keep(const struct delivery *d, const struct delivery_answer *a)
         return;
     }
     late.kept_octets += k->msg.body.len;
-    list_append(&late.kept, &k->node);
+    list_append(where, &k->node);
 }
 
 void
@@ -113,13 +153,14 @@ late_job_end(struct late_job *j, const struct delivery *d,
     struct msg m;
 
     list_remove(&j->node);
+    forget_written();
+    if (a->count > 0)
+        keep(late_job_is_orphan(j) ? &late.kept : &late.given, d, a);
     if (!late_job_is_orphan(j)) {
         delivery_answer_encode(a, &m);
         request_reply(j->request, &m);
         return;
     }
-    if (a->count > 0)
-        keep(d, a);
     request_drop(j->request);
     report();
 }
@@ -138,10 +179,14 @@ late_report_peer_up(struct peer *p)
 void
 late_report_peer_gone(struct peer *p)
 {
+    struct list *it;
     size_t orphans;
 
     if (p->role != ROLE_QMGR)
         return;
+    forget_written();
+    while ((it = list_take(&late.given)) != NULL)
+        list_append(&late.kept, it);
     if (late.qmgr == p)
         late.qmgr = NULL;
     orphans = count_orphans();

@@ -2,6 +2,9 @@
  * late_report - an agent's end of lib/mail/late: its deliveries under way, and
  * what is told when the queue manager dies in the middle of them.
  *
+ * Answers are kept for as long as the queue manager may keep their records from
+ * the disk (queue_settle_delay): it may die before it has written them.
+ *
  * What the dead one asked for is brought to a point where it can be left (before
  * the final dot, before the next mailbox) and its results are kept. The next
  * queue manager gets them, each as soon as it is there, and is then told that
