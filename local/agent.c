@@ -289,7 +289,7 @@ serve(struct request *r, struct arena *arena)
             close(d.fd);
         answer.attempt = d.attempt;
         answer.results = results;
-        late_job_end(&late, &d, &answer);
+        late_job_end(&late, set, &d, &answer);
     }
     config_drop(set);
 }

@@ -105,7 +105,7 @@ qmgr_next_ms(const struct qmgr *q)
 
     if (timer != NULL)
         at = timer->due;
-    if (due != NULL && !q->stopping && round_has_room(q)) {
+    if (due != NULL && !q->stopping && !q->late.waiting && round_has_room(q)) {
         int64_t wait = due->due - qmgr_wall_ms();
 
         if (wait < 0)

@@ -253,7 +253,8 @@ enter(struct qmgr *q, struct mail *m)
     }
     mail_free(q, m);
     entry_set_state(&q->index, e, ENTRY_INCOMING);
-    heap_set(&q->index.incoming, &e->timer, e->arrival_ms);
+    heap_set(&q->index.incoming, &e->timer,
+        q->late.waiting ? e->arrival_ms - LATE_FIRST : e->arrival_ms);
     qmgr_wake(q);
 }
 

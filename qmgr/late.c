@@ -7,7 +7,6 @@
 #include "lib/mail/queue_id.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/mail.h"
-#include "qmgr/recover.h"
 #include "qmgr/round.h"
 #include "qmgr/settle.h"
 
@@ -92,7 +91,7 @@ wake_all_kept(struct qmgr *q)
         struct entry *e = index_find(&q->index, k->late.attempt.id);
 
         if (e != NULL && e->state == ENTRY_DEFERRED)
-            e->timer.due = qmgr_wall_ms();
+            round_schedule(q, e, qmgr_wall_ms());
     }
 }
 
@@ -106,7 +105,7 @@ release(struct qmgr *q)
     log_info("%zu results of earlier deliveries taken over%s", q->late.taken,
         q->late.awaited > 0 ? ", not all processes have answered" : "");
     wake_all_kept(q);
-    recover_place_rest(q);
+    qmgr_wake(q);
 }
 
 static void

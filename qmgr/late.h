@@ -4,7 +4,8 @@
  * Agents that outlived it tell what became of them (lib/mail/late). Until each
  * has said that there is nothing more, and at most for LATE_WAIT_MS, messages
  * that were in the queue at our start stay where they are: their delivery may be
- * under way, and they would go out twice. Fresh mail is not kept waiting.
+ * under way, and they would go out twice. Fresh mail is not kept waiting: it
+ * stands in front of them meanwhile (LATE_FIRST).
  *
  * What is told is kept until the message becomes active, which reads it back.
  * A result counts only with its proof, for the attempt that comes next by what
@@ -26,6 +27,9 @@ struct agent;
 struct job;
 struct mail;
 struct qmgr;
+
+/* Taken from the time of arrival of what enters during the wait. */
+static const int64_t LATE_FIRST = INT64_C(1) << 60;
 
 enum {
     LATE_WAIT_MS = 1000,

@@ -379,8 +379,11 @@ static struct entry *
 first_fresh(const struct qmgr *q)
 {
     struct heap_node *n = heap_first(&q->index.incoming);
+    struct entry *e = n == NULL ? NULL : LIST_ENTRY(n, struct entry, timer);
 
-    return n == NULL ? NULL : LIST_ENTRY(n, struct entry, timer);
+    if (e != NULL && q->late.waiting && (e->flags & ENTRY_RECOVERED) != 0)
+        return NULL;
+    return e;
 }
 
 static struct entry *
@@ -396,7 +399,7 @@ first_due(struct qmgr *q)
             return NULL;
         e = LIST_ENTRY(n, struct entry, timer);
         if (e->state != ENTRY_ACTIVE)
-            return e;
+            return q->late.waiting ? NULL : e;
         fire_active(q, e);
     }
 }

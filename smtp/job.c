@@ -103,7 +103,7 @@ job_end(struct job *job, uint32_t idle_sessions)
             job->results[answer.count++] = job->results[i];
     snprintf(answer.destination_status, sizeof(answer.destination_status), "%s",
         job->destination_status);
-    late_job_end(&job->late, &job->delivery, &answer);
+    late_job_end(&job->late, job->profile.set, &job->delivery, &answer);
     job_free(job);
 }
 

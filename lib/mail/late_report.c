@@ -106,7 +106,7 @@ report(void)
     late.told = true;
 }
 
-static void
+static struct kept *
 keep(struct list *where, const struct delivery *d,
     const struct delivery_answer *a)
 {
@@ -124,8 +124,6 @@ keep(struct list *where, const struct delivery *d,
         indexes[i] = d->recipients[i].index;
     l.indexes = indexes;
     late_encode(&l, &k->msg);
-    k->until_ms = clock_now_ms() + WRITE_MS +
-        config_main(daemon_config())->queue_settle_delay;
     mem_free(indexes);
     if (buf_failed(&k->msg.body) ||
         late.kept_octets + k->msg.body.len > KEPT_MAX) {
@@ -133,10 +131,11 @@ keep(struct list *where, const struct delivery *d,
                     "to see: delivered mail may be delivered again");
         msg_fini(&k->msg);
         mem_free(k);
-        return;
+        return NULL;
     }
     late.kept_octets += k->msg.body.len;
     list_append(where, &k->node);
+    return k;
 }
 
 void
@@ -147,22 +146,27 @@ late_job_begin(struct late_job *j, struct request *r)
 }
 
 void
-late_job_end(struct late_job *j, const struct delivery *d,
-    const struct delivery_answer *a)
+late_job_end(struct late_job *j, const struct config_set *set,
+    const struct delivery *d, const struct delivery_answer *a)
 {
+    bool orphan = late_job_is_orphan(j);
+    struct kept *k = NULL;
     struct msg m;
 
     list_remove(&j->node);
     forget_written();
     if (a->count > 0)
-        keep(late_job_is_orphan(j) ? &late.kept : &late.given, d, a);
-    if (!late_job_is_orphan(j)) {
+        k = keep(orphan ? &late.kept : &late.given, d, a);
+    if (k != NULL)
+        k->until_ms = clock_now_ms() + WRITE_MS +
+            config_main(set)->queue_settle_delay;
+    if (orphan) {
+        request_drop(j->request);
+        report();
+    } else {
         delivery_answer_encode(a, &m);
         request_reply(j->request, &m);
-        return;
     }
-    request_drop(j->request);
-    report();
 }
 
 /* One that was there before us was never told of anything by another. */

@@ -31,8 +31,8 @@ late_job_is_orphan(const struct late_job *j)
 }
 
 /* The answer, or what is kept of it; the request is gone afterwards. */
-void late_job_end(struct late_job *j, const struct delivery *d,
-    const struct delivery_answer *a) ATTR_NONNULL;
+void late_job_end(struct late_job *j, const struct config_set *set,
+    const struct delivery *d, const struct delivery_answer *a) ATTR_NONNULL;
 
 /* For daemon_options: peer_up, peer_gone. */
 void late_report_peer_up(struct peer *p);
