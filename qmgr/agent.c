@@ -50,7 +50,7 @@ agent_gone(struct qmgr *q, struct agent *a)
 
 /* Deaths. */
 
-static enum fate
+static enum agent_fate
 fate_of_signal(uint32_t signal)
 {
     switch (signal) {
@@ -71,7 +71,7 @@ fate_of_signal(uint32_t signal)
     }
 }
 
-static enum fate
+static enum agent_fate
 fate_of(enum process_end end, uint32_t code)
 {
     switch (end) {
@@ -87,7 +87,7 @@ fate_of(enum process_end end, uint32_t code)
 
 /* The last job's end may free it. */
 static void
-judge(struct qmgr *q, struct agent *a, enum fate fate)
+judge(struct qmgr *q, struct agent *a, enum agent_fate fate)
 {
     struct list jobs, *it;
 

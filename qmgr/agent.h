@@ -41,7 +41,7 @@ enum {
     VERDICT_MS = 3000, /* master says it within milliseconds */
 };
 
-enum fate {
+enum agent_fate {
     FATE_UNKNOWN,
     FATE_ENDED, /* of no account */
     FATE_CRASHED,
@@ -59,7 +59,7 @@ struct agent {
     void *peer;       /* outside's; NULL: gone */
     size_t running;
     uint64_t alone; /* id of the message that it is kept free for; 0 */
-    enum fate fate;
+    enum agent_fate fate;
     struct list lost; /* jobs that wait for it to be known */
     struct timer verdict;
 };

@@ -15,6 +15,7 @@ enum { ARENA_MAX = 256 * 1024 * 1024 };
 /* What an agent told of one attempt. */
 struct kept {
     struct map_node node; /* first */
+    struct list link;     /* while it is applied */
     struct late late;
     struct msg_in *in; /* its texts */
     struct arena arena;
@@ -181,31 +182,34 @@ is_next_attempt(const struct entry *e, const struct late *l)
     return l->attempt.number == (uint32_t)e->attempts + 1;
 }
 
+/* Recipients and results ascend. */
 static void
 apply(struct qmgr *q, struct mail *m, const struct kept *k)
 {
     const struct late *l = &k->late;
+    size_t i = 0, count = 0;
     char id[QUEUE_ID_SIZE];
-    size_t count = 0;
 
-    for (size_t i = 0; is_next_attempt(m->entry, l) && i < l->count; i++) {
-        const struct rcpt_result *result = &l->results[i];
-        struct rcpt *r;
-
-        if (result->index >= m->envelope.recipient_count)
-            continue;
-        r = &m->rcpts[result->index];
-        if (!is_free(r) || result->outcome == OUTCOME_EXPANDED ||
-            result->outcome == OUTCOME_RETURNED)
+    mail_foreach(r, m)
+    {
+        while (i < l->count && l->results[i].index < r->index)
+            i++;
+        if (i == l->count)
+            break;
+        if (l->results[i].index != r->index || !is_free(r) ||
+            l->results[i].outcome == OUTCOME_EXPANDED ||
+            l->results[i].outcome == OUTCOME_RETURNED)
             continue;
         if (r->state != RCPT_PENDING)
             rcpt_withdraw(q, r);
-        settle_result(q, r, result);
+        settle_result(q, r, &l->results[i]);
         count++;
     }
-    log_info("%s: %zu of %zu results of %s's from before our start taken over",
-        queue_id_text(m->id, q->long_ids, id), count, l->count,
-        role_name(k->role));
+    if (count > 0)
+        log_info("%s: %zu of %zu results of %s's from before our start taken "
+                 "over",
+            queue_id_text(m->id, q->long_ids, id), count, l->count,
+            role_name(k->role));
 }
 
 static bool
@@ -224,14 +228,27 @@ find(const struct qmgr *q, uint64_t id)
     return n == NULL ? NULL : LIST_ENTRY(n, struct kept, node);
 }
 
+/* They are needed again when more recipients of m come into memory. */
 void
 late_apply(struct qmgr *q, struct mail *m)
 {
+    struct list all, *it;
     struct kept *k;
 
-    while (q->late.octets > 0 && (k = find(q, m->id)) != NULL) {
-        apply(q, m, k);
-        drop(q, k);
+    if (q->late.octets == 0)
+        return;
+    list_init(&all);
+    while ((k = find(q, m->id)) != NULL) {
+        map_remove(&q->late.kept, &k->node);
+        list_append(&all, &k->link);
+    }
+    while ((it = list_take(&all)) != NULL) {
+        k = LIST_ENTRY(it, struct kept, link);
+        if (is_next_attempt(m->entry, &k->late))
+            apply(q, m, k);
+        map_add(&q->late.kept, map_hash_u64(m->id), &k->node);
+        if (m->counts[RCPT_ABSENT] == 0)
+            drop(q, k);
     }
 }
 
@@ -293,10 +310,11 @@ take_proven(struct qmgr *q, struct kept *k)
     if (!is_news(e, &k->late))
         return false;
     q->late.taken++;
-    if (e->message == NULL || !e->message->begun)
-        return keep(q, k);
-    apply(q, e->message, k);
-    return false;
+    if (e->message != NULL && e->message->begun)
+        apply(q, e->message, k);
+    return (e->message == NULL || !e->message->begun ||
+               e->message->counts[RCPT_ABSENT] > 0) &&
+        keep(q, k);
 }
 
 bool

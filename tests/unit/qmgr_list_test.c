@@ -116,7 +116,7 @@ tell(struct list_test *x, struct errand *e)
     for (size_t i = 0; i < e->count; i++)
         fate_of(x, e->addresses[i])->told++;
     world_submit(&x->w, &notice);
-    job_notified(&x->w.q, e->job);
+    job_notified(&x->w.q, e->job, RESULT_OK);
     world_errand_end(e);
 }
 

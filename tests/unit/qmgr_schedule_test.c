@@ -601,7 +601,7 @@ test_expiry_while_parked(void **state)
 
             assert_in_range(clock_now_ms() - began, 7200000, 7201000);
             world_submit(w, &notice);
-            job_notified(&w->q, e->job);
+            job_notified(&w->q, e->job, RESULT_OK);
             world_errand_end(e);
             notices++;
             world_settle(w);

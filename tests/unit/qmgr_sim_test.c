@@ -29,7 +29,7 @@ static const char main_cf[] = "maximal_queue_lifetime = 4h\n"
                               "default_destination_recipient_limit = 3\n";
 
 /* What is known of one recipient of one message. */
-struct lot {
+struct fate {
     unsigned delivered, told; /* how often */
     bool may_repeat;          /* the power was cut before it was on disk */
 };
@@ -37,7 +37,7 @@ struct lot {
 struct sim {
     struct world w;
     unsigned total, accepted, refused, crashes, deaths;
-    struct lot *fates;     /* RCPTS_MAX for each message */
+    struct fate *fates;    /* RCPTS_MAX for each message */
     unsigned char *counts; /* recipients of each; 0: not accepted */
     enum result *answers;
     unsigned char *sizes;
@@ -66,13 +66,13 @@ is_down(unsigned destination)
 }
 
 static void
-changed(struct sim *s, struct lot *f)
+changed(struct sim *s, struct fate *f)
 {
     s->fresh_at[s->fresh_count % (1 << 16)] = clock_now_ms();
     s->fresh[s->fresh_count++ % (1 << 16)] = (size_t)(f - s->fates);
 }
 
-static struct lot *
+static struct fate *
 fate_of(struct sim *s, const char *address)
 {
     unsigned message, rcpt, destination;
@@ -138,7 +138,7 @@ deliver(struct sim *s, struct errand *e)
     (void)sscanf(e->nexthop, "d%u.test", &destination);
     for (size_t i = 0; i < e->count; i++) {
         struct rcpt_result *r = &results[a.count++];
-        struct lot *f;
+        struct fate *f;
 
         r->index = e->indexes[i];
         r->text = SLICE_LIT("simulated");
@@ -345,7 +345,7 @@ judge(struct sim *s)
 
     for (unsigned n = 0; n < s->total; n++) {
         for (unsigned i = 0; i < RCPTS_MAX; i++) {
-            struct lot *f = &s->fates[n * RCPTS_MAX + i];
+            struct fate *f = &s->fates[n * RCPTS_MAX + i];
 
             if (i >= s->counts[n]) {
                 /* Never accepted, or not a recipient. */
