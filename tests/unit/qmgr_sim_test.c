@@ -319,6 +319,7 @@ let_time_pass(struct sim *s, int64_t ms)
         if (due > clock_now_ms())
             clock_advance_ms(due - clock_now_ms());
         (void)world_step_txn(&s->w);
+        qmgr_pump(&s->w.q); /* what waited for that is written next */
     }
     clock_advance_ms(end - clock_now_ms());
 }
