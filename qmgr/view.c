@@ -27,8 +27,9 @@ struct view_batch {
 static void
 note_settled(struct view *v, const struct mail *m)
 {
-    size_t count = m == NULL || m->settled == NULL ? 0
-                                                 : m->envelope.recipient_count;
+    size_t count = m == NULL || m->settled == NULL
+        ? 0
+        : m->envelope.recipient_count;
 
     v->settled_count = 0;
     v->settled = count == 0 ? NULL : arena_alloc(&v->arena, count);
