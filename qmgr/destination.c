@@ -234,6 +234,20 @@ bundle_of(struct qmgr *q, struct destination *d, struct mail *m)
     return b;
 }
 
+static struct bundle *
+bundle_put(struct qmgr *q, struct destination *d, struct rcpt *r)
+{
+    struct bundle *b = bundle_of(q, d, r->message);
+
+    rcpt_set_state(r, RCPT_WAITING);
+    r->bundle = b;
+    r->message->transport = d->transport;
+    list_append(&b->rcpts, &r->link);
+    b->count++;
+    d->transport->waiting++;
+    return b;
+}
+
 static void
 bundle_free(struct qmgr *q, struct bundle *b)
 {
@@ -253,6 +267,7 @@ bundle_take(struct qmgr *q, struct rcpt *r)
 
     list_remove(&r->link);
     r->bundle = NULL;
+    d->transport->waiting--;
     if (--b->count > 0)
         return;
     bundle_free(q, b);
@@ -268,6 +283,7 @@ bundle_free_all(struct qmgr *q, struct mail *m)
         struct bundle *b = LIST_ENTRY(it, struct bundle, message_link);
         struct destination *d = b->destination;
 
+        d->transport->waiting -= b->count;
         bundle_free(q, b);
         destination_touch(q, d);
         if (is_idle(d))
@@ -286,6 +302,7 @@ bundle_next(struct qmgr *q, struct bundle *b)
         return NULL;
     }
     b->count--;
+    b->destination->transport->waiting--;
     r = LIST_ENTRY(it, struct rcpt, link);
     r->bundle = NULL;
     return r;
@@ -374,11 +391,7 @@ destination_enqueue(struct qmgr *q, struct transport *t, struct slice nexthop,
         suspend(q, d, r);
         return;
     }
-    b = bundle_of(q, d, r->message);
-    rcpt_set_state(r, RCPT_WAITING);
-    r->bundle = b;
-    list_append(&b->rcpts, &r->link);
-    b->count++;
+    b = bundle_put(q, d, r);
     if (b->gathering && (!mail_gathers(r->message) || is_full(t, b->count)))
         join(q, b);
 }
@@ -490,6 +503,9 @@ die(struct qmgr *q, struct destination *d, const char *status,
     destination_touch(q, d);
 }
 
+/* Sums of fractions: a hair below a whole is the whole. */
+static const double NEARLY_ONE = 1 - 1e-6;
+
 static void
 succeed(struct qmgr *q, struct destination *d)
 {
@@ -510,7 +526,7 @@ succeed(struct qmgr *q, struct destination *d)
         return;
     d->failure = 0;
     d->success += feedback_of(&t->positive, d->window);
-    while (d->success >= 1) {
+    while (d->success > NEARLY_ONE) {
         d->success -= 1;
         d->window += 1;
     }
@@ -523,7 +539,7 @@ shrink(struct destination *d)
 {
     d->success = 0;
     d->failure += feedback_of(&d->transport->negative, d->window);
-    while (d->failure >= 1) {
+    while (d->failure > NEARLY_ONE) {
         d->failure -= 1;
         d->window -= 1;
     }
@@ -541,9 +557,10 @@ fail(struct qmgr *q, struct destination *d, const char *status,
         return;
     d->cohorts += 1 / (d->window < 1 ? 1 : d->window);
     shrink(d);
-    /* A sum of fractions: a hair below the limit is the limit. */
+
     if (d->health == HEALTH_PROBED ||
-        (t->cohort_limit > 0 && d->cohorts + 1e-6 >= (double)t->cohort_limit))
+        (t->cohort_limit > 0 &&
+            d->cohorts + 1 - NEARLY_ONE >= (double)t->cohort_limit))
         die(q, d, status, text);
 }
 
@@ -564,11 +581,7 @@ destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
         suspend(q, d, r);
         return;
     }
-    b = bundle_of(q, d, r->message);
-    rcpt_set_state(r, RCPT_WAITING);
-    r->bundle = b;
-    list_append(&b->rcpts, &r->link);
-    b->count++;
+    b = bundle_put(q, d, r);
     if (b->gathering)
         join(q, b);
     list_remove(&b->link);

@@ -380,6 +380,26 @@ shrink_head(struct qmgr *q, struct mail *m, struct slice start, struct why *why)
     return res;
 }
 
+/*
+ * How many more recipients may come: lists leave a quarter of the room to what
+ * is small. Some always may, else a message would not get on.
+ */
+static size_t
+room_for_batch(const struct qmgr *q, const struct mail *m)
+{
+    size_t limit = (size_t)q->config->qmgr_message_recipient_limit;
+    size_t least = (size_t)q->config->qmgr_message_recipient_minimum;
+    const struct transport *t = m->transport;
+    bool is_full = q->active_recipients + BATCH_RCPTS > limit - limit / 4 ||
+        (t != NULL && t->waiting + BATCH_RCPTS > (size_t)t->waiting_limit);
+
+    if (!is_full)
+        return BATCH_RCPTS;
+    if (!list_empty(&m->batches))
+        return 0;
+    return least < BATCH_RCPTS ? least : BATCH_RCPTS;
+}
+
 /* All STATUS records are known: now the recipients that are left. */
 static enum result
 read_first_batch(struct qmgr *q, struct mail *m, struct why *why)
@@ -389,7 +409,8 @@ read_first_batch(struct qmgr *q, struct mail *m, struct why *why)
 
     (void)envelope_count_recipients(envelope, &rest);
     start.len -= rest.len;
-    res = batch_read(q, m, envelope, BATCH_RCPTS, why);
+    res = batch_read(q, m, envelope,
+        mail_is_large(m) ? room_for_batch(q, m) : BATCH_RCPTS, why);
     if (res == RESULT_OK && mail_is_large(m))
         res = shrink_head(q, m, start, why);
     return res;
@@ -520,12 +541,14 @@ batch_was_read(struct qmgr *q, struct disk_job *j)
     struct why why = j->why;
     enum result res = j->result;
     char id[QUEUE_ID_SIZE];
+    size_t room;
 
     if (m == NULL) {
         disk_job_free(j);
         return;
     }
     m->reading--;
+    room = room_for_batch(q, m);
     if (has_moved(j, &m->entry->place)) {
         read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
         disk_job_free(j);
@@ -534,7 +557,7 @@ batch_was_read(struct qmgr *q, struct disk_job *j)
     if (res == RESULT_OK)
         res = message_record_decode(buf_slice(&j->head), &record, &why);
     if (res == RESULT_OK)
-        res = batch_read(q, m, record.envelope, BATCH_RCPTS, &why);
+        res = batch_read(q, m, record.envelope, room, &why);
     disk_job_free(j);
     if (res != RESULT_OK) {
         log_error("%s: cannot read more recipients: %s",
@@ -544,21 +567,11 @@ batch_was_read(struct qmgr *q, struct disk_job *j)
     begin_batch(q, m);
 }
 
-/* Lists leave a quarter of the room to what is small. */
-static bool
-has_room_for_batch(const struct qmgr *q, const struct mail *m)
-{
-    size_t limit = (size_t)q->config->qmgr_message_recipient_limit;
-
-    return list_empty(&m->batches) ||
-        q->active_recipients + BATCH_RCPTS <= limit - limit / 4;
-}
-
 void
 mail_read_more(struct qmgr *q, struct mail *m)
 {
     if (m->counts[RCPT_ABSENT] == 0 || m->reading > 0 || m->stuck || m->hold ||
-        q->stopping || mail_busy(m) > OPEN_ENOUGH || !has_room_for_batch(q, m))
+        q->stopping || mail_busy(m) > OPEN_ENOUGH || room_for_batch(q, m) == 0)
         return;
     read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
 }

@@ -22,6 +22,7 @@
 struct accept;
 struct batch;
 struct lane;
+struct transport;
 struct msg_in;
 
 enum rcpt_state {
@@ -88,8 +89,9 @@ struct mail {
     size_t held_octets;       /* as counted in q->held_octets */
     struct list content_waiters; /* jobs */
 
-    struct lane *admitted; /* while it is in the active set */
-    uint64_t room;         /* set aside in the spool for its STATUS */
+    const struct transport *transport; /* of the newest recipient; or NULL */
+    struct lane *admitted;             /* while it is in the active set */
+    uint64_t room; /* set aside in the spool for its STATUS */
 
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;

@@ -113,6 +113,8 @@ read_limits(struct qmgr *q, struct transport *t)
         c->initial_destination_concurrency);
     t->recipient_limit = number_of(q, t, "destination_recipient_limit",
         c->default_destination_recipient_limit);
+    t->waiting_limit = number_of(q, t, "recipient_limit",
+        c->default_recipient_limit);
     t->cohort_limit = number_of(q, t,
         "destination_concurrency_failed_cohort_limit",
         c->default_destination_concurrency_failed_cohort_limit);

@@ -43,6 +43,7 @@ struct transport {
     int64_t window_limit;  /* for each destination; 0: no limit */
     int64_t window_first;
     int64_t recipient_limit; /* in one delivery; 0: no limit */
+    int64_t waiting_limit;   /* recipients in memory: lists read no more */
     int64_t rate_delay_ms;   /* between deliveries to one destination */
     int64_t spacing_ms;      /* between all deliveries */
     int64_t cohort_limit;    /* 0: destinations are never given up */
@@ -51,6 +52,7 @@ struct transport {
     struct list ready_link; /* of q->ready */
     struct list ready;      /* destinations that may start a delivery */
     size_t running;
+    size_t waiting; /* recipients in the queues of its destinations */
     int64_t next_start_ms;
     struct timer timer;   /* at next_start_ms */
     int64_t agentless_ms; /* since when no process of its role is there; 0 */
