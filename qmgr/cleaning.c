@@ -1,10 +1,13 @@
 #include "qmgr/cleaning.h"
 
+#include "qmgr/adopted.h"
+
 static bool
 is_live(const struct qmgr *q, const struct spool_found *f)
 {
     if (f->type == RECORD_META)
-        return place_same(&f->place, &q->mark_place);
+        return place_same(&f->place, &q->mark_place) ||
+            adopted_is_live(q, &f->place);
     return index_is_live(&q->index, f);
 }
 
@@ -21,7 +24,7 @@ has_moved(struct qmgr *q, const struct spool_move *m)
     if (m->found.type != RECORD_META)
         return index_moved(&q->index, m);
     if (!place_same(&m->found.place, &q->mark_place))
-        return false;
+        return adopted_moved(q, &m->found.place, &m->to);
     q->mark_place = m->to;
     return true;
 }

@@ -83,6 +83,7 @@ serve(struct request *r)
         [MESSAGE_QUEUE_FLUSH] = console_flush,
         [MESSAGE_QUEUE_CAT] = console_cat,
         [MESSAGE_QUEUE_DESTINATIONS] = console_destinations,
+        [MESSAGE_QUEUE_ADOPT] = console_adopt,
     };
     struct console *c = r->context;
 
@@ -115,6 +116,7 @@ static const struct link_handler handlers[] = {
     { MESSAGE_QUEUE_FLUSH, serve, SERVE_FIBER },
     { MESSAGE_QUEUE_CAT, serve, SERVE_FIBER },
     { MESSAGE_QUEUE_DESTINATIONS, serve, SERVE_FIBER },
+    { MESSAGE_QUEUE_ADOPT, serve, SERVE_FIBER },
     { MESSAGE_NONE, NULL, SERVE_INLINE },
 };
 

@@ -50,3 +50,4 @@ void console_edit(struct console *c, struct request *r) ATTR_NONNULL;
 void console_flush(struct console *c, struct request *r) ATTR_NONNULL;
 void console_cat(struct console *c, struct request *r) ATTR_NONNULL;
 void console_destinations(struct console *c, struct request *r) ATTR_NONNULL;
+void console_adopt(struct console *c, struct request *r) ATTR_NONNULL;

@@ -1,6 +1,7 @@
 #include "qmgr/core.h"
 
 #include "lib/base/clock.h"
+#include "qmgr/adopted.h"
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/intake.h"
@@ -38,6 +39,7 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     late_init(q);
     list_init(&q->notice_waiters);
     intake_init(q);
+    adopted_init(q);
     qmgr_configure(q, set);
 }
 
@@ -69,6 +71,7 @@ qmgr_fini(struct qmgr *q)
     lane_fini_all(q);
     late_fini(q);
     intake_fini(q);
+    adopted_fini(q);
     lease_fini(q);
     index_fini(&q->index);
     heap_fini(&q->clock);
@@ -127,7 +130,7 @@ bool
 qmgr_is_idle(const struct qmgr *q)
 {
     return q->jobs_out == 0 && q->transactions == 0 && q->disk_jobs == 0 &&
-        list_empty(&q->checks) && list_empty(&q->dirty);
+        q->adoption == NULL && list_empty(&q->checks) && list_empty(&q->dirty);
 }
 
 void

@@ -47,6 +47,11 @@ struct qmgr {
     struct entry *recovering; /* the last message that was found */
     struct list lease_waiters;
 
+    /* qmgr/adopted, qmgr/adopt */
+    struct list adopted;
+    struct map adopted_places;
+    struct adoption *adoption; /* under way */
+
     /* qmgr/intake, qmgr/drops */
     struct map lent; /* blobs */
     uint64_t lent_last;

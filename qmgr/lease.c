@@ -118,6 +118,21 @@ lease_ask(struct qmgr *q, void *request, uint64_t count)
 }
 
 bool
+lease_ready(struct qmgr *q, uint64_t count)
+{
+    if (reaches(q, count))
+        return true;
+    move_mark(q);
+    return false;
+}
+
+uint64_t
+lease_take(struct qmgr *q)
+{
+    return q->next_id++;
+}
+
+bool
 lease_covers(const struct qmgr *q, uint64_t id)
 {
     return id < q->next_id;

@@ -12,6 +12,13 @@
 /* request is answered with LEASED when the mark allows. */
 void lease_ask(struct qmgr *q, void *request, uint64_t count) ATTR_NONNULL;
 
+/*
+ * For messages that come with another's ids: so many ids of our own can be had
+ * with lease_take(). False: not now, but soon.
+ */
+bool lease_ready(struct qmgr *q, uint64_t count) ATTR_NONNULL;
+uint64_t lease_take(struct qmgr *q) ATTR_NONNULL;
+
 /* True when some process may have got this id, or one above it. */
 bool lease_covers(const struct qmgr *q, uint64_t id) ATTR_NONNULL;
 

@@ -39,6 +39,12 @@ txn_commit(struct qmgr *q, struct txn *t)
         t->records[i].brief = buf_slice(&t->briefs[i]);
         t->records[i].head = buf_slice(&t->heads[i]);
     }
+    txn_send(q, t);
+}
+
+void
+txn_send(struct qmgr *q, struct txn *t)
+{
     q->transactions++;
     q->outside->commit(q->context, t);
 }

@@ -123,6 +123,8 @@ struct txn *txn_new(void (*done)(struct qmgr *q, struct txn *t), void *owner);
 /* One record more, and its place: brief and head are to be written. */
 size_t txn_add(struct txn *t, enum record_type type, uint64_t id) ATTR_NONNULL;
 void txn_commit(struct qmgr *q, struct txn *t) ATTR_NONNULL;
+/* The same for records that the caller has filled in all by himself. */
+void txn_send(struct qmgr *q, struct txn *t) ATTR_NONNULL;
 void txn_free(struct txn *t);
 
 struct disk_job *disk_job_new(enum disk_task task,

@@ -295,3 +295,66 @@ meta_record_decode(struct slice in, uint64_t *mark)
     *mark = read;
     return true;
 }
+
+enum { ADOPTED_SPOOL = 2, ADOPTED_IDS = 3, ADOPTED_COMPLETE = 4 };
+
+void
+adopted_record_encode(const struct adopted_record *r, struct buf *to)
+{
+    tlv_put(to, ADOPTED_SPOOL, r->spool);
+    tlv_put(to, ADOPTED_IDS, r->ids);
+    if (r->complete)
+        tlv_put_u64(to, ADOPTED_COMPLETE, 1);
+}
+
+static bool
+is_spool_id(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (slice_find(SLICE_LIT("0123456789abcdef"), text.ptr[i]) == 16)
+            return false;
+    return text.len == 32;
+}
+
+bool
+adopted_record_decode(struct slice in, struct adopted_record *r)
+{
+    uint64_t complete = 0;
+    struct tlv t;
+
+    *r = (struct adopted_record){ 0 };
+    while (tlv_next(&in, &t)) {
+        if (t.tag == ADOPTED_SPOOL)
+            r->spool = t.value;
+        else if (t.tag == ADOPTED_IDS)
+            r->ids = t.value;
+        else if (t.tag == ADOPTED_COMPLETE && !tlv_u64(t.value, 1, &complete))
+            return false;
+    }
+    r->complete = complete == 1;
+    return in.len == 0 && is_spool_id(r->spool) && r->ids.len % 8 == 0;
+}
+
+void
+adopted_record_add(struct buf *ids, uint64_t id)
+{
+    char octets[8];
+
+    for (size_t i = 0; i < sizeof(octets); i++)
+        octets[i] = (char)(id >> 8 * i & 0xff);
+    buf_add(ids, (struct slice){ octets, sizeof(octets) });
+}
+
+bool
+adopted_record_next(struct slice *ids, uint64_t *id)
+{
+    uint64_t n = 0;
+
+    if (ids->len < 8)
+        return false;
+    for (size_t i = 0; i < 8; i++)
+        n |= (uint64_t)(unsigned char)ids->ptr[i] << 8 * i;
+    *ids = slice_skip(*ids, 8);
+    *id = n;
+    return true;
+}

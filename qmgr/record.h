@@ -42,7 +42,11 @@
  * RECORD_HOLD, brief: 1, 2 and 5 as above; it overrides them.
  *
  * RECORD_REMOVE has no payload. RECORD_META, head: 1 n no id from here on was
- * leased.
+ * leased. Or, of a spool that is adopted (qmgr/adopted):
+ *     2  t  its id, hexadecimal
+ *     3  t  ids there of messages that came with this transaction, 8 octets
+ *           each, little-endian
+ *     4  n  1: all of it is here, and the records before this one are of no use
  *
  * A set is pairs of varints: how many recipients are passed over, and how many
  * then belong to it. Damage of a payload cannot be told from malice: everything
@@ -158,4 +162,20 @@ bool set_next(struct slice *set, uint32_t *at, uint32_t *start, uint32_t *count)
 
 void meta_record_encode(uint64_t mark, struct buf *to) ATTR_NONNULL;
 bool meta_record_decode(struct slice in, uint64_t *mark)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* The other kind of RECORD_META. */
+struct adopted_record {
+    struct slice spool; /* 32 hexadecimal digits */
+    struct slice ids;   /* see adopted_record_next() */
+    bool complete;
+};
+void adopted_record_encode(const struct adopted_record *r, struct buf *to)
+    ATTR_NONNULL;
+bool adopted_record_decode(struct slice in, struct adopted_record *r)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* One id more at the end of ids; the next id taken off, false: no more. */
+void adopted_record_add(struct buf *ids, uint64_t id) ATTR_NONNULL;
+bool adopted_record_next(struct slice *ids, uint64_t *id)
     ATTR_NONNULL ATTR_MUST_USE;

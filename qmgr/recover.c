@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/adopted.h"
 #include "qmgr/drops.h"
 #include "qmgr/lease.h"
 #include "qmgr/ledger.h"
@@ -150,8 +151,13 @@ found_change(struct qmgr *q, const struct spool_found *f)
 static void
 found_mark(struct qmgr *q, const struct spool_found *f)
 {
+    struct adopted_record adopted;
     uint64_t mark;
 
+    if (adopted_record_decode(f->head, &adopted)) {
+        adopted_found(q, &adopted, &f->place);
+        return;
+    }
     if (!meta_record_decode(f->head, &mark)) {
         log_error("queue: mark of queue ids cannot be understood");
         return;
@@ -194,6 +200,14 @@ recover_damage(void *context, const char *text)
 }
 
 void
+recover_one_end(struct qmgr *q, struct entry *e)
+{
+    take_place(q);
+    if (e->state == ENTRY_LEAVING)
+        ledger_remove(q, e, NULL);
+}
+
+void
 recover_end(struct qmgr *q)
 {
     struct map_node *next;
@@ -207,6 +221,7 @@ recover_end(struct qmgr *q)
         if (e->state == ENTRY_LEAVING)
             ledger_remove(q, e, NULL);
     }
+    adopted_tell(q);
     qmgr_wake(q);
 }
 

@@ -14,6 +14,10 @@ bool recover_found(void *context, const struct spool_found *f, struct why *why)
     ATTR_NONNULL;
 void recover_damage(void *context, const char *text) ATTR_NONNULL;
 
+/* The same for one message that comes while the queue runs. */
+struct entry;
+void recover_one_end(struct qmgr *q, struct entry *e) ATTR_NONNULL;
+
 /* All was found: messages get their places in the queues. */
 void recover_end(struct qmgr *q) ATTR_NONNULL;
 

@@ -22,6 +22,7 @@ int control_status(const struct control *c) ATTR_NONNULL;
 int control_check(const struct control *c) ATTR_NONNULL;
 int control_flush(const struct control *c) ATTR_NONNULL;
 int control_explain(const struct control *c) ATTR_NONNULL;
+int control_adopt_spool(const struct control *c) ATTR_NONNULL;
 int control_logrotate(const struct control *c) ATTR_NONNULL;
 
 /* Have the running processes open the log again; nothing where none run. */

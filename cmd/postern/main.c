@@ -26,6 +26,7 @@ static const struct {
     { "flush", control_flush, NULL },
     { "logrotate", control_logrotate, NULL },
     { "explain", control_explain, "destination" },
+    { "adopt-spool", control_adopt_spool, "directory" },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -106,6 +106,49 @@ spool_blob_open(struct spool *s, uint64_t number, int *fd, struct why *why)
     return RESULT_OK;
 }
 
+static enum result
+copy_octets(struct spool *s, int to, struct spool *from, int fd,
+    uint64_t length, struct why *why)
+{
+    unsigned char *piece = mem_alloc(PIECE);
+    enum result res = RESULT_OK;
+
+    for (uint64_t at = 0; res == RESULT_OK && at < length; at += PIECE) {
+        size_t n = length - at < PIECE ? (size_t)(length - at) : PIECE;
+        struct iovec iov = { piece, n };
+
+        if (!spool_read_octets(from, fd, piece, n, at))
+            res = errno == EIO
+                ? why_perm(why, "5.3.0", "blob is damaged, or too short")
+                : why_errno(why, "blob: read");
+        else if (s->disk->write(s->disk, to, &iov, 1, (off_t)at) < 0)
+            res = why_errno(why, "blob: write");
+    }
+    mem_free(piece);
+    return res;
+}
+
+enum result
+spool_blob_copy(struct spool *s, struct spool *from, uint64_t number,
+    uint64_t length, uint32_t crc, uint64_t *copy, struct why *why)
+{
+    enum result res;
+    int fd, to = -1;
+
+    if (spool_blob_open(from, number, &fd, why) != RESULT_OK)
+        return why->sys == ENOENT ? why_perm(why, "5.3.0", "blob is missing")
+                                  : RESULT_TEMPFAIL;
+    res = spool_blob_lend(s, &to, why);
+    if (res == RESULT_OK) {
+        res = copy_octets(s, to, from, fd, length, why);
+        if (res == RESULT_OK)
+            res = spool_blob_keep(s, to, length, crc, copy, why);
+        spool_blob_close(s, to);
+    }
+    spool_blob_close(from, fd);
+    return res;
+}
+
 void
 spool_blob_close(struct spool *s, int fd)
 {

@@ -89,6 +89,7 @@ spool_identity(const struct spool *s, struct spool_identity *identity)
 {
     id_text(s->id, identity->id);
     identity->epoch = s->epoch;
+    identity->adopted_now = s->adopted_now;
 }
 
 /* "name value"; the line is taken off *rest. */
@@ -411,6 +412,7 @@ owner_adopt(struct spool *s, const char *adopter, struct why *why)
         if (!id_parse(slice_of(adopter), s->adopter))
             return why_perm(why, "5.3.0", "id of a spool is malformed");
         s->adoption = SPOOL_ADOPTING;
+        s->adopted_now = true;
     }
     return RESULT_OK;
 }
@@ -425,5 +427,12 @@ enum result
 spool_mark_adopted(struct spool *s, struct why *why)
 {
     s->adoption = SPOOL_ADOPTED;
+    return owner_write(s, why);
+}
+
+enum result
+spool_leave(struct spool *s, struct why *why)
+{
+    s->adoption = SPOOL_OWN;
     return owner_write(s, why);
 }

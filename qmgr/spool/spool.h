@@ -149,6 +149,7 @@ void spool_close(struct spool *s);
 struct spool_identity {
     char id[33]; /* hexadecimal */
     uint64_t epoch;
+    bool adopted_now; /* nobody had begun to adopt it before this open */
 };
 void spool_identity(const struct spool *s, struct spool_identity *identity)
     ATTR_NONNULL;
@@ -162,6 +163,9 @@ void spool_identity(const struct spool *s, struct spool_identity *identity)
 enum spool_adoption { SPOOL_OWN, SPOOL_ADOPTING, SPOOL_ADOPTED };
 enum spool_adoption spool_adoption(const struct spool *s) ATTR_NONNULL;
 enum result spool_mark_adopted(struct spool *s, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+/* It is not taken over after all: anybody may open it. */
+enum result spool_leave(struct spool *s, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
 /*
@@ -216,6 +220,14 @@ enum result spool_blob_keep(struct spool *s, int fd, uint64_t length,
 enum result spool_blob_open(struct spool *s, uint64_t number, int *fd,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 void spool_blob_drop(struct spool *s, uint64_t number) ATTR_NONNULL;
+
+/*
+ * A blob of another spool becomes one of s as well: copied, verified, and
+ * durable with its name. RESULT_PERMFAIL: it does not have these octets.
+ */
+enum result spool_blob_copy(struct spool *s, struct spool *from,
+    uint64_t number, uint64_t length, uint32_t crc, uint64_t *copy,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* Close what lend and open gave: the seam's close(). */
 void spool_blob_close(struct spool *s, int fd) ATTR_NONNULL;

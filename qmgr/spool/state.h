@@ -110,6 +110,7 @@ struct spool {
     uint64_t epoch;
     enum spool_adoption adoption;
     unsigned char adopter[SPOOL_ID_SIZE];
+    bool adopted_now;
     struct owner_file owner;
     struct closure ends[PURPOSE_COUNT]; /* of open segments, at a clean end */
     size_t end_count;
