@@ -13,7 +13,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     BATCH_MESSAGES = 64, /* in one transaction, */
@@ -73,6 +72,7 @@ struct adoption {
     struct buf briefs;
 
     struct batch *batch;
+    uint64_t batch_octets;
     struct timer timer;
 };
 
@@ -100,7 +100,7 @@ closed(struct qmgr *q, struct disk_job *j)
     if (q->adoption == a)
         q->adoption = NULL;
     disk_job_free(j);
-    close(a->order.dir);
+    (void)a->order.disk->close(a->order.disk, a->order.dir);
     timer_disarm(q, &a->timer);
     batch_clear(a->batch);
     buf_fini(&a->batch->ids);
@@ -573,12 +573,9 @@ next_batch(struct adoption *a)
 {
     const struct adopted *before = adopted_find(a->q, slice_of(a->other));
     struct batch *b = a->batch;
-    uint64_t most = (uint64_t)a->q->config->queue_segment_size / 4;
     uint64_t octets = 0;
     struct why why;
 
-    if (most > BATCH_OCTETS)
-        most = BATCH_OCTETS;
     if (a->q->stopping && !a->order.offline) {
         finish(a, why_temp(&why, "4.3.2", "mail system is stopping"), &why);
         return;
@@ -587,8 +584,8 @@ next_batch(struct adoption *a)
         timer_arm(a->q, &a->timer, clock_now_ms() + WAIT_MS);
         return;
     }
-    while (
-        a->at < a->count && b->parcel_count < BATCH_MESSAGES && octets < most) {
+    while (a->at < a->count && b->parcel_count < BATCH_MESSAGES &&
+        octets < a->batch_octets) {
         size_t n = records_of(a, a->at);
 
         if (before != NULL && adopted_has(before, a->sources[a->at].id)) {
@@ -665,6 +662,8 @@ open_source(struct spool *s, void *owner)
     };
     struct spool_identity identity;
 
+    a->batch_octets = spool_txn_max(s) / 4 < BATCH_OCTETS ? spool_txn_max(s) / 4
+                                                          : BATCH_OCTETS;
     spool_identity(s, &identity);
     memcpy(a->own, identity.id, sizeof(a->own));
     a->result = spool_open(&options, found, damage, a, &a->from, &a->why);
@@ -695,8 +694,11 @@ left(struct qmgr *q, struct disk_job *j)
     (void)q;
     disk_job_free(j);
     if (res == RESULT_OK)
-        res = why_perm(&why, "5.3.0",
-            "spool %s was adopted before: this is a copy of it", a->other);
+        res = strcmp(a->own, a->other) == 0
+            ? why_perm(&why, "5.3.0", "it is a copy of our own spool")
+            : why_perm(&why, "5.3.0",
+                  "spool %s was adopted before: this is a copy of it",
+                  a->other);
     finish(a, res, &why);
 }
 
@@ -714,7 +716,9 @@ source_open(struct qmgr *q, struct disk_job *j)
         return;
     }
     before = adopted_find(q, slice_of(a->other));
-    if (before == NULL || !before->complete) {
+    if (strcmp(a->own, a->other) == 0) {
+        start_job(a, leave_source, left);
+    } else if (before == NULL || !before->complete) {
         log_info("spool %s is being adopted: %zu records", a->other, a->count);
         next_batch(a);
     } else if (a->is_new) {

@@ -15,6 +15,12 @@ spool_record_octets(const struct spool_record *r)
     return record_length(&info) + index_entry_length(r->brief.len);
 }
 
+uint64_t
+spool_txn_max(const struct spool *s)
+{
+    return s->segment_size - SEGMENT_DATA - 4 * BLOCK_SIZE;
+}
+
 /* Octets of a batch with this transaction alone. */
 struct size {
     uint64_t octets, index_octets;

@@ -168,6 +168,9 @@ enum result spool_mark_adopted(struct spool *s, struct why *why)
 enum result spool_leave(struct spool *s, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/* Octets that the records of a transaction may have, about. */
+uint64_t spool_txn_max(const struct spool *s) ATTR_NONNULL;
+
 /*
  * Make the transactions of list durable with one flush: encodes, writes,
  * flushes, sets result, serial and places. What does not fit or fails gets its
