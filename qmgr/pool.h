@@ -14,6 +14,7 @@ struct pool {
     struct qmgr *q;
     struct spool *spool;
     struct list waiting; /* struct disk_job */
+    size_t waiting_count;
     size_t running;
 };
 

@@ -10,7 +10,8 @@
  * getaddrinfo(), crypt(3), Berkeley DB). Waits, and is not cut short by
  * cancellation, since fn uses the caller's stack. Outside of a fiber fn is
  * simply called. threads are started when first needed, at most
- * OFFLOAD_THREADS.
+ * OFFLOAD_THREADS: what waits for a journal's commit waits together, so that
+ * few threads mean few deliveries for each commit.
  */
 enum { OFFLOAD_THREADS = 32 };
 void offload(void (*fn)(void *arg), void *arg);
