@@ -29,7 +29,7 @@ struct mail;
 struct qmgr;
 
 /* Taken from the time of arrival of what enters during the wait. */
-static const int64_t LATE_FIRST = INT64_C(1) << 60;
+#define LATE_FIRST (INT64_C(1) << 60)
 
 enum {
     LATE_WAIT_MS = 1000,

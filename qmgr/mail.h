@@ -151,9 +151,11 @@ bool mail_is_large(const struct mail *m) ATTR_NONNULL;
 /* The recipients in memory; NULL at the end. */
 struct rcpt *mail_first_rcpt(const struct mail *m) ATTR_NONNULL;
 struct rcpt *mail_next_rcpt(const struct rcpt *r) ATTR_NONNULL;
+/* NOLINTBEGIN(bugprone-macro-parentheses): it is a name that is declared. */
 #define mail_foreach(r, m)                                 \
     for (struct rcpt *r = mail_first_rcpt(m); (r) != NULL; \
          (r) = mail_next_rcpt(r))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Begin to resolve some of those that are to be; in this pump, and others. */
 void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
