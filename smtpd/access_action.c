@@ -25,7 +25,7 @@ warn(const struct entry *t, const char *what)
 {
     log_write(LOG_LEVEL_WARNING, t->a->e->s->profile->tag,
         "access table %s entry \"" SLICE_FMT "\" %s",
-        table_name(t->a->check->table), SLICE_ARG(t->key), what);
+        access_source(t->a), SLICE_ARG(t->key), what);
 }
 
 /* "<subject>: class text; from=..." under the name of the action. */
@@ -162,7 +162,7 @@ act_ok(const struct entry *t)
 
     (void)snprintf(word, sizeof(word), SLICE_FMT, SLICE_ARG(t->word));
     (void)snprintf(from, sizeof(from), "from %s",
-        table_name(t->a->check->table));
+        access_source(t->a));
     return evaluation_permit(t->a->e, word, &t->a->subject, from);
 }
 
@@ -248,7 +248,7 @@ act_prepend(const struct entry *t)
         log_write(LOG_LEVEL_WARNING, t->a->e->s->profile->tag,
             "access table %s: action PREPEND must be used before "
             "smtpd_end_of_data_restrictions",
-            table_name(t->a->check->table));
+            access_source(t->a));
         return VERDICT_NONE;
     }
     if (header_name_length(t->text) == 0) {
@@ -329,7 +329,7 @@ run_action(const struct entry *t, const struct action *action)
         log_write(LOG_LEVEL_WARNING, t->a->e->s->profile->tag,
             "access table %s: action %s is unavailable in "
             "smtpd_etrn_restrictions",
-            table_name(t->a->check->table), action->name);
+            access_source(t->a), action->name);
         return VERDICT_NONE;
     }
     return action->run(t);

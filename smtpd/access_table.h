@@ -8,6 +8,7 @@
 
 #include "lib/base/attr.h"
 #include "smtpd/evaluation.h"
+#include "smtpd/policy.h"
 
 /* A table, and what it is asked about. */
 struct access {
@@ -16,6 +17,14 @@ struct access {
     struct subject subject; /* as refusals name it */
     bool found;
 };
+
+/* Who said so, for logs: "hash:/etc/postern/access", "inet:127.0.0.1:10023". */
+static inline const char *
+access_source(const struct access *a)
+{
+    return a->check->policy != NULL ? policy_name(a->check->policy)
+                                    : table_name(a->check->table);
+}
 
 /* A name and its parents, as parent_domain_matches_subdomains has it. */
 enum verdict access_domain(struct access *a, struct slice name) ATTR_NONNULL;

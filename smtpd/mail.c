@@ -33,7 +33,10 @@ parse(struct session *s, struct slice args, struct mail_parameters *parameters,
         return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
     }
     t->envelope.sender = path.address;
-    return mail_parameters_parse(path.parameters, &t->arena, parameters, no);
+    if (!mail_parameters_parse(path.parameters, &t->arena, parameters, no))
+        return false;
+    t->envelope.size = parameters->size; /* what it is to be: for policies */
+    return true;
 }
 
 /* SIZE= (RFC 1870 section 6.1), and room for any message at all. */

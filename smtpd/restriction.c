@@ -4,6 +4,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "smtpd/checks.h"
+#include "smtpd/policy.h"
 
 enum {
     CHECKS_MAX = 1000, /* in one list */
@@ -68,6 +69,8 @@ parse_argument(struct parse *p, struct slice argument, struct check *c)
         return parse_table(p, argument, c);
     case ARGUMENT_DNS_LIST:
         return dns_list_parse(slice_of(c->text), &c->list, p->why);
+    case ARGUMENT_POLICY:
+        return policy_parse(argument, p->scope->config, &c->policy, p->why);
     case ARGUMENT_NONE:
     case ARGUMENT_CHECK:
         break;
@@ -124,6 +127,7 @@ check_fini(struct check *c)
 {
     mem_free(c->text);
     table_close(c->table);
+    policy_free(c->policy);
 }
 
 enum result

@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 struct evaluation;
+struct policy;
 
 enum stage {
     STAGE_CLIENT,
@@ -47,6 +48,7 @@ enum restriction_argument {
     ARGUMENT_CHECK, /* the check behind it belongs to it */
     ARGUMENT_TABLE,
     ARGUMENT_DNS_LIST,
+    ARGUMENT_POLICY,
 };
 
 enum restriction_flag {
@@ -95,10 +97,11 @@ struct restriction_classes {
 /* A restriction in a list. */
 struct check {
     const struct restriction *what;
-    unsigned number;      /* ARGUMENT_NUMBER */
-    char *text;           /* the argument as written, or NULL */
-    struct table *table;  /* ARGUMENT_TABLE */
-    struct dns_list list; /* ARGUMENT_DNS_LIST */
+    unsigned number;       /* ARGUMENT_NUMBER */
+    char *text;            /* the argument as written, or NULL */
+    struct table *table;   /* ARGUMENT_TABLE */
+    struct dns_list list;  /* ARGUMENT_DNS_LIST */
+    struct policy *policy; /* ARGUMENT_POLICY */
     const struct restriction_class *class; /* what is a class */
 };
 

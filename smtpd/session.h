@@ -86,6 +86,7 @@ struct transaction {
     unsigned excess;         /* recipients refused for smtpd_recipient_limit */
     struct cleanup *cleanup; /* reading the content */
     uint64_t octets;         /* of content so far */
+    uint64_t instance;       /* its number for policy servers; 0: none yet */
 };
 
 struct session {
