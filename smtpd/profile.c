@@ -2,6 +2,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
+#include "lib/mail/address_lookup.h"
 #include "lib/mail/envelope.h"
 #include "smtpd/command.h"
 
@@ -237,6 +238,19 @@ open_tables(struct profile *p, struct why *why)
     return res;
 }
 
+static enum result
+open_transports(struct profile *p, struct why *why)
+{
+    const struct config *c = p->rewrite;
+
+    p->transport_forms = ADDRESS_TRANSPORT |
+        (address_class_parent_matches(c, "transport_maps")
+                ? ADDRESS_PARENTS
+                : ADDRESS_PARENTS_DOT);
+    return table_list_open_with(c->transport_maps, TABLE_NO_SUBSTITUTION, c,
+        &p->transports, why);
+}
+
 static void
 close_lists(struct profile *p)
 {
@@ -291,6 +305,8 @@ compile(struct profile *p, struct why *why)
         res = open_match_lists(p, why);
     if (res == RESULT_OK)
         res = open_tables(p, why);
+    if (res == RESULT_OK)
+        res = open_transports(p, why);
     parse_expansion_filter(p);
     if (res == RESULT_OK)
         res = own_addresses_open(p->config, &p->own, why);
@@ -311,6 +327,7 @@ profile_fini(struct profile *p)
     own_addresses_close(p->own);
     recipient_tables_close(p->recipients);
     address_classes_close(p->classes);
+    table_list_close(p->transports);
 }
 
 static void

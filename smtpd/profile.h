@@ -55,6 +55,8 @@ struct profile {
     struct own_addresses *own;
     struct address_classes *classes;
     struct recipient_tables *recipients;
+    struct table_list *transports; /* transport_maps, of "rewrite" */
+    unsigned transport_forms;      /* set of enum address_form */
 };
 
 /*

@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
+#include "lib/mail/address_lookup.h"
 #include "lib/mail/rewrite.h"
 #include "lib/mail/route.h"
 #include "lib/mail/status.h"
@@ -14,6 +15,7 @@
 enum {
     ROUTES_MAX = 20, /* a%b%c@ours: rounds of looking behind it */
     ROUTE_WAIT_MS = 30 * 1000,
+    ROUTE_MAX = 64 * 1024, /* octets of a value in transport_maps */
 };
 
 static enum verdict
@@ -83,24 +85,53 @@ recipient_permit_destination(struct evaluation *e)
     return VERDICT_PERMIT;
 }
 
+/* Of "transport:nexthop". */
 static bool
-is_error_transport(const char *transport)
+is_error_transport(struct slice route)
 {
-    struct slice name = slice_of(transport);
+    struct slice name = slice_trim(slice_head(route, slice_find(route, ':')));
 
-    name = slice_head(name, slice_find(name, ':'));
     return slice_eq_text(name, "error") || slice_eq_text(name, "retry");
 }
 
-/* Is there a route that says no? Without one lookup need not be asked. */
+/* Does a default say no, or may one that only lookup asks for? */
 static bool
-routes_refuse(const struct config *c)
+defaults_refuse(const struct config *c)
 {
-    return c->transport_maps[0] != '\0' ||
-        is_error_transport(c->local_transport) ||
-        is_error_transport(c->virtual_transport) ||
-        is_error_transport(c->relay_transport) ||
-        is_error_transport(c->default_transport);
+    return c->sender_dependent_default_transport_maps[0] != '\0' ||
+        is_error_transport(slice_of(c->local_transport)) ||
+        is_error_transport(slice_of(c->virtual_transport)) ||
+        is_error_transport(slice_of(c->relay_transport)) ||
+        is_error_transport(slice_of(c->default_transport));
+}
+
+/*
+ * Can the route of address be one that says no? Only then lookup is asked for
+ * it: a round trip for each of a list's ten thousand recipients would take
+ * twice as long as all the rest. It also puts trouble with a table into words.
+ */
+static bool
+route_may_refuse(const struct profile *p, struct slice address)
+{
+    enum table_status status;
+    struct slice extension;
+    struct buf value;
+    bool refuses;
+    struct why why;
+
+    if (defaults_refuse(p->rewrite))
+        return true;
+    if (table_list_empty(p->transports))
+        return false;
+    buf_init(&value, ROUTE_MAX);
+    status = address_find(p->classes, p->transports, p->transport_forms,
+        address, &value, &extension, &why);
+    if (status == TABLE_NOT_FOUND)
+        status = table_list_find(p->transports, SLICE_LIT("*"), &value, &why);
+    refuses = status == TABLE_ERROR ||
+        (status == TABLE_FOUND && is_error_transport(buf_slice(&value)));
+    buf_fini(&value);
+    return refuses;
 }
 
 /* What the transports error and retry would say of it later. */
@@ -126,7 +157,7 @@ refuse_unroutable(struct evaluation *e, const char *what, const char *status,
     if (route_resolve(s->mail.sender_rewritten, address,
             clock_now_ms() + ROUTE_WAIT_MS, &route, &why) != RESULT_OK)
         return trouble(e, what, shown, &why);
-    if (!is_error_transport(route.transport))
+    if (!is_error_transport(slice_of(route.transport)))
         return VERDICT_NONE;
     retry = strcmp(route.transport, "retry") == 0;
     (void)snprintf(fallback, sizeof(fallback), "%c%s", retry ? '4' : '5',
@@ -155,7 +186,7 @@ refuse_unlisted(struct evaluation *e, const char *what, const char *status,
             place.address, &code, &why);
     switch (res) {
     case RESULT_OK:
-        return routes_refuse(s->profile->rewrite)
+        return route_may_refuse(s->profile, place.address)
             ? refuse_unroutable(e, what, status, shown, place.address)
             : VERDICT_NONE;
     case RESULT_TEMPFAIL:
