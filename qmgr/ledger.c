@@ -307,8 +307,11 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
     note_parts(q, e, w);
     encode_status(m, w);
     m->writing++;
-    if (kind == STATUS_ENDING)
+    if (kind == STATUS_ENDING) {
         m->ending = true;
+        /* What waits for its next try is listed, with the reason, from disk. */
+        w->txn->may_wait = mail_unsettled(m) == 0;
+    }
     list_remove(&m->dirty_link);
     if (mail_is_large(m))
         timer_arm(q, &m->status_due, clock_now_ms() + LARGE_EVERY_MS);

@@ -2,11 +2,11 @@
  * ledger - the records that say what became of messages: STATUS, HOLD, REMOVE.
  *
  * They go with the flush of fresh mail, or at the latest queue_settle_delay
- * later (qmgr/gather), and nothing waits for them, save the admin who edits, and
- * the end of a round: only when its STATUS is durable the message may be read
- * back. What
- * cannot be written (the disk is full beyond its reserve, or fails) is tried
- * again every second; until then it is only known in memory.
+ * later (qmgr/gather), and nothing waits for them, save the admin who edits. The
+ * end of a round that leaves recipients goes at once: only when its STATUS is
+ * durable the message may be read back, and listings read it. What cannot be
+ * written (the disk is full beyond its reserve, or fails) is tried again every
+ * second; until then it is only known in memory.
  */
 #pragma once
 
