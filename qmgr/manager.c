@@ -6,6 +6,7 @@
 #include "lib/io/fiber.h"
 #include "qmgr/links.h"
 #include "qmgr/recover.h"
+#include "qmgr/spool/disk_record.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -38,12 +39,22 @@ damage(void *context, const char *text)
     recover_damage(&((struct manager *)context)->core, text);
 }
 
+static struct disk *
+disk_at_hand(void)
+{
+#ifdef POSTERN_TEST_HOOKS
+    return disk_recorded();
+#else
+    return &disk_real;
+#endif
+}
+
 static enum result
 open_spool(struct manager *m, const struct config *config, struct why *why)
 {
     char *path = mem_format("%s/spool", config->queue_directory);
     struct spool_options options = {
-        .disk = &disk_real,
+        .disk = disk_at_hand(),
         .segment_size = (uint64_t)config->queue_segment_size,
         .min_free = (uint64_t)config->queue_minfree,
         .lock_wait_ms = LOCK_WAIT_MS,

@@ -1,8 +1,9 @@
 # What is built and run for "make check" and its parts; see tests/run.
 actor := $(addprefix $(OUT)/tests/actor/,actor rogue liar)
-hooked := $(OUT)/tests/hooks/local
+hooked := $(OUT)/tests/hooks/local $(OUT)/tests/hooks/qmgr
+power_cut := $(OUT)/tests/crash/power_cut/power_cut
 
-check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked)
+check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked) $(power_cut)
 
 check: check-build
 	tests/run --out $(OUT)
@@ -10,13 +11,17 @@ check: check-build
 check-unit: $(test.bin)
 	tests/run --out $(OUT) --stage unit
 
-check-crash: $(test.bin)
-	tests/run --out $(OUT) --stage crash
+# Power cuts: all that "make check" has a sample of. CRASH_STATES=1000000 has more.
+check-crash: CRASH_STATES ?= 100000
+check-crash: check-build
+	CRASH_STATES=$(CRASH_STATES) TEST_TIMEOUT=7200 tests/run --out $(OUT) --stage crash
+	POSTERN_OUT=$(abspath $(OUT)) POWER_CUTS=1000 POWER_CUT_STARTS=10 POWER_CUT_SECONDS=10 \
+	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/system/test_power_cut.py
 
 check-fuzz: $(replay.bin)
 	tests/run --out $(OUT) --stage fuzz
 
-check-system: all $(actor) $(hooked)
+check-system: all $(actor) $(hooked) $(power_cut)
 	tests/run --out $(OUT) --stage system
 
 lint:
@@ -99,13 +104,21 @@ $(OUT)/tests/actor/liar: $(addprefix $(OUT)/tests/actor/,liar.o taken_over.o) $(
 $(actor):
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
-# A local that dies of marked messages: the one object with that hook built
-# anew, ahead of the archive that has it without.
-$(OUT)/tests/hooks/agent.o: local/agent.c
+# Daemons with a hook: the one object that has it built anew, ahead of the archive
+# that has it without. A local that dies of marked messages; a qmgr that records
+# what it does to the disk.
+$(OUT)/tests/hooks/objects/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(cpp) $(CPPFLAGS) -DPOSTERN_TEST_HOOKS $(cc) $(CFLAGS) -c -o $@ $<
-$(hooked): $(OUT)/tests/hooks/agent.o $(OUT)/local/main.o $(OUT)/local.a $(lib.a)
+hook = $(patsubst %,$(OUT)/tests/hooks/objects/%.o,$(1)) $(OUT)/$(2)/main.o $(OUT)/$(2).a $(lib.a)
+$(OUT)/tests/hooks/local: $(call hook,local/agent,local)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.local) $(libs.lib) $(LDLIBS)
+$(OUT)/tests/hooks/qmgr: $(call hook,qmgr/manager qmgr/spool/disk_record,qmgr)
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.qmgr) $(libs.lib) $(LDLIBS)
+
+# Makes the disk of such a recording again, at any instant.
+$(power_cut): $(OUT)/tests/crash/power_cut/main.o $(help.a) $(OUT)/qmgr.a $(lib.a)
+	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
 # tests/bench: the spool alone, a backlog in its format, load and its receiver.
 bench.src := $(filter-out %/tally.c,$(wildcard tests/bench/*.c))

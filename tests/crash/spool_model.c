@@ -59,6 +59,20 @@ model_status(const struct msg *msg, unsigned n)
         (int)(msg->id * 91 % 500), "");
 }
 
+enum record_type
+model_change_type(const struct msg *msg, unsigned n)
+{
+    static const enum record_type types[] = {
+        RECORD_STATUS,
+        RECORD_HOLD,
+        RECORD_STATUS,
+        RECORD_REPLACE,
+        RECORD_STATUS,
+    };
+
+    return types[(msg->id + n) % (sizeof(types) / sizeof(types[0]))];
+}
+
 /* Every third has a brief, which then comes without its head. */
 char *
 model_brief(const struct msg *msg)
@@ -286,7 +300,7 @@ status_record(struct model *m, struct deed *d, size_t msg, size_t n)
 {
     d->head[n] = model_status(&m->msgs[msg], m->msgs[msg].status + 1);
     d->records[n] = (struct spool_record){
-        .type = RECORD_STATUS,
+        .type = model_change_type(&m->msgs[msg], m->msgs[msg].status + 1),
         .id = m->msgs[msg].id,
         .head = slice_of(d->head[n]),
     };

@@ -81,6 +81,8 @@ uint64_t model_id(size_t msg);
 char *model_content(const struct msg *msg);
 char *model_head(const struct msg *msg);
 char *model_status(const struct msg *msg, unsigned n);
+/* The nth change of a message: a STATUS, a HOLD or a REPLACE. */
+enum record_type model_change_type(const struct msg *msg, unsigned n);
 char *model_brief(const struct msg *msg); /* NULL: it has none */
 
 /* Of those under way and those that failed, the ith; NULL: no more. */

@@ -68,7 +68,8 @@ saw_status(struct seen *s, const struct msg *msg, struct msg_seen *ms,
     for (; n <= msg->status + 1 && !matched; n++) {
         char *want = model_status(msg, n);
 
-        matched = slice_eq_text(f->head, want);
+        matched = slice_eq_text(f->head, want) &&
+            f->type == model_change_type(msg, n);
         mem_free(want);
         if (matched)
             ms->status = n;
@@ -109,7 +110,8 @@ saw(void *context, const struct spool_found *f, struct why *why)
         saw_message(s, &m->msgs[i], ms, f);
     } else if (ms->messages == 0) {
         wrong(s, "a change of %" PRIu64 " before its message", f->id);
-    } else if (f->type == RECORD_STATUS) {
+    } else if (f->type == RECORD_STATUS || f->type == RECORD_HOLD ||
+        f->type == RECORD_REPLACE) {
         saw_status(s, &m->msgs[i], ms, f);
     } else if (f->type == RECORD_CONTENT) {
         ms->contents++;

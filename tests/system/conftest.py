@@ -425,6 +425,7 @@ class Sink:
         self.replies = replies or {}
         self.lmtp = lmtp
         self.messages = []   # (sender, [recipients], octets, session number)
+        self.times = []      # when each came
         self.commands = []
         self.sessions = 0
         self.lock = threading.Lock()
@@ -516,6 +517,7 @@ class Sink:
                 with self.lock:
                     self.messages.append((session["sender"], rcpts,
                                           b"".join(octets), session["number"]))
+                    self.times.append(time.time())
             say(reply)
 
     def wait(self, count=1, timeout=20.0):
