@@ -3,8 +3,10 @@
 #include "bounce/report.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/address.h"
+#include "lib/mail/content.h"
 #include "lib/mail/queue_id.h"
 #include "lib/mail/resubmit.h"
 
@@ -274,6 +276,27 @@ answer(struct request *r, enum result res, const struct why *why)
     request_reply(r, &m);
 }
 
+/* Before it is passed on in part: what was damaged is left out. */
+static bool
+is_whole(const struct notice *n)
+{
+    struct content content = { .header = n->header,
+        .body = n->body,
+        .fd = n->fd,
+        .length = n->body_length,
+        .crc = n->body_crc };
+    char *scratch = mem_alloc(CONTENT_PIECE);
+    enum result res = RESULT_OK;
+    struct slice piece;
+    struct why why;
+
+    content_rewind(&content);
+    while (res == RESULT_OK && content.step != CONTENT_STEP_END)
+        res = content_next(&content, scratch, &piece, &why);
+    mem_free(scratch);
+    return res == RESULT_OK;
+}
+
 void
 notify_serve(struct request *r)
 {
@@ -293,6 +316,8 @@ notify_serve(struct request *r)
     if (res == RESULT_OK) {
         job.config = config_of_service(set, services[n.kind]);
         job.tag = config_tag_of_service(set, services[n.kind], "bounce");
+        if (n.fd >= 0 && !is_whole(&n))
+            n.is_damaged = 1;
         job.indexes = arena_alloc(&arena,
             n.recipient_count * sizeof(*job.indexes));
         res = job.indexes == NULL

@@ -57,7 +57,7 @@ report_returns_body(const struct report *r)
 {
     const struct notice *n = r->n;
 
-    if (r->postmaster && n->envelope.sender.len > 0)
+    if (n->is_damaged || (r->postmaster && n->envelope.sender.len > 0))
         return false;
     return n->kind == NOTICE_FAILURE && n->envelope.ret != RET_HDRS &&
         n->envelope.size <= (uint64_t)r->config->bounce_size_limit;
@@ -176,6 +176,10 @@ add_for_people(const struct report *r, struct buf *to)
     if (!r->postmaster)
         buf_add_format(to, "This is the mail system at host %s.\r\n\r\n%s",
             r->config->myhostname, wordings[r->n->kind].text);
+    if (r->n->is_damaged)
+        buf_add_text(to,
+            "\r\nYour message was damaged in our queue: what of it cannot be "
+            "trusted is\r\nnot attached.\r\n");
     for (size_t i = 0; i < r->n->recipient_count; i++) {
         const struct notice_recipient *rcpt = &r->n->recipients[i];
         size_t start;

@@ -23,7 +23,8 @@ struct report {
 
 /*
  * The message comes back whole, not only its header. A postmaster's copy has
- * the header; of a notice that failed itself he gets all.
+ * the header; of a notice that failed itself he gets all. Never of what was
+ * damaged on disk.
  */
 bool report_returns_body(const struct report *r) ATTR_NONNULL;
 

@@ -340,7 +340,7 @@ blob_opened(struct qmgr *q, struct disk_job *dj)
     if (j->message == NULL)
         job_release(q, j);
     else if (dj->result != RESULT_OK)
-        job_give_up(q, j, &dj->why);
+        job_give_up(q, j, dj->result, &dj->why);
     else
         send_now(q, j);
     disk_job_free(dj);
@@ -370,9 +370,18 @@ job_start(struct qmgr *q, struct job *j)
 }
 
 void
-job_give_up(struct qmgr *q, struct job *j, const struct why *why)
+job_give_up(struct qmgr *q, struct job *j, enum result res,
+    const struct why *why)
 {
     char id[QUEUE_ID_SIZE];
+
+    if (res == RESULT_PERMFAIL && j->kind != JOB_DELIVERY) {
+        log_warning("%s: notice goes without the content: %s",
+            queue_id_text(j->attempt.id, q->long_ids, id), why->text);
+        j->bare = true;
+        send_now(q, j);
+        return;
+    }
 
     log_warning("%s: %s is not begun: %s",
         queue_id_text(j->attempt.id, q->long_ids, id),

@@ -39,6 +39,7 @@ struct job {
     bool sent;
     bool ended;        /* no answer will come */
     unsigned settling; /* transactions under way that settle some of it */
+    bool bare;         /* a notice whose message has no content any more */
     int fd;            /* of the blob */
     size_t count;
     struct rcpt *rcpts[];
@@ -65,9 +66,12 @@ void job_start(struct qmgr *q, struct job *j) ATTR_NONNULL;
 /* The content is in memory. */
 void job_send(struct qmgr *q, struct job *j) ATTR_NONNULL;
 
-/* Its content cannot be had. */
-void job_give_up(struct qmgr *q, struct job *j, const struct why *why)
-    ATTR_NONNULL;
+/*
+ * Its content cannot be had. A notice goes out without, where that will not
+ * change (RESULT_PERMFAIL).
+ */
+void job_give_up(struct qmgr *q, struct job *j, enum result res,
+    const struct why *why) ATTR_NONNULL;
 
 /* The agent is done with it, or will never be. */
 void job_end(struct qmgr *q, struct job *j) ATTR_NONNULL;

@@ -595,15 +595,16 @@ mail_load(struct qmgr *q, struct entry *e)
 /* Content. */
 
 static void
-serve_content_waiters(struct qmgr *q, struct mail *m, const struct why *why)
+serve_content_waiters(struct qmgr *q, struct mail *m, enum result res,
+    const struct why *why)
 {
     for (struct list *it; (it = list_take(&m->content_waiters)) != NULL;) {
         struct job *j = LIST_ENTRY(it, struct job, wait_link);
 
-        if (why == NULL)
+        if (res == RESULT_OK)
             job_send(q, j);
         else
-            job_give_up(q, j, why);
+            job_give_up(q, j, res, why);
     }
 }
 
@@ -638,12 +639,12 @@ content_read(struct qmgr *q, struct disk_job *j)
     if (res == RESULT_OK &&
         !message_record_content(&m->record, buf_slice(&m->content), &m->header,
             &m->body))
-        res = why_temp(&why, "4.3.0", "malformed content");
+        res = why_perm(&why, "5.3.0", "malformed content");
     if (res == RESULT_OK) {
         m->has_content = true;
         mail_count_held(q, m, m->head.cap + m->content.cap);
     }
-    serve_content_waiters(q, m, res == RESULT_OK ? NULL : &why);
+    serve_content_waiters(q, m, res, &why);
     mail_touch(q, m);
 }
 

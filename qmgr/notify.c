@@ -120,12 +120,17 @@ notify_send(struct qmgr *q, struct job *j)
         .body_length = m->record.blob != 0 ? m->record.blob_length
                                            : m->body.len,
         .body_crc = m->record.blob_crc,
+        .is_damaged = j->bare,
         .will_retry_until_us = round_expiry_ms(q, m->entry) * 1000,
         .recipients = rcpts,
         .recipient_count = j->count,
     };
     bool sent;
 
+    if (j->bare) {
+        n.body = (struct slice){ "", 0 };
+        n.body_length = 0;
+    }
     n.envelope.recipients = NULL;
     n.envelope.recipient_count = 0;
     for (size_t i = 0; i < j->count; i++)

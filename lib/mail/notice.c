@@ -7,6 +7,7 @@ enum {
     RECIPIENTS_MAX = 1 << 20,
     TAG_RECIPIENT = ATTR_PRIVATE,
     TAG_UNTIL,
+    TAG_DAMAGED,
 };
 
 #define OF(name) offsetof(struct notice, name)
@@ -16,6 +17,7 @@ static const struct field notice_fields[] = {
     { ATTR_BODY, FIELD_SLICE, OF(body), MESSAGE_ENVELOPE },
     { ATTR_LENGTH, FIELD_U64, OF(body_length), INT64_MAX },
     { ATTR_CRC, FIELD_U32, OF(body_crc), UINT32_MAX },
+    { TAG_DAMAGED, FIELD_U32, OF(is_damaged), 1 },
     { TAG_UNTIL, FIELD_I64, OF(will_retry_until_us), INT64_MAX },
     { 0 },
 };

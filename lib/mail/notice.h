@@ -36,6 +36,7 @@ struct notice {
     int fd;            /* -1: inline. Read-only, from offset 0 */
     uint64_t body_length;
     uint32_t body_crc;
+    uint32_t is_damaged; /* 1: header and body are what is left of them */
     int64_t will_retry_until_us; /* NOTICE_DELAY */
     struct notice_recipient *recipients;
     size_t recipient_count;

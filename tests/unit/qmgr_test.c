@@ -339,6 +339,30 @@ notice_done(struct world *w, struct errand *e, bool with_notice)
     world_settle(w);
 }
 
+/* Content that is damaged on disk: the sender hears of it, once. */
+static void
+test_damaged_content(void **state)
+{
+    struct world *w = *state;
+    struct errand *e;
+
+    world_submit(w, &one);
+    world_settle(w);
+    world_crash(w);
+    world_start(w);
+    agent_up(&w->q, ROLE_SMTP, w);
+    w->content_is_damaged = true;
+    world_pass_ms(w, 3600 * 1000);
+    world_pass_ms(w, 2000);
+    assert_int_equal(world_count(&w->errands), 1);
+    e = world_errand(w, 0);
+    assert_true(e->is_notice && e->is_damaged);
+    assert_int_equal(e->kind, NOTICE_FAILURE);
+    assert_int_equal(e->body_len, 0);
+    notice_done(w, e, true);
+    assert_int_equal(w->q.index.entries.count, 1); /* the notice */
+}
+
 static void
 test_bounced(void **state)
 {
@@ -630,6 +654,7 @@ main(void)
         T(test_full_agent_shared),
         T(test_deferred_and_retried),
         T(test_bounced),
+        T(test_damaged_content),
         T(test_notices_take_turns),
         T(test_failure_survives),
         T(test_expired),

@@ -71,6 +71,7 @@ struct errand {
     uint32_t *indexes;
     char (*addresses)[WORLD_TEXT];
     size_t body_len;
+    bool is_damaged; /* of a notice: no content */
 };
 
 struct asked {
@@ -92,6 +93,7 @@ struct world {
     uint32_t offset;
     bool frozen;     /* the power is cut: nothing becomes durable */
     bool disk_fails; /* transactions fail */
+    bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
     uint16_t place; /* of who submits; 0: 1 */
@@ -262,6 +264,8 @@ world_notify(void *context, struct notice *n, struct job *job)
     e->job = job;
     e->is_notice = true;
     e->kind = n->kind;
+    e->is_damaged = n->is_damaged != 0;
+    e->body_len = n->body.len;
     e->attempt = n->attempt;
     for (size_t i = 0; i < n->recipient_count; i++) {
         e->indexes[e->count] = n->recipients[i].index;
@@ -432,7 +436,9 @@ world_step_disk(struct world *w)
         return true;
     }
     j->result = RESULT_OK;
-    if (j->task == DISK_READ || j->task == DISK_READ_HEAD) {
+    if (j->task == DISK_READ && w->content_is_damaged) {
+        j->result = why_perm(&j->why, "5.3.0", "checksum is wrong");
+    } else if (j->task == DISK_READ || j->task == DISK_READ_HEAD) {
         s = world_stored(w, &j->place);
         assert_non_null(s);
         assert_true(s->id == j->id);
