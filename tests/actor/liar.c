@@ -11,6 +11,7 @@
 #include "lib/base/tlv.h"
 #include "lib/dns/dns_codec.h"
 #include "lib/mail/delivery.h"
+#include "lib/mail/late.h"
 #include "lib/mail/notice.h"
 #include "lib/mail/route.h"
 #include "lib/mail/submission.h"
@@ -33,6 +34,17 @@ enum {
 static struct taken_over liar;
 static struct attempt seen[64]; /* tokens of attempts, to be used once more */
 static unsigned seen_count;
+
+enum { GIVEN_MAX = 64, GIVEN_RCPTS = 8 };
+
+/* Deliveries that it was given, for lies about them to the next qmgr. */
+static struct given {
+    struct attempt attempt;
+    uint64_t proof;
+    uint32_t indexes[GIVEN_RCPTS];
+    size_t count;
+} given[GIVEN_MAX];
+static unsigned given_count;
 static uint64_t leased;
 static char long_text[LONG + 1];
 static enum role self;
@@ -125,6 +137,52 @@ settle(int qmgr, const struct attempt *token, uint32_t index)
     send_it(qmgr, &m, 1 + (uint32_t)random_below(1000000));
 }
 
+static void
+remember(const struct delivery *d)
+{
+    struct given *g = &given[given_count++ % GIVEN_MAX];
+
+    *g = (struct given){ .attempt = d->attempt, .proof = d->proof };
+    for (; g->count < GIVEN_RCPTS && g->count < d->recipient_count; g->count++)
+        g->indexes[g->count] = d->recipients[g->count].index;
+}
+
+/* Results from before a qmgr's start: true in part, twisted or of nobody. */
+__attribute__((noinline)) static void
+tell_late(int qmgr)
+{
+    static struct rcpt_result results[GIVEN_RCPTS];
+    struct given g = { .attempt = { .id = 1 + random_u64() }, .count = 1 };
+    struct late l = { .results = results };
+    struct msg m;
+
+    if (given_count > 0)
+        g = given[random_below(
+            given_count < GIVEN_MAX ? given_count : GIVEN_MAX)];
+    l.attempt = g.attempt;
+    l.proof = g.proof;
+    twist(&l.attempt);
+    if (random_below(4) == 0)
+        l.proof = random_u64();
+    if (random_below(4) == 0)
+        g.indexes[random_below(g.count)] = (uint32_t)random_below(5);
+    l.indexes = g.indexes;
+    l.index_count = g.count;
+    for (size_t i = 0; i < g.count; i++)
+        any_result(&results[l.count++], g.indexes[i]);
+    if (random_below(100) == 0) {
+        msg_init(&m, MESSAGE_LATE);
+        put_random_attributes(&m.body, 0);
+    } else {
+        late_encode(&l, &m);
+    }
+    send_it(qmgr, &m, 0);
+    if (random_below(200) == 0) {
+        msg_init(&m, MESSAGE_LATE_DONE);
+        send_it(qmgr, &m, 0);
+    }
+}
+
 __attribute__((noinline)) static void
 answer_delivery(int link, struct msg_in *in, bool may_settle)
 {
@@ -141,6 +199,7 @@ answer_delivery(int link, struct msg_in *in, bool may_settle)
     if (d.fd >= 0)
         close(d.fd);
     seen[seen_count++ % 64] = d.attempt;
+    remember(&d);
     a.attempt = d.attempt;
     twist(&a.attempt);
     a.count = random_below(RESULTS_MAX);
@@ -391,6 +450,22 @@ hand_in(int qmgr)
     }
 }
 
+/* Its first qmgr was there when it came, and is told nothing. */
+static bool
+is_later_qmgr(unsigned link)
+{
+    for (unsigned i = 0; i < link; i++)
+        if (liar.peers[i] == ROLE_QMGR)
+            return liar.peers[link] == ROLE_QMGR;
+    return false;
+}
+
+static bool
+is_agent(void)
+{
+    return (message_rule(MESSAGE_LATE)->from & ROLE_BIT(self)) != 0;
+}
+
 static bool
 is_submitter(void)
 {
@@ -448,6 +523,8 @@ main(int argc, char **argv)
             if (polls[i + 1].revents != 0 && !hear(liar.links[i])) {
                 close(liar.links[i]);
                 liar.links[i] = -1;
+            } else if (is_agent() && is_later_qmgr(i) && random_below(2) == 0) {
+                tell_late(liar.links[i]);
             } else if (liar.peers[i] == ROLE_QMGR && is_submitter()) {
                 hand_in(liar.links[i]);
             }

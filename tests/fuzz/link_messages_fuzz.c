@@ -3,6 +3,7 @@
  * first octet says which.
  */
 #include "lib/daemon/control.h"
+#include "lib/mail/late.h"
 #include "lib/mail/notice.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/route.h"
@@ -117,6 +118,34 @@ check_store(struct msg_in *in)
 }
 
 static void
+check_late(struct slice in)
+{
+    struct arena arena;
+    struct late l;
+    struct why why;
+
+    arena_init(&arena, ARENA_MAX);
+    if (late_decode(in, &arena, &l, &why) == RESULT_OK) {
+        size_t at = 0;
+
+        assert(l.attempt.id != 0 && l.index_count > 0);
+        assert(l.count <= l.index_count);
+        for (size_t i = 1; i < l.index_count; i++)
+            assert(l.indexes[i] > l.indexes[i - 1]);
+        for (size_t i = 0; i < l.count; i++) {
+            while (at < l.index_count && l.indexes[at] != l.results[i].index)
+                at++;
+            assert(at < l.index_count);
+            at++;
+            assert(l.results[i].outcome != 0);
+            assert_within(l.results[i].text, in, 4096);
+            assert_text(l.results[i].status, sizeof(l.results[i].status));
+        }
+    }
+    arena_clear(&arena);
+}
+
+static void
 check_control(struct msg_in *in)
 {
     struct control_configure configure;
@@ -126,6 +155,7 @@ check_control(struct msg_in *in)
         assert(configure.length <= CONTROL_SNAPSHOT_MAX);
     if (control_decode(in, &control)) {
         assert(control.role < ROLE_COUNT);
+        assert(control.end <= PROCESS_REPLACED && control.code <= UINT8_MAX);
         assert_within(control.name, in->body, SIZE_MAX);
         assert_within(control.service, in->body, SIZE_MAX);
     }
@@ -155,7 +185,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     in.body = (struct slice){ (const char *)data + 1, size - 1 };
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
         check_route(in.body);
         break;
@@ -171,8 +201,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 4:
         check_control(&in);
         break;
-    default:
+    case 5:
         check_memo(in.body);
+        break;
+    default:
+        check_late(in.body);
         break;
     }
     return 0;
