@@ -24,7 +24,7 @@ def messages():
     """{name: (from, to, kind)} of the table in protocol.h."""
     text = (TOP / "lib/ipc/protocol.h").read_text()
     return [m.groups() for m in re.finditer(
-        r"^    X\((\w+), FROM_(\w+), FROM_(\w+), KIND_(\w+),", text, re.M)]
+        r"^    X\((\w+), (FROM_[^,]+), (FROM_[^,]+), KIND_(\w+),", text, re.M)]
 
 
 GROUPS = {
@@ -34,8 +34,12 @@ GROUPS = {
 }
 
 
-def roles(name):
-    return GROUPS.get(name, {name.lower()})
+def roles(names):
+    """The roles of "FROM_A | FROM_B"."""
+    found = set()
+    for name in re.findall(r"FROM_(\w+)", names):
+        found |= GROUPS.get(name, {name.lower()})
+    return found
 
 
 def is_legal(role, peer, entry):
