@@ -35,6 +35,22 @@ keep_octets(struct copying *c, void *octets)
     c->octets[c->count++] = octets;
 }
 
+/* Copies of contents that nobody will take over, since the rest failed. */
+static void
+forget_contents(struct spool *s, const struct copying *c, size_t end)
+{
+    for (size_t i = c->first; i < end; i++) {
+        struct spool_move *m = &s->job->step.moves[i];
+        struct spool_place *to = m->found.type == RECORD_CONTENT
+            ? &m->to
+            : &m->content_to;
+
+        if (to->segment != 0)
+            spool_record_dead(s, to);
+        *to = (struct spool_place){ 0 };
+    }
+}
+
 /* Contents first: a MESSAGE without its content must not be there alone. */
 static bool
 write_round(struct spool *s, struct copying *c, size_t end)
@@ -62,6 +78,7 @@ write_round(struct spool *s, struct copying *c, size_t end)
             c->cold.octets + c->meta.octets);
     if (!ok) {
         log_warning("spool: cleaner: %s", why.text);
+        forget_contents(s, c, end);
         job->failed = true;
         clean_pause(s);
     }
