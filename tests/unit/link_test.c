@@ -112,7 +112,7 @@ open_pair(struct end *a, struct end *b, enum role a_role, enum role b_role,
 static int64_t
 soon(void)
 {
-    return clock_now_ms() + 10000;
+    return clock_now_ms() + 60000; /* a busy machine, and a sanitizer */
 }
 
 /* Let what is runnable run, until nothing more comes of it. */
@@ -475,24 +475,27 @@ static void
 overdue_fiber(void *arg)
 {
     unsigned lost = 0, answered = 0;
+    int64_t first = clock_now_ms() + 200, last = first + 300;
     struct end a, b;
     struct msg m;
 
     (void)arg;
     open_pair(&a, &b, ROLE_SMTPD, ROLE_QMGR, keep_all);
     put_count(&m, MESSAGE_LEASE, 1);
-    link_ask_until(a.link, &m, clock_now_ms() + 5, count_answered, &answered);
+    link_ask_until(a.link, &m, first, count_answered, &answered);
     put_count(&m, MESSAGE_LEASE, 2);
     link_ask(a.link, &m, count_lost, &lost);
     put_count(&m, MESSAGE_LEASE, 3);
-    link_ask_until(a.link, &m, clock_now_ms() + 40, count_lost, &lost);
+    link_ask_until(a.link, &m, last, count_lost, &lost);
     fiber_yield();
     (void)fiber_sleep_until(clock_now_ms() + 1);
     CHECK(b.kept_count == 3);
     serve_lease(b.kept[0]);
-    (void)fiber_sleep_until(clock_now_ms() + 15);
-    CHECK(answered == 1 && lost == 0 && a.gone == 0);
-    (void)fiber_sleep_until(clock_now_ms() + 60);
+    (void)fiber_sleep_until(first + 10);
+    CHECK(answered == 1);
+    CHECK((lost == 0 && a.gone == 0) || clock_now_ms() >= last);
+    (void)fiber_sleep_until(last + 10);
+    settle();
     CHECK(lost == 2 && a.gone == 1);
     CHECK(strstr(log_text,
               "link to qmgr dropped: LEASE: not answered in time") != NULL);
