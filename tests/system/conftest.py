@@ -217,13 +217,15 @@ class Instance:
         if SANITIZED:
             options = (f"log_path={self.reports}/report:log_exe_name=1:"
                        "exitcode=99:handle_abort=1")
-            known = self.base / "known-leaks"  # where all our users may read
-            env.update(ASAN_OPTIONS=options, TSAN_OPTIONS=options,
-                       UBSAN_OPTIONS=options + ":print_stacktrace=1",
-                       LSAN_OPTIONS=f"suppressions={known}:"
-                       "print_suppressions=0")
+            known = self.base / "known"  # where all our users may read
             if not known.exists():
-                shutil.copy(TOP / "tests/sanitizers/lsan", known)
+                shutil.copytree(TOP / "tests/sanitizers", known)
+            env.update(ASAN_OPTIONS=options,
+                       TSAN_OPTIONS=f"{options}:suppressions={known}/tsan:"
+                       "print_suppressions=0",
+                       UBSAN_OPTIONS=options + ":print_stacktrace=1",
+                       LSAN_OPTIONS=f"suppressions={known}/lsan:"
+                       "print_suppressions=0")
         return env
 
     def check_reports(self):
