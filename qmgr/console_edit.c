@@ -1,6 +1,5 @@
 /* QUEUE_EDIT and QUEUE_FLUSH: what the admin does to messages. */
 #include "lib/base/clock.h"
-#include "lib/base/glob.h"
 #include "lib/base/mem.h"
 #include "lib/base/tlv.h"
 #include "qmgr/console_private.h"
@@ -17,8 +16,8 @@ struct edit_session {
     struct console *console;
     struct request *request;
     const struct queue_request *ask;
-    unsigned states;      /* that are edited: a set of 1 << entry_state */
-    uint32_t site;        /* of the filter's domain; 0: it is a pattern */
+    unsigned states; /* that are edited: a set of 1 << entry_state */
+    struct roll_filter filter;
     bool by_index;        /* the index alone says what the filter means */
     size_t waiting_below; /* the fiber is woken when so many are pending */
     struct fiber_cond progress;
@@ -100,8 +99,7 @@ wants(const struct entry *e, const void *context)
     const struct edit_session *s = context;
 
     return edit_may(e, (enum edit_task)s->ask->task, s->states) &&
-        queue_filter_age_matches(&s->ask->filter, e->arrival_ms * 1000) &&
-        (s->site == 0 || e->site == 0 || e->site == s->site);
+        roll_filter_wants(e, &s->filter);
 }
 
 /* Those that match, moved to the front; their count. Waits. */
@@ -168,20 +166,16 @@ edit_some(struct edit_session *s)
     }
 }
 
-/*
- * Two domains may look alike in the index, so that it only says what need not
- * be read.
- */
+/* Ages are known without reading; so far the filter has been obeyed then. */
 static void
 set_filter(struct edit_session *s)
 {
-    struct queue_filter texts = s->ask->filter;
+    struct queue_filter left = s->ask->filter;
 
-    texts.before_us = texts.after_us = 0;
-    s->by_index = queue_filter_is_empty(
-        s->ask->id_count > 0 ? &s->ask->filter : &texts);
-    if (texts.domain.len > 0 && glob_is_plain(texts.domain))
-        s->site = index_site(texts.domain);
+    if (s->ask->id_count == 0)
+        left.before_us = left.after_us = 0;
+    s->by_index = queue_filter_is_empty(&left);
+    roll_filter_init(&s->filter, &s->ask->filter);
 }
 
 static void

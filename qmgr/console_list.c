@@ -7,14 +7,6 @@
 
 #include <string.h>
 
-static bool
-has_that_age(const struct entry *e, const void *context)
-{
-    const struct queue_filter *f = context;
-
-    return queue_filter_age_matches(f, e->arrival_ms * 1000);
-}
-
 /* The messages of ids that match; false when the command does not take them. */
 static bool
 send_batch(struct console *c, struct request *r,
@@ -39,9 +31,11 @@ list(struct console *c, struct request *r, const struct queue_request *ask)
     struct view *views = mem_alloc_array(CONSOLE_BATCH, sizeof(*views));
     uint64_t ids[CONSOLE_BATCH];
     size_t at = 0, count;
+    struct roll_filter filter;
     struct roll roll;
 
-    roll_call(c->q, ask->queues, has_that_age, &ask->filter, &roll);
+    roll_filter_init(&filter, &ask->filter);
+    roll_call(c->q, ask->queues, roll_filter_wants, &filter, &roll);
     while (r->link != NULL &&
         (count = roll_next(&roll, &at, ids, CONSOLE_BATCH)) > 0)
         if (!send_batch(c, r, ask, ids, count, views))

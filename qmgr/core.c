@@ -11,6 +11,7 @@
 #include "qmgr/mail.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
+#include "qmgr/strain.h"
 #include "qmgr/transport.h"
 
 int64_t
@@ -24,6 +25,7 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     struct config_set *set)
 {
     *q = (struct qmgr){ .outside = outside, .context = context };
+    q->strain_said_ms = INT64_MIN / 2;
     index_init(&q->index);
     list_init(&q->lease_waiters);
     list_init(&q->dirty);
@@ -97,6 +99,7 @@ qmgr_pump(struct qmgr *q)
     dispatch(q);
     round_check_all(q);
     ledger_write_dirty(q);
+    strain_look(q);
 }
 
 int64_t

@@ -13,6 +13,7 @@
 #include "lib/base/list.h"
 #include "lib/base/map.h"
 #include "lib/config/config.h"
+#include "lib/mail/pressure.h"
 #include "qmgr/heap.h"
 #include "qmgr/index.h"
 #include "qmgr/late.h"
@@ -94,6 +95,11 @@ struct qmgr {
     /* qmgr/notify */
     size_t notices;             /* being made */
     struct list notice_waiters; /* messages */
+
+    /* qmgr/strain */
+    enum pressure strain; /* as outside was told */
+    int64_t strain_look_ms, strain_said_ms;
+    struct timer strain_timer;
 };
 
 /* set is held until the end; outside outlives q. */

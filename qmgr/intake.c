@@ -13,6 +13,7 @@
 #include "qmgr/record.h"
 #include "qmgr/round.h"
 #include "qmgr/settle.h"
+#include "qmgr/strain.h"
 
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ struct accept {
     struct lent *lent;
     uint64_t blob;
     size_t settle_record; /* place in the transaction */
+    uint64_t reserved;    /* octets on disk, of what is kept for settling */
 };
 
 static void
@@ -148,7 +150,7 @@ intake_lend(struct qmgr *q, void *request, const void *owner)
     struct lent *l;
     struct why why;
 
-    if (!q->outside->has_room(q->context, ROOM_FOR_HEAD))
+    if (strain_is_full(q) || !q->outside->has_room(q->context, ROOM_FOR_HEAD))
         res = why_temp(&why, "4.3.1", "Insufficient system storage");
     else if (q->lent.count >= LENT_ALL_MAX || count_lent(q, owner) >= LENT_MAX)
         res = why_temp(&why, "4.3.1", "too many files are lent");
@@ -217,6 +219,7 @@ static void
 accept_free(struct qmgr *q, struct accept *a)
 {
     lent_free(q, a->lent);
+    q->outside->room_give(q->context, a->reserved);
     buf_fini(&a->content);
     msg_in_free(a->in);
     arena_clear(&a->arena);
@@ -343,7 +346,7 @@ commit(struct qmgr *q, struct accept *a)
         a->settle_record = n;
         settle_encode(a->settles, a->job, &t->briefs[n], &t->heads[n]);
     }
-    t->spool.settling = a->message == NULL;
+    t->spool.settling = a->message == NULL || a->reserved > 0;
     txn_commit(q, t);
 }
 
@@ -556,6 +559,28 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
     keep_blob(q, a, &s->blob);
 }
 
+/*
+ * A notice, or what an alias stands for, takes the place of a message that can
+ * leave then: on a full disk it has a part of what is reserved for settling,
+ * as far as that is not spoken for. Else what cannot be delivered would stop
+ * the queue from emptying.
+ */
+static enum result
+find_room(struct qmgr *q, struct accept *a, const struct submission *s,
+    struct why *why)
+{
+    uint64_t octets = a->in->body.len + ROOM_FOR_HEAD;
+
+    if ((s->settles != NULL || !strain_is_full(q)) &&
+        q->outside->has_room(q->context, octets))
+        return RESULT_OK;
+    if (s->settles != NULL && q->outside->room_take(q->context, octets)) {
+        a->reserved = octets;
+        return RESULT_OK;
+    }
+    return why_temp(why, "4.3.1", "Insufficient system storage");
+}
+
 void
 intake_submit(struct qmgr *q, void *request, const void *owner, uint16_t place,
     struct msg_in *in)
@@ -579,10 +604,8 @@ intake_submit(struct qmgr *q, void *request, const void *owner, uint16_t place,
         accept_free(q, a);
         return;
     }
-    if (res == RESULT_OK && !s.settle_only &&
-        (q->held_octets > ENTERING_OCTETS_MAX ||
-            !q->outside->has_room(q->context, in->body.len + ROOM_FOR_HEAD)))
-        res = why_temp(&why, "4.3.1", "Insufficient system storage");
+    if (res == RESULT_OK && !s.settle_only)
+        res = find_room(q, a, &s, &why);
     if (res == RESULT_OK && s.settles != NULL) {
         res = settle_begin(q, s.settles, &a->job, &why);
         a->settles = s.settles;

@@ -233,6 +233,23 @@ answer_request(void *context, void *request, enum message type,
 }
 
 static void
+tell_pressure(struct peer *p, enum pressure level)
+{
+    struct msg m;
+
+    pressure_encode(level, &m);
+    link_send(p->link, &m);
+}
+
+static void
+pressure(void *context, enum pressure level)
+{
+    (void)context;
+    list_foreach (it, daemon_peers(ROLE_SMTPD))
+        tell_pressure(LIST_ENTRY(it, struct peer, node), level);
+}
+
+static void
 wake(void *context)
 {
     fiber_cond_signal(&((struct outdoors *)context)->woken);
@@ -251,6 +268,7 @@ const struct outside links_outside = {
     .deliver = deliver,
     .notify = notify,
     .answer = answer_request,
+    .pressure = pressure,
     .wake = wake,
 };
 
@@ -373,6 +391,8 @@ links_peer_up(struct peer *p)
         p->state = a;
     } else if (p->role == ROLE_LOOKUP) {
         resolve_retry(outdoors->q);
+    } else if (p->role == ROLE_SMTPD && outdoors->q->strain != PRESSURE_NONE) {
+        tell_pressure(p, outdoors->q->strain);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "lib/base/why.h"
 #include "lib/mail/delivery.h"
 #include "lib/mail/notice.h"
+#include "lib/mail/pressure.h"
 #include "lib/mail/submission.h"
 #include "qmgr/spool/spool.h"
 
@@ -112,6 +113,9 @@ struct outside {
     /* End a request for an id, a blob or a submission. Takes fd (or -1). */
     void (*answer)(void *context, void *request, enum message type,
         const struct queue_answer *answer, int fd);
+
+    /* Submitters are to know how hard more mail would be. May be NULL. */
+    void (*pressure)(void *context, enum pressure level);
 
     /* Call qmgr_pump() soon, when what comes in now has been taken in. */
     void (*wake)(void *context);

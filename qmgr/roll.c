@@ -1,5 +1,6 @@
 #include "qmgr/roll.h"
 
+#include "lib/base/glob.h"
 #include "lib/base/mem.h"
 #include "lib/io/fiber.h"
 #include "lib/io/offload.h"
@@ -118,4 +119,22 @@ roll_next(const struct roll *r, size_t *at, uint64_t *ids, size_t max)
         before += p->count;
     }
     return n;
+}
+
+void
+roll_filter_init(struct roll_filter *rf, const struct queue_filter *f)
+{
+    bool exact = f->domain.len > 0 && glob_is_plain(f->domain);
+
+    rf->filter = f;
+    rf->site = exact ? index_site(f->domain) : 0;
+}
+
+bool
+roll_filter_wants(const struct entry *e, const void *filter)
+{
+    const struct roll_filter *rf = filter;
+
+    return queue_filter_age_matches(rf->filter, e->arrival_ms * 1000) &&
+        (rf->site == 0 || e->site == 0 || e->site == rf->site);
 }

@@ -30,6 +30,18 @@ void roll_call(struct qmgr *q, unsigned queues, roll_wants_fn wants,
 void roll_fini(struct roll *r) ATTR_NONNULL;
 
 /*
+ * A filter as far as the index can say: what it does not want need not be read.
+ * Two domains may look alike to it. For roll_call(): context is the filter.
+ */
+struct roll_filter {
+    const struct queue_filter *filter;
+    uint32_t site; /* of the filter's domain; 0: it has none, or a pattern */
+};
+void roll_filter_init(struct roll_filter *rf, const struct queue_filter *f)
+    ATTR_NONNULL;
+bool roll_filter_wants(const struct entry *e, const void *filter) ATTR_NONNULL;
+
+/*
  * The next of them, at most max; 0 at the end. *at starts as 0. Those who walk
  * it call fiber_yield() now and then.
  */

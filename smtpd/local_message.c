@@ -6,6 +6,7 @@
 #include "lib/mail/cleanup.h"
 #include "lib/mail/date.h"
 #include "smtpd/profile.h"
+#include "smtpd/room.h"
 #include "smtpd/session.h"
 #include "smtpd/unstuff.h"
 
@@ -86,6 +87,7 @@ local_message_submit(struct config_set *set, struct drop_reader *reader,
         &no_unknown, why);
     if (res != RESULT_OK)
         return res;
+    room_pause(set, config->cleanup_service_name);
     env->flags |= overrides;
     env->arrival_us = clock_wall_us();
     res = submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, why);

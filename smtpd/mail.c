@@ -98,6 +98,7 @@ command_mail(struct session *s, struct slice args)
         reply_refusal(s, &no);
         return COMMAND_BAD;
     }
+    room_pause(s->set, s->config->cleanup_service_name);
     fill_envelope(s, &parameters);
     reply(s, 250, "2.1.0 Ok");
     return COMMAND_GOOD;

@@ -5,6 +5,7 @@
 #include "lib/daemon/daemon.h"
 #include "smtpd/pickup.h"
 #include "smtpd/profile.h"
+#include "smtpd/room.h"
 #include "smtpd/sessions.h"
 
 static enum result
@@ -43,16 +44,25 @@ drain(int64_t deadline_ms)
     sessions_drain(deadline_ms);
 }
 
+static void
+peer_gone(struct peer *p)
+{
+    if (p->role == ROLE_QMGR)
+        room_forget();
+}
+
 int
 main(int argc, char **argv)
 {
     static const struct link_handler handlers[] = {
+        { MESSAGE_PRESSURE, room_told, SERVE_INLINE },
         { MESSAGE_NONE, NULL, SERVE_INLINE },
     };
     static const struct daemon_options options = {
         .role = ROLE_SMTPD,
         .configure = configure,
         .handlers = handlers,
+        .peer_gone = peer_gone,
         .serve = serve,
         .begin = begin,
         .wake = wake,

@@ -1,6 +1,9 @@
 #include "smtpd/room.h"
 
 #include "lib/base/clock.h"
+#include "lib/io/fiber.h"
+#include "lib/ipc/link.h"
+#include "lib/mail/pressure.h"
 
 #include <sys/statvfs.h>
 
@@ -11,6 +14,32 @@ static struct {
     int64_t until_ms;
     uint64_t octets;
 } seen;
+
+/* What qmgr said last. */
+static enum pressure pressure;
+
+void
+room_told(struct request *r)
+{
+    if (!pressure_decode(r->in->body, &pressure))
+        pressure = PRESSURE_NONE;
+    request_drop(r);
+}
+
+void
+room_forget(void)
+{
+    pressure = PRESSURE_NONE;
+}
+
+void
+room_pause(const struct config_set *set, const char *cleanup)
+{
+    const struct config *config = config_of_service(set, cleanup);
+
+    if (pressure == PRESSURE_SLOW && config->in_flow_delay > 0)
+        (void)fiber_sleep_until(clock_now_ms() + config->in_flow_delay);
+}
 
 static uint64_t
 free_octets(const char *directory)
@@ -35,6 +64,8 @@ room_for_message(const struct config *config, uint64_t size)
     uint64_t minimum = (uint64_t)config->queue_minfree;
     uint64_t largest = (uint64_t)config->message_size_limit;
 
+    if (pressure == PRESSURE_FULL)
+        return false;
     if (minimum == 0 && largest / 2 <= UINT64_MAX - largest)
         minimum = largest + largest / 2;
     return there >= minimum && there - minimum / 2 >= size;

@@ -1,6 +1,7 @@
 #include "lib/mail/queue_control.h"
 
 #include "lib/base/mem.h"
+#include "lib/mail/pressure.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -69,8 +70,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice in = { (const char *)data, size };
     struct queue_request *r = mem_alloc(sizeof(*r));
+    enum pressure level;
     struct queue_done done;
 
+    if (pressure_decode(in, &level))
+        assert(level <= PRESSURE_FULL);
     if (queue_request_decode(in, r)) {
         assert(r->id_count <= QUEUE_EDIT_IDS);
         assert((r->queues & ~(unsigned)QUEUE_ALL) == 0);

@@ -6,7 +6,7 @@ import smtplib
 import subprocess
 
 import pytest
-from conftest import ROOT, wait_for
+from conftest import ROOT, Sink, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(not ROOT, reason="mounting needs root")
 
@@ -57,6 +57,39 @@ def test_full_disk(instance, lines):
                 return None
         assert wait_for(accepted, 20, step=0.3, what="room after the queue emptied")
         instance.wait_maildir("u1")
+        instance.stop()
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["delivered", "returned"])
+def test_full_disk_empties(instance, refused):
+    """A disk that mail has filled: what is settled has its reserve, so that all
+    of it is delivered once, or returned once, without anybody's help."""
+    port = free_port()
+    with small_disk(instance.spool, "24m"):
+        instance.set(queue_minfree="1000000", message_size_limit="4000000",
+                     queue_segment_size="4194304", in_flow_delay="0",
+                     minimal_backoff_time="2s", maximal_backoff_time="4s",
+                     queue_run_delay="2s")
+        instance.write("transport", f"late.test smtp:[127.0.0.1]:{port}\n")
+        instance.start()
+        body = "Subject: full\r\n\r\n" + ("x" * 70 + "\r\n") * 500
+        taken = []
+        for n in range(1000):
+            try:
+                taken.append(instance.send(f"r{n}@late.test", body, sender="u1@md.test"))
+            except AssertionError as error:
+                assert "452" in str(error) and "4.3.1" in str(error)
+                break
+        assert 100 < len(taken) < 1000
+        sink = Sink(port=port, replies={"RCPT": "550 5.1.1 nobody"} if refused else None)
+        if refused:
+            instance.wait_maildir("u1", count=len(taken), timeout=90)
+        instance.wait_empty(timeout=90)
+        if refused:
+            assert len(instance.maildir("u1")) == len(taken)
+        else:
+            assert len(sink.messages) == len({m[1][0] for m in sink.messages}) == len(taken)
+        instance.wait_log(r"warning: the queue's disk is (nearly )?full: mail is (taken slowly|refused)")
         instance.stop()
 
 

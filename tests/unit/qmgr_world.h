@@ -96,6 +96,9 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
+    uint64_t no_room;       /* for so many octets and more; 0: there is */
+    enum pressure pressure; /* as submitters were told last */
+    unsigned pressures;     /* how often */
     uint16_t place; /* of who submits; 0: 1 */
     unsigned blobs, blobs_refused;
     uint64_t next_id; /* leased */
@@ -137,7 +140,18 @@ world_has_room(void *context, uint64_t octets)
 {
     struct world *w = context;
 
+    if (w->no_room != 0 && octets >= w->no_room)
+        return false;
     return w->spool == NULL || spool_has_room(w->spool, octets);
+}
+
+WORLD_FN void
+world_pressure(void *context, enum pressure level)
+{
+    struct world *w = context;
+
+    w->pressure = level;
+    w->pressures++;
 }
 
 WORLD_FN bool
@@ -317,6 +331,7 @@ static const struct outside world_outside = {
     .commit = world_commit,
     .disk = world_disk,
     .has_room = world_has_room,
+    .pressure = world_pressure,
     .room_take = world_room_take,
     .room_give = world_room_give,
     .close = world_close,
