@@ -338,13 +338,6 @@ serve_submit(struct request *r)
             request_take_in(r));
 }
 
-/* What a destination has in idle sessions comes with each answer, too. */
-static void
-serve_idle_sessions(struct request *r)
-{
-    request_drop(r);
-}
-
 static void
 serve_late(struct request *r)
 {
@@ -374,7 +367,6 @@ const struct link_handler links_handlers[] = {
     { MESSAGE_BORROW_BLOB, serve_borrow, SERVE_INLINE },
     { MESSAGE_RETURN_BLOB, serve_return, SERVE_INLINE },
     { MESSAGE_SUBMIT, serve_submit, SERVE_INLINE },
-    { MESSAGE_IDLE_SESSIONS, serve_idle_sessions, SERVE_INLINE },
     { MESSAGE_LATE, serve_late, SERVE_INLINE },
     { MESSAGE_LATE_DONE, serve_late_done, SERVE_INLINE },
     { MESSAGE_NONE, NULL, SERVE_INLINE },

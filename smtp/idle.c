@@ -20,7 +20,6 @@ struct idle {
     struct map by_destination, by_address;
     struct list sessions; /* oldest first */
     unsigned count, leaving;
-    idle_closed_fn closed;
     struct demand demand[DEMAND_PLACES];
 };
 
@@ -95,14 +94,13 @@ is_of_address(const struct map_node *node, const void *key)
 }
 
 struct idle *
-idle_new(idle_closed_fn closed)
+idle_new(void)
 {
     struct idle *idle = mem_alloc(sizeof(*idle));
 
     map_init(&idle->by_destination);
     map_init(&idle->by_address);
     list_init(&idle->sessions);
-    idle->closed = closed;
     return idle;
 }
 
@@ -189,8 +187,6 @@ static void
 expel(struct idle *idle, struct session *s)
 {
     remove_session(idle, s);
-    idle->closed(s->profile.service, s->destination,
-        idle_count(idle, s->profile.service, s->destination));
     idle_dismiss(idle, s);
 }
 

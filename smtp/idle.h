@@ -18,13 +18,7 @@ struct idle;
 
 enum { IDLE_MAX = 1000 }; /* sessions of this process */
 
-/*
- * closed(service, destination, left) is called when an idle session went away
- * without having been taken. It does not wait.
- */
-typedef void (*idle_closed_fn)(const char *service, struct slice destination,
-    unsigned left);
-struct idle *idle_new(idle_closed_fn closed) ATTR_MUST_USE;
+struct idle *idle_new(void) ATTR_MUST_USE;
 
 /* None is left: idle_close(), and nobody is leaving. NULL is welcome. */
 void idle_free(struct idle *idle);

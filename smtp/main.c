@@ -8,7 +8,6 @@
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/base/tlv.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/late_report.h"
 #include "smtp/deliver.h"
@@ -38,23 +37,6 @@ static void
 serve_deliver(struct request *r)
 {
     deliver(&client, r, daemon_config());
-}
-
-/* Tell every qmgr (there is one) that its destination has fewer sessions. */
-static void
-session_closed(const char *service, struct slice destination, unsigned left)
-{
-    struct list *peers = daemon_peers(ROLE_QMGR);
-
-    list_foreach (it, peers) {
-        struct msg m;
-
-        msg_init(&m, MESSAGE_IDLE_SESSIONS);
-        tlv_put(&m.body, ATTR_TRANSPORT, slice_of(service));
-        tlv_put(&m.body, ATTR_NEXTHOP, destination);
-        tlv_put_u64(&m.body, ATTR_COUNT, left);
-        link_send(LIST_ENTRY(it, struct peer, node)->link, &m);
-    }
 }
 
 /*
@@ -94,7 +76,7 @@ main(int argc, char **argv)
     };
 
     list_init(&client.jobs);
-    client.idle = idle_new(session_closed);
+    client.idle = idle_new();
     daemon_init(argc, argv, &options);
     return daemon_run();
 }

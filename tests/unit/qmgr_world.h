@@ -99,7 +99,7 @@ struct world {
     uint64_t no_room;       /* for so many octets and more; 0: there is */
     enum pressure pressure; /* as submitters were told last */
     unsigned pressures;     /* how often */
-    uint16_t place; /* of who submits; 0: 1 */
+    uint16_t place;         /* of who submits; 0: 1 */
     unsigned blobs, blobs_refused;
     uint64_t next_id; /* leased */
     uint64_t lease_count;

@@ -282,17 +282,6 @@ static const struct link_handler agent_handlers[] = {
 };
 static const struct link_handler no_handlers[] = { { MESSAGE_NONE } };
 
-static unsigned closed_idle;
-
-static void
-session_closed(const char *service, struct slice destination, unsigned left)
-{
-    (void)service;
-    (void)destination;
-    (void)left;
-    closed_idle++;
-}
-
 struct dialogue {
     const char *name;
     const char *nexthop; /* '%' stands for ":port", '#' for server 0's address,
@@ -830,7 +819,7 @@ begin(const struct dialogue *c)
     load_config(c);
     list_init(&t.client.jobs);
     t.client.draining = false;
-    t.client.idle = idle_new(session_closed);
+    t.client.idle = idle_new();
 }
 
 static void
