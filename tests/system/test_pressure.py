@@ -1,5 +1,6 @@
 """A queue that has as much as it can hold: clients are slowed down and refused
 before memory or disk run out, and what is there can leave."""
+import itertools
 import threading
 import time
 
@@ -56,13 +57,17 @@ def test_slow(instance):
     go_on = threading.Event()
     sink = Sink(replies={"DOT": lambda session: go_on.wait(60) and "250 2.0.0 Ok"})
     instance.set(qmgr_message_active_limit="5", in_flow_delay="2s")
-    instance.write("transport", f"slow.test smtp:[127.0.0.1]:{sink.port}\n")
+    # Many destinations: what waits for one of them alone is no reason to pause.
+    sinks = [sink] + [Sink(replies=sink.replies) for _ in range(19)]
+    instance.write("transport", "".join(f"d{n}.test smtp:[127.0.0.1]:{s.port}\n"
+                                        for n, s in enumerate(sinks)))
     instance.start()
+    numbers = itertools.count()
 
     def one(client):
         code, text, took = mail(client)
         assert code == 250, text
-        instance.must(client.rcpt("r@slow.test"), 250)
+        instance.must(client.rcpt(f"r@d{next(numbers) % 20}.test"), 250)
         instance.must(client.data("Subject: x\r\n\r\nx\r\n"), 250)
         return took
     with instance.smtp() as client:
@@ -72,7 +77,7 @@ def test_slow(instance):
         wait_for(lambda: one(client) >= 2)
         # sendmail waits likewise, and gets through.
         begin = time.monotonic()
-        instance.command("sendmail", "r@slow.test", input="Subject: x\n\nx\n")
+        instance.command("sendmail", "r@d0.test", input="Subject: x\n\nx\n")
         assert time.monotonic() - begin >= 2
         go_on.set()
         instance.wait_empty()
