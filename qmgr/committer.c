@@ -23,6 +23,7 @@ struct order {
     enum { ORDER_COMMIT, ORDER_COPY, ORDER_DONE } kind;
     struct list txns;        /* ORDER_COMMIT */
     struct spool_step *step; /* the others; and coming back: the next one */
+    bool waits; /* coming back: there is something to clean later */
 };
 
 struct committer {
@@ -79,6 +80,7 @@ clean(struct committer *c, struct order *o)
     o->step = NULL;
     if (c->asked == NULL)
         o->step = c->asked = spool_clean_next(c->spool);
+    o->waits = spool_clean_waits(c->spool);
 }
 
 static void
@@ -200,13 +202,19 @@ look(void *arg)
         fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
 }
 
+static void
+look_later(struct committer *c)
+{
+    if (!c->died)
+        fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
+    c->died = true;
+}
+
 void
 committer_dead(struct committer *c, const struct spool_place *place)
 {
     spool_record_dead(c->spool, place);
-    if (!c->died)
-        fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
-    c->died = true;
+    look_later(c);
 }
 
 /* A step that came back becomes the order that goes on with it. */
@@ -236,6 +244,8 @@ take_back(struct committer *c, struct order *o)
     struct list *it;
 
     c->orders--;
+    if (o->waits)
+        look_later(c);
     if (o->kind == ORDER_COMMIT)
         while ((it = list_take(&o->txns)) != NULL)
             txn_done(c->q, LIST_ENTRY(it, struct txn, spool.link));

@@ -241,6 +241,10 @@ batch_append(struct spool *s, struct batch *b, enum segment_purpose purpose,
         switch (write_batch(s, b, seg, claim, why)) {
         case WRITTEN:
             account(s, seg, b);
+            if (purpose == PURPOSE_FRESH)
+                budget_mail(&s->budget, length, s->behind);
+            else
+                budget_spend(&s->budget, length, 1);
             return RESULT_OK;
         case NO_SPACE:
             /* Nothing was promised: the next batch is written over it. */

@@ -11,7 +11,9 @@
 enum {
     STEP_RECORDS = 2048,
     STEP_OCTETS = 4 * 1024 * 1024,
-    SLACK = 3, /* segments in use above twice what is live */
+    STEP_SHORT = 256 * 1024, /* while mail would wait for it */
+    SLACK = 3,               /* segments in use above twice what is live */
+    SLACK_PROMISED = 4,
     PAUSE_MS = 1000,
     STUCK_MS = 60 * 1000, /* until a disk may be well again */
 };
@@ -86,7 +88,7 @@ choose_open(struct spool *s, bool *in_place)
  * for ever: neither of segments that are stuck, nor the indexes' part.
  */
 static struct segment *
-choose_complete(const struct spool *s)
+choose_complete(struct spool *s)
 {
     uint64_t used = 0, live = 0;
     int64_t now = clock_now_ms();
@@ -129,6 +131,15 @@ choose(struct spool *s, bool *in_place)
     return seg != NULL ? seg : choose_open(s, in_place);
 }
 
+/* What is wholly dead costs next to nothing. */
+static bool
+must_wait(struct spool *s, const struct segment *seg)
+{
+    s->clean_waits = live_of(s, seg) > 0 && !s->pressed &&
+        !budget_allows(&s->budget);
+    return s->clean_waits;
+}
+
 static bool
 load_index(struct spool *s, struct clean_job *job)
 {
@@ -162,7 +173,7 @@ begin(struct spool *s)
     struct segment *seg = choose(s, &in_place);
     struct clean_job *job;
 
-    if (seg == NULL)
+    if (seg == NULL || must_wait(s, seg))
         return false;
     job = mem_alloc(sizeof(*job));
     s->job = job;
@@ -225,13 +236,14 @@ add_remove(struct clean_job *job, const struct record_info *r)
 static void
 fill(struct spool *s, struct clean_job *job)
 {
-    uint64_t octets = 0;
+    uint64_t octets = 0, most;
     struct record_info r;
 
+    most = budget_is_idle(&s->budget) ? STEP_OCTETS : STEP_SHORT;
     job->step.count = job->remove_count = 0;
     job->copied = false;
     while (job->step.count + job->remove_count < STEP_RECORDS &&
-        octets < STEP_OCTETS && index_entry_next(&job->rest, &r)) {
+        octets < most && index_entry_next(&job->rest, &r)) {
         if (r.type != RECORD_REMOVE) {
             add_move(s, job, &r);
             octets += record_length(&r);
@@ -298,10 +310,11 @@ spool_clean_next(struct spool *s)
 
     if (s->job != NULL && s->job->asked)
         return NULL;
-    if (clock_now_ms() < s->clean_after_ms)
+    s->clean_waits = clock_now_ms() < s->clean_after_ms;
+    if (s->clean_waits)
         return NULL;
     for (;;) {
-        if (s->job == NULL && !begin(s))
+        if (s->job == NULL ? !begin(s) : must_wait(s, s->job->seg))
             return NULL;
         job = s->job;
         fill(s, job);
@@ -315,9 +328,16 @@ spool_clean_next(struct spool *s)
             job->rest.len = 0;
         if (job->rest.len == 0 && !finish(s))
             return NULL;
-        if (clock_now_ms() < s->clean_after_ms)
+        s->clean_waits = clock_now_ms() < s->clean_after_ms;
+        if (s->clean_waits)
             return NULL;
     }
+}
+
+bool
+spool_clean_waits(const struct spool *s)
+{
+    return s->clean_waits;
 }
 
 void

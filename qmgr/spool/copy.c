@@ -99,6 +99,7 @@ read_record(struct spool *s, const struct segment *seg,
     size_t len = (size_t)record_length(r);
     unsigned char *octets = mem_try_alloc(len);
 
+    budget_spend(&s->budget, len, 0);
     if (octets != NULL &&
         spool_read_octets(s, seg->fd, octets, len, r->offset) &&
         record_decode(octets, len, r->offset, &seg->key, on_disk) &&

@@ -281,6 +281,8 @@ struct spool_step {
     size_t count;
 };
 struct spool_step *spool_clean_next(struct spool *s) ATTR_NONNULL ATTR_MUST_USE;
+/* It gave none, but has something to do a little later (qmgr/spool/budget). */
+bool spool_clean_waits(const struct spool *s) ATTR_NONNULL;
 void spool_clean_copy(struct spool *s, struct spool_step *step) ATTR_NONNULL;
 void spool_clean_done(struct spool *s, struct spool_step *step) ATTR_NONNULL;
 

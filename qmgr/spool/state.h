@@ -11,6 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/map.h"
 #include "lib/base/why.h"
+#include "qmgr/spool/budget.h"
 #include "qmgr/spool/disk.h"
 #include "qmgr/spool/format.h"
 #include "qmgr/spool/spool.h"
@@ -128,6 +129,9 @@ struct spool {
     struct batch batch;
     struct clean_job *job;
     int64_t clean_after_ms; /* paused until then */
+    struct budget budget;   /* of the cleaner */
+    bool behind;            /* more is in use than is promised */
+    bool clean_waits;       /* there is something to clean, later */
     bool pressed;           /* there will not be a next segment: clean more */
 
     atomic_uint_fast64_t blob_serial;
