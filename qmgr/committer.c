@@ -14,14 +14,14 @@
 #include <signal.h>
 
 enum {
-    ORDERS_MAX = 16, /* under way; more is gathered meanwhile */
-    LOOK_MS = 1000,  /* between looks at what there is to clean when idle */
+    TAKEN_AT_ONCE = 16,
+    LOOK_MS = 1000, /* between looks at what there is to clean when idle */
 };
 
 /* What goes to the committer, and comes back. */
 struct order {
     enum { ORDER_COMMIT, ORDER_COPY, ORDER_DONE } kind;
-    struct list txns;        /* ORDER_COMMIT */
+    struct list txns;        /* to be committed, before the step */
     struct spool_step *step; /* the others; and coming back: the next one */
     bool waits; /* coming back: there is something to clean later */
 };
@@ -38,7 +38,8 @@ struct committer {
     struct fiber *fiber;
     struct fiber_timer look;
     struct fiber_timer due; /* of what may wait; when it fires the turn ends */
-    size_t orders;          /* under way */
+    size_t orders;          /* under way ... */
+    size_t orders_max;      /* ... and how many may be */
     bool died;              /* something did since the last look */
     struct fiber_cond ended;
 
@@ -66,6 +67,8 @@ commit_orders(struct committer *c, struct order **orders, size_t count)
 static void
 clean(struct committer *c, struct order *o)
 {
+    if (o->kind != ORDER_COMMIT && !list_empty(&o->txns))
+        spool_commit(c->spool, &o->txns);
     switch (o->kind) {
     case ORDER_COPY:
         spool_clean_copy(c->spool, o->step);
@@ -108,10 +111,10 @@ static void *
 run(void *arg)
 {
     struct committer *c = arg;
-    void *orders[ORDERS_MAX];
+    void *orders[TAKEN_AT_ONCE];
     size_t count;
 
-    while ((count = channel_receive_wait(c->to, orders, ORDERS_MAX)) > 0)
+    while ((count = channel_receive_wait(c->to, orders, TAKEN_AT_ONCE)) > 0)
         carry_out(c, (struct order **)orders, count);
     channel_close(c->from);
     return NULL;
@@ -157,8 +160,7 @@ flush_hook(void *context)
     if (c->q->stopping)
         gather_hurry(&c->gathered);
     due = gather_due_ms(&c->gathered);
-    /* Places for the cleaner's answers are left free. */
-    if (due == CLOCK_NEVER || c->orders >= ORDERS_MAX - 2)
+    if (due == CLOCK_NEVER || c->orders >= c->orders_max)
         return;
     if (due <= clock_now_ms())
         hand_over(c);
@@ -217,7 +219,10 @@ committer_dead(struct committer *c, const struct spool_place *place)
     look_later(c);
 }
 
-/* A step that came back becomes the order that goes on with it. */
+/*
+ * A step that came back becomes the order that goes on with it, in the place
+ * that it had: so it never has to wait for one.
+ */
 static void
 go_on_cleaning(struct committer *c, struct order *o)
 {
@@ -231,9 +236,16 @@ go_on_cleaning(struct committer *c, struct order *o)
         cleaning_answer(c->q, step);
         o->kind = ORDER_COPY;
     }
-    /* What was built before the move is known here goes first. */
-    if (gather_due_ms(&c->gathered) != CLOCK_NEVER)
+    /*
+     * What was built before the move is known here goes first: by itself, so
+     * that it is not answered only when the step is done, unless that takes the
+     * last place.
+     */
+    if (gather_due_ms(&c->gathered) != CLOCK_NEVER &&
+        c->orders + 1 < c->orders_max)
         hand_over(c);
+    fiber_timer_disarm(&c->due);
+    gather_take(&c->gathered, &o->txns);
     sent = send_order(c, o);
     assert(sent); /* room for orders is counted */
 }
@@ -246,9 +258,8 @@ take_back(struct committer *c, struct order *o)
     c->orders--;
     if (o->waits)
         look_later(c);
-    if (o->kind == ORDER_COMMIT)
-        while ((it = list_take(&o->txns)) != NULL)
-            txn_done(c->q, LIST_ENTRY(it, struct txn, spool.link));
+    while ((it = list_take(&o->txns)) != NULL)
+        txn_done(c->q, LIST_ENTRY(it, struct txn, spool.link));
     if (o->step != NULL)
         go_on_cleaning(c, o);
     else
@@ -259,11 +270,11 @@ static void
 take_back_main(void *arg)
 {
     struct committer *c = arg;
-    void *orders[ORDERS_MAX];
+    void *orders[TAKEN_AT_ONCE];
     size_t count;
 
     fiber_shield();
-    while ((count = channel_receive(c->from, orders, ORDERS_MAX)) > 0)
+    while ((count = channel_receive(c->from, orders, TAKEN_AT_ONCE)) > 0)
         for (size_t i = 0; i < count; i++)
             take_back(c, orders[i]);
     c->fiber = NULL;
@@ -287,15 +298,16 @@ start_thread(struct committer *c, struct why *why)
 }
 
 enum result
-committer_new(struct qmgr *q, struct spool *s, struct committer **committer,
-    struct why *why)
+committer_new(struct qmgr *q, struct spool *s, size_t orders_max,
+    struct committer **committer, struct why *why)
 {
     struct committer *c = mem_alloc(sizeof(*c));
 
     c->q = q;
     c->spool = s;
-    c->to = channel_new(ORDERS_MAX);
-    c->from = channel_new(ORDERS_MAX);
+    c->orders_max = orders_max;
+    c->to = channel_new(orders_max);
+    c->from = channel_new(orders_max);
     gather_init(&c->gathered);
     fiber_cond_init(&c->ended);
     c->hook = (struct sched_hook){ .run = flush_hook, .context = c };

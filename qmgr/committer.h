@@ -20,9 +20,14 @@
 
 struct committer;
 
-/* Starts the thread, and a fiber that takes back what it has done. */
-enum result committer_new(struct qmgr *q, struct spool *s, struct committer **c,
-    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+enum { COMMITTER_ORDERS = 16 }; /* under way; more is gathered meanwhile */
+
+/*
+ * Starts the thread, and a fiber that takes back what it has done. One order
+ * under way is enough to get on.
+ */
+enum result committer_new(struct qmgr *q, struct spool *s, size_t orders_max,
+    struct committer **c, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* At the end of the turn, or when it has to (qmgr/gather). */
 void committer_add(struct committer *c, struct txn *t) ATTR_NONNULL;

@@ -88,7 +88,8 @@ manager_open(struct config_set *set, struct manager **manager, struct why *why)
     if (res == RESULT_OK) {
         pool_init(&o->pool, &m->core, o->spool);
         recover_sweep(&m->core, o->spool);
-        res = committer_new(&m->core, o->spool, &o->committer, why);
+        res = committer_new(&m->core, o->spool, COMMITTER_ORDERS, &o->committer,
+            why);
         if (res != RESULT_OK)
             spool_close(o->spool);
     }

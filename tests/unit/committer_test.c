@@ -39,6 +39,7 @@ static struct {
     struct outdoors o;
     struct outside outside;
     struct config_set *set;
+    size_t orders; /* capacity of the committer's channels */
     uint64_t next_id, last_id;
     unsigned answered, deferred;
     bool defer_all;
@@ -185,8 +186,8 @@ open_queue(void)
         return;
     }
     pool_init(&x.o.pool, &x.q, x.o.spool);
-    x.failed |= committer_new(&x.q, x.o.spool, &x.o.committer, &why) !=
-        RESULT_OK;
+    x.failed |= committer_new(&x.q, x.o.spool, x.orders, &x.o.committer,
+                    &why) != RESULT_OK;
     recover_end(&x.q);
 }
 
@@ -320,12 +321,14 @@ no_log(void *context, enum log_level level, const char *tag, struct slice line)
     (void)line;
 }
 
+/* Nothing waits for a place for ever, however few there are. */
 static void
-test_threads(void **state)
+run_with(size_t orders)
 {
     struct why why;
 
-    (void)state;
+    memset(&x, 0, sizeof(x));
+    x.orders = orders;
     log_set_sink(no_log, NULL, NULL);
     (void)snprintf(x.path, sizeof(x.path), "/tmp/committer-test-XXXXXX");
     assert_non_null(mkdtemp(x.path));
@@ -346,10 +349,28 @@ test_threads(void **state)
     assert_int_equal(x.answered, MESSAGES);
 }
 
+static void
+test_threads(void **state)
+{
+    (void)state;
+    run_with(COMMITTER_ORDERS);
+}
+
+static void
+test_one_place(void **state)
+{
+    (void)state;
+    run_with(1);
+    run_with(2);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_threads) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_one_place),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,92 @@
+"""Single messages pass while a list of LIST_RECIPIENTS is being delivered."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from conftest import OUT, free_port, wait_for
+from mode import SLOW
+
+RECIPIENTS = int(os.environ.get("LIST_RECIPIENTS", "5000"))
+SINGLES = int(os.environ.get("LIST_SINGLES", "150"))
+# Other tests share the cores: only a run of its own is held to the ratio.
+STRICT = "LIST_RECIPIENTS" in os.environ
+BENCH = OUT / "tests/bench"
+
+
+class CountingSink:
+    """tests/bench/smtp_sink: counts, and times from source to sink."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.process = subprocess.Popen([BENCH / "smtp_sink", "-p", str(self.port)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.ask("reset")
+
+    def ask(self, word="count"):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def source(port, *args):
+    done = subprocess.run([BENCH / "smtp_source", "-p", str(port), *map(str, args)],
+                          stdout=subprocess.PIPE, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+def singles(instance, sink):
+    """Latency of one message after the other, ms: median and 99th of a hundred."""
+    sink.ask("reset")
+    source(instance.port, "-n", SINGLES, "-c", 1, "-m", 50, "-w", 5, "-t", "r@one.example")
+    wait_for(lambda: sink.ask()["messages"] >= SINGLES, 60 * SLOW)
+    return sink.ask()
+
+
+def figures(counted):
+    return f"p50 {counted['e2e_p50_ms']:.1f} p99 {counted['e2e_p99_ms']:.1f} ms"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not (BENCH / "smtp_sink").exists(), reason="tests/bench is not built")
+@pytest.mark.parametrize("shape", ["many destinations", "the same destination"])
+def test_singles_beside_a_list(instance, shape):
+    crowd, alone = CountingSink(), CountingSink()
+    same = shape == "the same destination"
+    host = "127.0.0.1"
+    to = "r%u@one.example" if same else "r%u@d%d.list.example"
+    text = f"one.example smtp:[{host}]:{alone.port}\n"
+    for i in range(1, 101):
+        text += f"d{i}.list.example smtp:[127.0.1.{i}]:{crowd.port}\n"
+    instance.write("transport", text)
+    instance.set(smtpd_recipient_limit="200000", smtpd_recipient_overshoot_limit="1000",
+                 smtpd_timeout="300s")
+    instance.start()
+    try:
+        singles(instance, alone)
+        idle = singles(instance, alone)
+        began = time.monotonic()
+        # smtpd takes no more recipients in one transaction than fit into 24 MB.
+        lists = -(-RECIPIENTS // 30000)
+        source(instance.port, "-n", lists, "-c", lists, "-r", RECIPIENTS // lists,
+               "-k", RECIPIENTS // lists, "-t", to)
+        taken = time.monotonic() - began
+        busy = singles(instance, alone)
+        left = len(instance.queue())
+        instance.wait_empty(timeout=200 * SLOW)
+        took = time.monotonic() - began
+        print(f"{shape}: list of {RECIPIENTS} taken in {taken:.1f} s, out after {took:.1f} s"
+              f"{'' if left else ' (before the singles were through)'}; "
+              f"one message: {figures(idle)} idle, {figures(busy)} beside it")
+        if STRICT and left and not same:
+            assert busy["e2e_p99_ms"] <= 2 * idle["e2e_p99_ms"]
+    finally:
+        crowd.close()
+        alone.close()
