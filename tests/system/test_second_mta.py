@@ -1,7 +1,10 @@
 """Postern hands messages of many kinds to another MTA: Debian's Postfix, unpacked
 by "make check-peers" and run in namespaces of its own. It is not installed."""
+import json
 import pathlib
+import re
 import shutil
+import smtplib
 import subprocess
 
 import pytest
@@ -40,6 +43,7 @@ virtual_mailbox_maps = texthash:{base}/conf/vmailbox
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
+default_transport = smtp:[127.0.0.1]:1
 """
 MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
@@ -54,6 +58,8 @@ proxymap unix - - n - - proxymap
 virtual unix - n n - - virtual
 error unix - - n - - error
 retry unix - - n - - error
+showq unix n - n - - showq
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -104,6 +110,14 @@ class Postfix:
     def log(self):
         return "".join(p.read_text(errors="replace") for p in (self.base / "log").iterdir())
 
+    def command(self, *argv):
+        """Run in its namespaces; standard output."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        done = subprocess.run(["nsenter", "-t", children.read_text().split()[0], "-m", "-p",
+                               "--", *map(str, argv)],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode()
+
     def queue_ids(self):
         return [p for name in ("incoming", "active", "deferred", "corrupt")
                 for p in (self.base / "spool" / name).rglob("*") if p.is_file()]
@@ -135,3 +149,75 @@ def test_to_postfix(instance, postfix):
     assert in_maildirs(postfix.base / "mail", "relay.test") == wanted(done, b"\n")
     assert "status=deferred" not in instance.log(), instance.log()[-3000:]
     assert "status=bounced" not in instance.log() + postfix.log()
+
+
+def test_json_of_postfix(instance, postfix):
+    """postqueue -j writes the octets that Postfix writes."""
+    instance.write("transport", "later.test smtp:[127.0.0.1]:1\n")
+    instance.start()
+    for port in (postfix.port, instance.port):
+        with smtplib.SMTP("127.0.0.1", port, local_hostname="client.example") as client:
+            for sender, names in (("s@client.example", ["a"]), ("", ["b", "c\\\"d"])):
+                client.sendmail(sender, [f'"{n}"@later.test' if '"' in n else f"{n}@later.test"
+                                         for n in names], "Subject: x\r\n\r\nx\r\n")
+
+    def settled(text):
+        lines = text.splitlines()
+        return (len(lines) == 2 and all('"deferred"' in line for line in lines) and
+                "".join(lines).count("delay_reason") == 3 and lines)
+    theirs = wait_for(lambda: settled(postfix.command(
+        "postqueue", "-c", postfix.base / "conf", "-j")), what="the peer's listing")
+    ours = wait_for(lambda: settled(instance.command("postqueue", "-j").stdout))
+
+    def same(line):
+        """What must differ made alike."""
+        line = re.sub(r'"queue_id": "\w+"', '"queue_id": "X"', line)
+        return re.sub(r'(arrival_time|message_size)": \d+', r'\1": 0', line)
+    assert sorted(map(same, ours)) == sorted(map(same, theirs))
+
+
+def aged_file(path, arrival, sender, recipients):
+    """A queue file as far as qshape reads it."""
+    def record(kind, text):
+        data = text.encode()
+        assert len(data) < 128
+        return kind + bytes([len(data)]) + data
+    path.write_bytes(record(b"C", "%15d %15d" % (0, 0)) + record(b"T", f"{arrival} 0") +
+                     record(b"S", sender) +
+                     b"".join(record(b"R", r) for r in recipients) +
+                     record(b"M", "") + record(b"X", "") + record(b"E", ""))
+    path.chmod(0o700)
+
+
+@pytest.mark.skipif(not (OUT / "tests/bench/spool_fill").exists(), reason="no spool_fill")
+@pytest.mark.parametrize("options", [[], ["-s"], ["-l", "-b", "20", "-t", "3", "-w", "120"],
+                                     ["-p", "-m", "3"]], ids=lambda o: "".join(o))
+def test_shape_of_postfix(instance, options):
+    """postqueue --shape prints what qshape prints of the same messages."""
+    instance.start()
+    instance.stop()
+    for count, age, domain in ((1500, 100, "filled.test"), (700, 4000, "a.very-long-domain-name"
+                                "-that-does-not-fit-into-its-column.example"), (1, 10**6, "x.y")):
+        subprocess.run([OUT / "tests/bench/spool_fill", "-n", str(count), "-d", "7", "-a",
+                        str(age), "-o", domain, instance.spool], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    files = instance.base / "qshape" / "deferred"
+    files.mkdir(parents=True)
+    for line in instance.command("postqueue", "-j").stdout.splitlines():
+        one = json.loads(line)
+        aged_file(files / one["queue_id"], one["arrival_time"],
+                  one["sender"].replace("MAILER-DAEMON", ""),
+                  [r["address"] for r in one["recipients"]])
+
+    def lines(text):
+        """Those of equal sums come in any order."""
+        head, *rest = text.splitlines()
+        return head, sorted(rest)
+
+    def alike():
+        """Unless a message grew older than a limit between the two."""
+        theirs = subprocess.run([UNPACKED / "usr/sbin/qshape", *options, files], check=True,
+                                stdout=subprocess.PIPE).stdout.decode()
+        ours = instance.command("postqueue", "--shape", *options, "deferred").stdout
+        return len(ours.splitlines()) > 2 and lines(ours) == lines(theirs)
+    wait_for(alike, what="the same lines")
