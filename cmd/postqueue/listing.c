@@ -3,6 +3,7 @@
 #include "cmd/postqueue/json.h"
 #include "lib/base/buf.h"
 #include "lib/base/printable.h"
+#include "lib/mail/address.h"
 #include "lib/mail/queue_id.h"
 
 #include <time.h>
@@ -24,30 +25,42 @@ static const struct columns short_columns = { 11, 7, 20, 1,
 static const struct columns long_columns = { 17, 8, 19, 1,
     "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------" };
 
+/* As in a header: a local part that needs quotes has them. */
+static struct slice
+external(struct slice address, struct buf *text)
+{
+    buf_clear(text);
+    address_quote(address, text);
+    return buf_slice(text);
+}
+
 static void
 put_recipients(struct buf *to, const struct queue_item *item)
 {
+    struct buf text;
+
+    buf_init(&text, LINE_MAX_OCTETS);
     for (size_t i = 0; i < item->recipient_count; i++) {
         const struct queue_recipient *r = &item->recipients[i];
 
         buf_add_text(to, i == 0 ? "{" : ", {");
-        json_member(to, "address", r->address);
+        json_member(to, "address", external(r->address, &text));
         if (r->reason.len > 0) {
             buf_add_text(to, ", ");
             json_member(to, "delay_reason", r->reason);
         }
         buf_add_octet(to, '}');
     }
+    buf_fini(&text);
 }
 
 static void
 print_json(struct listing *l, const struct queue_item *item, const char *id)
 {
-    struct slice sender = item->sender.len > 0 ? item->sender
-                                               : slice_of(null_sender);
-    struct buf line;
+    struct buf line, text;
 
     buf_init(&line, LINE_MAX_OCTETS);
+    buf_init(&text, LINE_MAX_OCTETS);
     buf_add_octet(&line, '{');
     json_member(&line, "queue_name", slice_of(queue_name_text(item->queue)));
     buf_add_text(&line, ", ");
@@ -57,7 +70,10 @@ print_json(struct listing *l, const struct queue_item *item, const char *id)
         "\"forced_expire\": %s, ",
         (long long)(item->arrival_us / 1000000), (unsigned long long)item->size,
         item->forced_expire ? "true" : "false");
-    json_member(&line, "sender", sender);
+    json_member(&line, "sender",
+        item->sender.len > 0 ? external(item->sender, &text)
+                             : slice_of(null_sender));
+    buf_fini(&text);
     buf_add_text(&line, ", \"recipients\": [");
     put_recipients(&line, item);
     buf_add_text(&line, "]}\n");
@@ -78,6 +94,16 @@ print_clean(FILE *to, struct slice text)
             (void)fputc('?', to);
         text = slice_skip(text, n > 0 ? n : 1);
     }
+}
+
+static void
+print_address(FILE *to, struct slice address)
+{
+    struct buf text;
+
+    buf_init(&text, LINE_MAX_OCTETS);
+    print_clean(to, external(address, &text));
+    buf_fini(&text);
 }
 
 static void
@@ -108,8 +134,10 @@ print_text(struct listing *l, const struct queue_item *item, const char *id)
         item->forced_expire ? "#" : "");
     (void)fprintf(l->to, "%-*s %*llu %-*s ", c->id, marked, c->size,
         (unsigned long long)item->size, c->date, date);
-    print_clean(l->to,
-        item->sender.len > 0 ? item->sender : slice_of(null_sender));
+    if (item->sender.len > 0)
+        print_address(l->to, item->sender);
+    else
+        (void)fputs(null_sender, l->to);
     (void)fputc('\n', l->to);
     for (size_t i = 0; i < item->recipient_count; i++) {
         const struct queue_recipient *r = &item->recipients[i];
@@ -119,7 +147,7 @@ print_text(struct listing *l, const struct queue_item *item, const char *id)
             print_reason(l->to, r->reason);
         said = r->reason;
         (void)fprintf(l->to, "%*s", c->id + c->size + c->date + 3, "");
-        print_clean(l->to, r->address);
+        print_address(l->to, r->address);
         (void)fputc('\n', l->to);
     }
     (void)fputc('\n', l->to);
