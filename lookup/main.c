@@ -17,6 +17,7 @@
 #include "lookup/native.h"
 #include "lookup/resolver.h"
 #include "lookup/router.h"
+#include "lookup/tables.h"
 
 enum {
     /* Who asks waits no longer than this by itself; nor do we. */
@@ -27,13 +28,21 @@ enum {
 static struct resolver *resolver;
 static struct router *router;
 static struct clients *clients;
+static struct tables *tables;
 
 static enum result
 configure(struct config_set *set, struct why *why)
 {
+    struct tables *fresh_tables;
     struct router *fresh;
     enum result res;
 
+    /* First: the router's tables are opened with what master read for them. */
+    res = tables_open(set, &fresh_tables, why);
+    if (res != RESULT_OK)
+        return res;
+    tables_drop(tables);
+    tables = fresh_tables;
     res = router_open(set, &fresh, why);
     if (res != RESULT_OK)
         return res;
@@ -146,6 +155,12 @@ serve_client(struct request *r)
 }
 
 static void
+serve_table(struct request *r)
+{
+    tables_serve(tables, r);
+}
+
+static void
 drain(int64_t deadline_ms)
 {
     (void)deadline_ms;
@@ -160,6 +175,7 @@ main(int argc, char **argv)
         { MESSAGE_DNS_ASK, serve_dns, SERVE_FIBER },
         { MESSAGE_HOST_ASK, serve_host, SERVE_FIBER },
         { MESSAGE_CLIENT_ASK, serve_client, SERVE_FIBER },
+        { MESSAGE_TABLE_ASK, serve_table, SERVE_FIBER },
         { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_INLINE },
         { MESSAGE_MEMO_KEEP, memo_keeper_keep, SERVE_INLINE },
         { MESSAGE_NONE },

@@ -7,9 +7,11 @@
 #include "lib/daemon/control.h"
 #include "lib/daemon/lock.h"
 #include "lib/io/offload.h"
+#include "lib/table/table_files.h"
 #include "master/complaints.h"
 #include "master/directories.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,44 +36,81 @@ enum {
     EVERYBODY = ROLE_BIT(ROLE_COUNT) - 1,
 };
 
-static enum result
-make_snapshot(const struct config_set *set, int *fd, uint32_t *length,
-    struct why *why)
+/* What all children get, and what is for lookup alone. */
+struct snapshot {
+    int fd;
+    uint32_t length;
+    int table_files;
+};
+
+/* A sealed memory file with octets; -1 with errno. */
+static int
+make_file(const char *name, struct slice octets)
 {
-    struct buf octets;
-    int file = memfd_create("postern configuration",
-        MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int error;
+
+    if (fd < 0)
+        return -1;
+    if (write(fd, octets.ptr, octets.len) == (ssize_t)octets.len &&
+        fcntl(fd, F_ADD_SEALS,
+            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static enum result
+make_snapshot(const struct config_set *set, struct snapshot *s, struct why *why)
+{
+    struct buf octets, files;
     enum result res = RESULT_OK;
 
+    *s = (struct snapshot){ .fd = -1, .table_files = -1 };
     buf_init(&octets, CONTROL_SNAPSHOT_MAX);
+    buf_init_secret(&files, TABLE_FILES_MAX);
     config_encode(set, &octets);
-    if (file < 0)
-        res = why_errno(why, "make a snapshot of the configuration");
-    else if (buf_failed(&octets))
+    table_files_collect(set, &files);
+    if (buf_failed(&octets) || buf_failed(&files))
         res = why_perm(why, "5.3.5", "the configuration is too large");
-    else if (write(file, octets.ptr, octets.len) != (ssize_t)octets.len ||
-        fcntl(file, F_ADD_SEALS,
-            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-        res = why_errno(why, "write a snapshot of the configuration");
-    if (res == RESULT_OK) {
-        *fd = file;
-        *length = (uint32_t)octets.len;
-    } else if (file >= 0) {
-        close(file);
-    }
+    else if ((s->fd = make_file("postern configuration", buf_slice(&octets))) <
+            0 ||
+        (files.len > 0 &&
+            (s->table_files = make_file("postern tables", buf_slice(&files))) <
+                0))
+        res = why_errno(why, "make a snapshot of the configuration");
+    s->length = (uint32_t)octets.len;
+    if (res != RESULT_OK && s->fd >= 0)
+        close(s->fd);
     buf_fini(&octets);
+    buf_fini(&files);
     return res;
 }
 
 static void
-use_snapshot(struct instance *in, struct config_set *set, int fd,
-    uint32_t length)
+close_snapshot(const struct snapshot *s)
 {
+    if (s->fd >= 0)
+        close(s->fd);
+    if (s->table_files >= 0)
+        close(s->table_files);
+}
+
+static void
+use_snapshot(struct instance *in, struct config_set *set,
+    const struct snapshot *s)
+{
+    const struct snapshot old = { in->pools.snapshot, 0,
+        in->pools.table_files };
+
     if (in->pools.set != NULL)
-        close(in->pools.snapshot);
+        close_snapshot(&old);
     in->pools.set = set;
-    in->pools.snapshot = fd;
-    in->pools.snapshot_length = length;
+    in->pools.snapshot = s->fd;
+    in->pools.snapshot_length = s->length;
+    in->pools.table_files = s->table_files;
 }
 
 static void
@@ -104,8 +143,8 @@ instance_open(struct instance *in, const char *config_directory,
     const struct config *config = config_main(set);
     struct list gone;
     enum result res;
-    int children, snapshot;
-    uint32_t length;
+    struct snapshot snapshot;
+    int children;
 
     memset(in, 0, sizeof(*in));
     in->config_directory = config_directory;
@@ -133,12 +172,12 @@ instance_open(struct instance *in, const char *config_directory,
     list_init(&gone);
     res = sockets_update(&in->sockets, set, PORT_MS, &gone, why);
     if (res == RESULT_OK)
-        res = make_snapshot(set, &snapshot, &length, why);
+        res = make_snapshot(set, &snapshot, why);
     if (res != RESULT_OK)
         return res;
     pools_init(&in->pools);
     fill_pools(in, children);
-    use_snapshot(in, set, snapshot, length);
+    use_snapshot(in, set, &snapshot);
     wakeups_init(&in->wakeups, &in->pools);
     return RESULT_OK;
 }
@@ -195,8 +234,7 @@ change_to(struct instance *in, struct config_set *set, struct list *gone,
     const struct config *config = config_main(set);
     struct logfile log = { .fd = -1 };
     struct rights rights;
-    int snapshot = -1;
-    uint32_t length = 0;
+    struct snapshot snapshot = { .fd = -1, .table_files = -1 };
     enum result res = rights_find(config, &rights, why);
 
     if (res == RESULT_OK)
@@ -204,16 +242,15 @@ change_to(struct instance *in, struct config_set *set, struct list *gone,
     if (res == RESULT_OK)
         res = logfile_open(config, !in->foreground, &log, why);
     if (res == RESULT_OK)
-        res = make_snapshot(set, &snapshot, &length, why);
+        res = make_snapshot(set, &snapshot, why);
     if (res == RESULT_OK)
         res = sockets_update(&in->sockets, set, 0, gone, why);
     if (res != RESULT_OK) {
         logfile_close(&log);
-        if (snapshot >= 0)
-            close(snapshot);
+        close_snapshot(&snapshot);
         return res;
     }
-    use_snapshot(in, set, snapshot, length);
+    use_snapshot(in, set, &snapshot);
     logfile_close(&in->log);
     in->log = log;
     config_drop(in->set);

@@ -50,6 +50,7 @@ struct pools {
     struct config_set *set;
     int snapshot;
     uint32_t snapshot_length;
+    int table_files; /* for lookup alone; -1: none */
     const struct rights *rights;
     const struct logfile *log;
     struct sockets *sockets;

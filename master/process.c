@@ -227,6 +227,7 @@ process_configure(struct process *c, unsigned expected)
         .has_slots = c->state == PROCESS_NEW && c->has_column,
         .has_secrets = c->role == ROLE_QMGR,
         .secrets = c->secrets,
+        .has_private = c->role == ROLE_LOOKUP && p->table_files >= 0,
     };
     struct msg m;
 
@@ -239,6 +240,8 @@ process_configure(struct process *c, unsigned expected)
         put_dup(&m, p->log->fd);
     if (configure.has_slots)
         put_dup(&m, p->slots_fd);
+    if (configure.has_private)
+        put_dup(&m, p->table_files);
     c->awaited = true;
     fiber_timer_arm(&c->late, clock_now_ms() + CONFIGURE_MS);
     link_ask(c->link, &m, configured, c);

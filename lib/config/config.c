@@ -150,6 +150,34 @@ config_from_text(const char *main_cf, const char *master_cf,
     return res;
 }
 
+static void
+each_text(const struct assignments *names, const struct config *config,
+    void (*fn)(void *context, const char *text), void *context)
+{
+    for (const struct assignment *a = names->first; a != NULL; a = a->next) {
+        const char *text = config_get(config, a->name);
+
+        if (text != NULL)
+            fn(context, text);
+    }
+}
+
+void
+config_each_text(const struct config_set *set,
+    void (*fn)(void *context, const char *text), void *context)
+{
+    each_text(&set->main.own, &set->main.config, fn, context);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct config_scope *scope = &set->scopes[i];
+
+        /* An override may change what main.cf's own texts come to. */
+        if (scope->own.count == 0)
+            continue;
+        each_text(&scope->own, &scope->config, fn, context);
+        each_text(&set->main.own, &scope->config, fn, context);
+    }
+}
+
 struct config_set *
 config_hold(struct config_set *set)
 {

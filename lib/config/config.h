@@ -130,6 +130,15 @@ const char *config_get(const struct config *config, const char *name)
     ATTR_NONNULL;
 
 /*
+ * Each text that main.cf or a "-o" sets, expanded as the main scope and each
+ * service has it: for what looks for the tables that are named somewhere. The
+ * same text may come several times.
+ */
+void config_each_text(const struct config_set *set,
+    void (*fn)(void *context, const char *text), void *context)
+    __attribute__((nonnull(1, 2)));
+
+/*
  * Expand $name, ${name}, ${name?text}, ${name:text}, ${name?{a}:{b}} and
  * comparisons in text with values from lookup; as postconf(5) has it.
  */

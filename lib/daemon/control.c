@@ -3,8 +3,9 @@
 #include "lib/base/tlv.h"
 #include "lib/daemon/slots.h"
 
-enum { HAS_LOG = 1 << 0, HAS_SLOTS = 1 << 1 }; /* ATTR_FLAGS of CONFIGURE */
-enum { IS_ELDER = 1 << 0 };                    /* of LINK */
+/* ATTR_FLAGS of CONFIGURE, and of LINK. */
+enum { HAS_LOG = 1 << 0, HAS_SLOTS = 1 << 1, HAS_PRIVATE = 1 << 2 };
+enum { IS_ELDER = 1 << 0 };
 
 /* One number of a message: where it is kept and how large it may be. */
 struct number {
@@ -38,7 +39,8 @@ control_configure_encode(const struct control_configure *c, struct msg *m)
     tlv_put_u64(&m->body, ATTR_SLOT, c->column);
     tlv_put_u64(&m->body, ATTR_KIND, c->log);
     tlv_put_u64(&m->body, ATTR_FLAGS,
-        (c->has_log ? HAS_LOG : 0U) | (c->has_slots ? HAS_SLOTS : 0U));
+        (c->has_log ? HAS_LOG : 0U) | (c->has_slots ? HAS_SLOTS : 0U) |
+            (c->has_private ? HAS_PRIVATE : 0U));
     if (c->has_secrets)
         tlv_put(&m->body, ATTR_SECRET,
             (struct slice){ (const char *)&c->secrets, sizeof(c->secrets) });
@@ -65,7 +67,7 @@ control_configure_decode(const struct msg_in *in, struct control_configure *c)
         { ATTR_EXPECTS, &c->expected, UINT32_MAX },
         { ATTR_SLOT, &c->column, SLOTS_COLUMNS - 1 },
         { ATTR_KIND, &log, LOGSINK_STDOUT },
-        { ATTR_FLAGS, &flags, HAS_LOG | HAS_SLOTS },
+        { ATTR_FLAGS, &flags, HAS_LOG | HAS_SLOTS | HAS_PRIVATE },
     };
     struct slice rest = in->body;
     struct tlv t;
@@ -79,7 +81,9 @@ control_configure_decode(const struct msg_in *in, struct control_configure *c)
     c->log = (enum logsink_kind)log;
     c->has_log = (flags & HAS_LOG) != 0;
     c->has_slots = (flags & HAS_SLOTS) != 0;
-    return rest.len == 0 && in->fd_count == 1U + c->has_log + c->has_slots;
+    c->has_private = (flags & HAS_PRIVATE) != 0;
+    return rest.len == 0 &&
+        in->fd_count == 1U + c->has_log + c->has_slots + c->has_private;
 }
 
 void

@@ -29,7 +29,8 @@ struct control_secrets {
 
 /*
  * CONFIGURE. Its descriptors: the snapshot (a sealed memory file), then the
- * log's if has_log, then the table of slots if has_slots.
+ * log's if has_log, then the table of slots if has_slots, then what is for this
+ * daemon alone if has_private (a sealed memory file).
  */
 struct control_configure {
     uint32_t length;      /* of the snapshot */
@@ -37,7 +38,7 @@ struct control_configure {
     uint32_t expected;    /* LINKs that follow, before the daemon begins */
     uint32_t column;      /* of lib/daemon/slots */
     enum logsink_kind log;
-    bool has_log, has_slots;
+    bool has_log, has_slots, has_private;
     bool has_secrets;
     struct control_secrets secrets;
 };

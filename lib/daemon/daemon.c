@@ -48,7 +48,8 @@ static struct {
     bool has_secrets;
     struct control_secrets secrets;
     int exit_status;
-} process;
+    int private; /* during configure() */
+} process = { .private = -1 };
 
 static void carry_out(struct request *r);
 
@@ -292,6 +293,18 @@ map_slots(struct msg_in *in, const struct control_configure *c, struct why *why)
     return RESULT_OK;
 }
 
+int
+daemon_private(void)
+{
+    return process.private;
+}
+
+enum role
+daemon_role(void)
+{
+    return process.options == NULL ? ROLE_COMMAND : process.options->role;
+}
+
 static enum result
 configure(struct msg_in *in, struct why *why)
 {
@@ -311,8 +324,10 @@ configure(struct msg_in *in, struct why *why)
         process.pool = c.pool;
         process.has_secrets = c.has_secrets;
         process.secrets = c.secrets;
+        process.private = c.has_private ? in->fds[in->fd_count - 1] : -1;
         res = process.options->configure(set, why);
     }
+    process.private = -1;
     if (res != RESULT_OK) {
         config_drop(set);
         return res;

@@ -98,6 +98,16 @@ int daemon_run(void);
 /* The newest snapshot; borrow within one turn, config_hold() across waits. */
 struct config_set *daemon_config(void);
 
+/* ROLE_COMMAND in what is no daemon. */
+enum role daemon_role(void);
+
+/*
+ * During configure(): a memory file that master made for this daemon alone
+ * (lookup: the files of tables, which hold passwords); else, and where there is
+ * none, -1.
+ */
+int daemon_private(void);
+
 /* True from DRAIN on. */
 bool daemon_draining(void);
 

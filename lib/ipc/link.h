@@ -26,7 +26,7 @@ struct link;
  * grow to what the message's rule allows: ask buf_failed() before sending what
  * a peer may have made large; a failed message is not sent, and ends the link.
  */
-enum { MSG_FDS_MAX = 3 };
+enum { MSG_FDS_MAX = 4 };
 struct msg {
     enum message type;
     struct buf body; /* attributes: use tlv_put() */

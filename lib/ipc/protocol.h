@@ -60,6 +60,7 @@ enum message_kind {
 
 enum {
     MESSAGE_SMALL = 64 * 1024,
+    MESSAGE_TABLE = 2 * 1024 * 1024,     /* a key, or a value */
     MESSAGE_ENVELOPE = 32 * 1024 * 1024, /* envelope, header, inline body */
 };
 
@@ -67,7 +68,7 @@ enum {
 /* clang-format off */
 #define MESSAGES(X)                                                            \
     /* master and its children: lib/daemon */                                  \
-    X(CONFIGURE, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 3)      \
+    X(CONFIGURE, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 4)      \
     X(CONFIGURED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)            \
     X(LINK, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)                 \
     X(LISTEN, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)               \
@@ -115,6 +116,9 @@ enum {
     X(MEMO_ASK, FROM_SMTPD | FROM_QMGR, FROM_LOOKUP, KIND_REQUEST, MEMO_ANSWER, MESSAGE_SMALL, 0) \
     X(MEMO_ANSWER, FROM_LOOKUP, FROM_SMTPD | FROM_QMGR, KIND_ANSWER, NONE, MESSAGE_SMALL, 0) \
     X(MEMO_KEEP, FROM_SMTPD | FROM_QMGR, FROM_LOOKUP, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)  \
+    /* tables over the network: lib/table/asked, lookup/tables */              \
+    X(TABLE_ASK, FROM_DAEMONS, FROM_LOOKUP, KIND_REQUEST, TABLE_ANSWER, MESSAGE_TABLE, 0)    \
+    X(TABLE_ANSWER, FROM_LOOKUP, FROM_DAEMONS, KIND_ANSWER, NONE, MESSAGE_TABLE, 0)          \
     /* local's brain and its workers: local/mailbox */                         \
     X(STORE, FROM_LOCAL, FROM_WORKER, KIND_REQUEST, STORED, MESSAGE_ENVELOPE, 1)             \
     X(STORED, FROM_WORKER, FROM_LOCAL, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                  \

@@ -10,7 +10,6 @@
 
 #    include "lib/base/log.h"
 #    include "lib/base/mem.h"
-#    include "lib/config/config.h"
 #    include "lib/table/file_watch.h"
 #    include "lib/table/nul_keys.h"
 #    include "lib/table/table_type.h"
@@ -26,8 +25,7 @@ enum {
 };
 
 struct lmdb {
-    char *path; /* with ".lmdb" */
-    size_t map_size;
+    char *path;   /* with ".lmdb" */
     MDB_env *env; /* NULL: not open yet, or it could not be */
     MDB_txn *txn; /* reset between lookups */
     MDB_dbi dbi;
@@ -50,6 +48,7 @@ lmdb_open(struct table *t, const struct config *config, struct why *why)
 {
     struct lmdb *s;
 
+    (void)config;
     if (t->name[0] == '\0')
         return why_perm(why, "5.3.5", "%s: no file name", t->spec);
     if (t->type != &table_type_lmdb)
@@ -57,7 +56,6 @@ lmdb_open(struct table *t, const struct config *config, struct why *why)
             t->name);
     s = mem_alloc(sizeof(*s));
     s->path = mem_format("%s.lmdb", t->name);
-    s->map_size = (size_t)config->lmdb_map_size;
     t->state = s;
     return RESULT_OK;
 }

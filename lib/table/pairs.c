@@ -96,6 +96,12 @@ pairs_remove(struct pairs *p, struct slice key)
     return true;
 }
 
+const struct pair *
+pairs_get(const struct pairs *p, struct slice key)
+{
+    return find(p, key);
+}
+
 enum table_status
 pairs_find(const struct pairs *p, struct slice key, struct buf *value)
 {

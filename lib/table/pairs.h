@@ -43,6 +43,10 @@ bool pairs_put(struct pairs *p, struct slice key, struct slice value,
 /* False: there is none. */
 bool pairs_remove(struct pairs *p, struct slice key) ATTR_NONNULL;
 
+/* NULL: there is none. */
+const struct pair *pairs_get(const struct pairs *p, struct slice key)
+    ATTR_NONNULL;
+
 enum table_status pairs_find(const struct pairs *p, struct slice key,
     struct buf *value) ATTR_NONNULL ATTR_MUST_USE;
 void pairs_walk(const struct pairs *p, table_walk_fn fn, void *context)

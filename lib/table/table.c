@@ -2,6 +2,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/table/asked.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/table_type.h"
 
@@ -22,13 +23,17 @@ static const struct table_type *const types[] = {
 #ifdef HAVE_LMDB
     &table_type_lmdb,
 #endif
+    &table_type_memcache,
 #ifdef HAVE_PCRE2
     &table_type_pcre,
 #endif
     &table_type_pipemap,
     &table_type_randmap,
+    &table_type_redis,
     &table_type_regexp,
+    &table_type_socketmap,
     &table_type_static,
+    &table_type_tcp,
     &table_type_texthash,
     &table_type_unionmap,
     &table_type_unix,
@@ -116,9 +121,15 @@ open_new(struct slice spec, unsigned flags, const struct config *config,
     if (type == NULL)
         return why_perm(why, "5.3.5", "unsupported dictionary type: " SLICE_FMT,
             SLICE_ARG(slice_head(spec, colon)));
+    if ((type->flags & TABLE_UNAUTHENTIC) && (flags & TABLE_NO_UNAUTHENTIC))
+        return why_perm(why, "5.3.5",
+            SLICE_FMT ": %s map is not allowed for security sensitive data",
+            SLICE_ARG(spec), type->name);
     t = mem_alloc(sizeof(*t));
-    t->type = type;
     t->flags = type->flags;
+    if ((type->flags & TABLE_REMOTE) && asked_of_lookup())
+        type = &table_type_asked;
+    t->type = type;
     t->open_flags = flags;
     t->references = 1;
     t->spec = mem_text_of(spec);

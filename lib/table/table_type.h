@@ -10,8 +10,11 @@
 #include "lib/table/table.h"
 
 enum table_type_flag {
-    TABLE_WHOLE_KEYS = 1 << 0, /* patterns: partial keys are not asked */
-    TABLE_KEEP_CASE = 1 << 1,  /* keys are not folded to lower case */
+    TABLE_WHOLE_KEYS = 1 << 0,  /* patterns: partial keys are not asked */
+    TABLE_KEEP_CASE = 1 << 1,   /* keys are not folded to lower case */
+    TABLE_REMOTE = 1 << 2,      /* daemons ask lookup: table.c, asked.c */
+    TABLE_HAS_FILE = 1 << 3,    /* the name is a file of settings */
+    TABLE_UNAUTHENTIC = 1 << 4, /* nobody vouches for who answers */
 };
 
 /* What is written beside the file and renamed; see table_writer.c. */
@@ -83,9 +86,10 @@ enum table_status table_refresh(struct table *t, struct file_watch *watch,
 
 extern const struct table_type table_type_cdb, table_type_cidr,
     table_type_debug, table_type_environ, table_type_fail, table_type_inline,
-    table_type_internal, table_type_pipemap, table_type_randmap,
-    table_type_regexp, table_type_static, table_type_texthash,
-    table_type_unionmap, table_type_unix;
+    table_type_internal, table_type_memcache, table_type_redis,
+    table_type_socketmap, table_type_tcp, table_type_pipemap,
+    table_type_randmap, table_type_regexp, table_type_static,
+    table_type_texthash, table_type_unionmap, table_type_unix;
 #ifdef HAVE_PCRE2
 extern const struct table_type table_type_pcre;
 #endif

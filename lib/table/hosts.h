@@ -1,0 +1,37 @@
+/*
+ * hosts - several servers that have the same data: asked in random order, one
+ * that failed again after a while, or when there is no other.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HOSTS_MAX = 64, HOST_RETRY_MS = 60 * 1000 };
+
+struct host {
+    char *name;
+    int64_t retry_ms; /* not before, while there is another; 0: it works */
+    void *state;      /* the caller's */
+};
+
+struct hosts {
+    struct host *host;
+    size_t count;
+};
+
+/* Separated by blanks and commas. */
+void hosts_init(struct hosts *h, const char *text) ATTR_NONNULL;
+void hosts_fini(struct hosts *h) ATTR_NONNULL;
+
+/*
+ * The next one to try; tried is a set of bits that begins with 0. NULL: all
+ * were tried.
+ */
+struct host *hosts_next(struct hosts *h, uint64_t *tried) ATTR_NONNULL;
+void host_failed(struct host *host) ATTR_NONNULL;
+void host_works(struct host *host) ATTR_NONNULL;

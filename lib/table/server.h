@@ -1,0 +1,46 @@
+/*
+ * server - connections to a server that answers one question after another:
+ * kept for the next question, made anew when they break, bounded in number.
+ */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/io/fiber.h"
+#include "lib/io/stream.h"
+#include "lib/table/endpoint.h"
+
+enum {
+    SERVER_CONNECTIONS_MAX = 64, /* to one; who comes later waits */
+    SERVER_IDLE_MS = 60 * 1000,  /* closed after that long without use */
+};
+
+struct server {
+    struct endpoint endpoint;
+    struct list idle; /* last used last */
+    unsigned open;
+    struct fiber_cond given_back;
+};
+
+/* Takes over what endpoint holds. */
+void server_init(struct server *s, const struct endpoint *endpoint)
+    ATTR_NONNULL;
+void server_fini(struct server *s) ATTR_NONNULL;
+
+/*
+ * One question and its answer. fresh: nothing was said on this connection yet.
+ * RESULT_OK: it can be used for the next one.
+ */
+typedef enum result (*server_talk_fn)(struct stream *st, bool fresh,
+    void *context, int64_t deadline_ms, struct why *why);
+
+/*
+ * Calls talk, once more on a new connection when one that had been kept turns
+ * out to be broken. Waits.
+ */
+enum result server_ask(struct server *s, int64_t deadline_ms,
+    server_talk_fn talk, void *context, struct why *why)
+    __attribute__((nonnull(1, 3, 5))) ATTR_MUST_USE;
+
+/* For talk: what a status other than STREAM_OK means. */
+enum result server_lost(enum stream_status status, struct why *why)
+    ATTR_NONNULL;
