@@ -44,6 +44,20 @@ ld  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
+# Modules of tables, each where its client library is: loaded when used.
+module.pgsql.h  := libpq-fe.h
+module.mysql.h  := mysql.h
+module.sqlite.h := sqlite3.h
+module.ldap.h   := ldap.h
+module.pgsql.cpp := -I$(firstword $(wildcard $(addsuffix /postgresql,/usr/include /usr/local/include)) /usr/include)
+module.mysql.cpp := -I$(firstword $(wildcard $(addprefix /usr/include/,mariadb mysql)) /usr/include)
+module.pgsql.ld  := -lpq
+module.mysql.ld  := -lmariadb
+module.sqlite.ld := -lsqlite3
+module.ldap.ld   := -lldap -llber
+modules := $(foreach m,pgsql mysql sqlite ldap,$(if $(call option,$(m),$(module.$(m).h) $(module.$(m).cpp)),$(m)))
+module.so := $(modules:%=$(OUT)/lib/postern/%.so)
+
 # Which daemon needs which library besides libpostern's.
 libs.lib    := $(if $(have.DB),-ldb) $(if $(have.LMDB),-llmdb) $(if $(have.PCRE2),-lpcre2-8)
 libs.lookup := -lunbound
@@ -79,7 +93,7 @@ links.postmap  := postalias
         check-fuzz check-sim check-clients check-peers check-long fuzz lint format deps clean
 .SECONDARY:
 
-all: $(daemon.bin) $(command.bin) $(OUT)/.links docs/postconf.5
+all: $(daemon.bin) $(command.bin) $(module.so) $(OUT)/.links docs/postconf.5
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -92,6 +106,11 @@ $(OUT)/%.o: %.S
 $(lib.a): $(lib.obj)
 	@rm -f $@
 	$(call say,AR,$@)$(AR) rcs $@ $^
+
+$(OUT)/lib/postern/%.so: lib/table/modules/%.c lib/table/driver.h
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) -I. -D_GNU_SOURCE $(module.$*.cpp) $(CPPFLAGS) $(filter-out -fPIE,$(cc)) -fPIC $(CFLAGS) \
+	    -shared $(filter-out -pie,$(ld)) $(LDFLAGS) -o $@ $< $(module.$*.ld)
 
 define archive
 $(OUT)/$(1).a: $$(patsubst %.c,$(OUT)/%.o,$$(call parts.src,$(1)))
@@ -144,6 +163,8 @@ pages = $(filter-out docs/make-%,$(wildcard docs/*.$(1)))
 # has switched it off itself: daemons of one user are kept apart.
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/postern
+	install -d $(DESTDIR)$(PREFIX)/lib/postern
+	$(if $(module.so),install -m 644 $(module.so) $(DESTDIR)$(PREFIX)/lib/postern/)
 	install -m 711 $(daemon.bin) $(DESTDIR)$(PREFIX)/libexec/postern/
 	install -m 755 $(command.bin) $(DESTDIR)$(PREFIX)/sbin/
 	$(foreach c,$(commands),$(foreach l,$(links.$(c)),ln -sf $(c) $(DESTDIR)$(PREFIX)/sbin/$(l);))

@@ -17,6 +17,16 @@ enum { OFFLOAD_THREADS = 32 };
 void offload(void (*fn)(void *arg), void *arg);
 
 /*
+ * A pool of one's own, for what may hang for long (a slow database) and must
+ * not keep others waiting. Threads are started when first needed. Freed when
+ * nothing is offloaded to it any more.
+ */
+struct offload_pool;
+struct offload_pool *offload_pool_new(unsigned threads) ATTR_MUST_USE;
+void offload_pool_free(struct offload_pool *pool); /* NULL is welcome */
+void offload_to(struct offload_pool *pool, void (*fn)(void *arg), void *arg);
+
+/*
  * End the pool's threads, when nothing is offloaded any more. What is offloaded
  * later starts new ones.
  */

@@ -20,6 +20,7 @@ static const struct table_type *const types[] = {
     &table_type_fail,
     &table_type_inline,
     &table_type_internal,
+    &table_type_ldap,
 #ifdef HAVE_LMDB
     &table_type_lmdb,
 #endif
@@ -27,11 +28,14 @@ static const struct table_type *const types[] = {
 #ifdef HAVE_PCRE2
     &table_type_pcre,
 #endif
+    &table_type_mysql,
+    &table_type_pgsql,
     &table_type_pipemap,
     &table_type_randmap,
     &table_type_redis,
     &table_type_regexp,
     &table_type_socketmap,
+    &table_type_sqlite,
     &table_type_static,
     &table_type_tcp,
     &table_type_texthash,

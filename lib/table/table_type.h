@@ -86,10 +86,11 @@ enum table_status table_refresh(struct table *t, struct file_watch *watch,
 
 extern const struct table_type table_type_cdb, table_type_cidr,
     table_type_debug, table_type_environ, table_type_fail, table_type_inline,
-    table_type_internal, table_type_memcache, table_type_redis,
-    table_type_socketmap, table_type_tcp, table_type_pipemap,
-    table_type_randmap, table_type_regexp, table_type_static,
-    table_type_texthash, table_type_unionmap, table_type_unix;
+    table_type_internal, table_type_ldap, table_type_memcache, table_type_mysql,
+    table_type_pgsql, table_type_sqlite, table_type_redis, table_type_socketmap,
+    table_type_tcp, table_type_pipemap, table_type_randmap, table_type_regexp,
+    table_type_static, table_type_texthash, table_type_unionmap,
+    table_type_unix;
 #ifdef HAVE_PCRE2
 extern const struct table_type table_type_pcre;
 #endif
