@@ -90,7 +90,7 @@ links.sendmail := mailq newaliases
 links.postmap  := postalias
 
 .PHONY: all install demo demo-stop check check-unit check-system check-crash \
-        check-fuzz check-sim check-clients check-peers check-long fuzz lint format deps clean
+        check-fuzz check-sim check-clients check-tables check-peers check-long fuzz lint format deps clean
 .SECONDARY:
 
 all: $(daemon.bin) $(command.bin) $(module.so) $(OUT)/.links docs/postconf.5

@@ -49,6 +49,12 @@ check-clients: all
 	npm install --silent --no-fund --no-audit --prefix $(BUILD)/clients nodemailer
 	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_clients.py
 
+# Tables in real servers: installs them (as root), starts each one for itself.
+check-tables: all
+	tests/install-packages redis-server memcached slapd postgresql mariadb-server-core sqlite3
+	CHECK_TABLES=1 POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+	    tests/system/test_table_types.py tests/system/test_network_tables.py tests/system/test_sql_tables.py
+
 # Another MTA as the next hop: Debian's Postfix, unpacked below build/ and run in
 # namespaces of its own (as root).
 postfix.peer := $(BUILD)/peers/postfix

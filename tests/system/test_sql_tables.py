@@ -174,6 +174,11 @@ def values():
         for row in ROWS)
 
 
+HEAVY = pytest.mark.skipif(not os.environ.get("CHECK_TABLES"),
+                           reason="takes long: make check-tables")
+
+
+@HEAVY
 def test_pgsql(instance, tmp_path):
     need(instance, "pgsql")
     with postgres(give(tmp_path / "p")) as server:
@@ -228,6 +233,7 @@ def delays_one_session(instance, server, login):
     assert took < 5
 
 
+@HEAVY
 def test_mysql(instance, tmp_path):
     need(instance, "mysql")
     server = find_program("mariadbd")
