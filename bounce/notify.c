@@ -1,6 +1,7 @@
 #include "bounce/notify.h"
 
 #include "bounce/report.h"
+#include "bounce/requeue.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -33,6 +34,7 @@ static const char *const services[] = {
     [NOTICE_DELAY] = "defer",
     [NOTICE_SUCCESS] = "trace",
     [NOTICE_VERIFY] = "trace",
+    [NOTICE_REQUEUE] = "pickup",
 };
 
 static const char *const log_words[] = {
@@ -242,7 +244,8 @@ serve(const struct job *job, struct why *why)
 {
     const struct notice *n = job->n;
     /* Delayed recipients stay what they are. */
-    bool done = n->kind == NOTICE_FAILURE && n->attempt.id != 0;
+    bool done = n->attempt.id != 0 &&
+        (n->kind == NOTICE_FAILURE || n->kind == NOTICE_REQUEUE);
     const char *postmaster = n->kind == NOTICE_DELAY
         ? job->config->delay_notice_recipient
         : job->config->bounce_notice_recipient;
@@ -254,6 +257,11 @@ serve(const struct job *job, struct why *why)
 
     for (size_t i = 0; i < n->recipient_count; i++)
         job->indexes[i] = n->recipients[i].index;
+    if (n->kind == NOTICE_REQUEUE && !done) /* it would never end */
+        return why_perm(why, "5.3.0", "nothing to settle");
+    if (n->kind == NOTICE_REQUEUE)
+        return requeue(job->set, n, job->arena, job->deadline_ms, &settles,
+            why);
     res = tell_somebody(job, done ? &settles : NULL, why);
     /* A copy that fails is not worth a second notice to the sender. */
     if (res == RESULT_OK && n->envelope.sender.len > 0 &&
@@ -327,9 +335,10 @@ notify_serve(struct request *r)
             close(n.fd);
     }
     if (res != RESULT_OK)
-        log_warning("%s: notice not sent: %s",
+        log_warning("%s: %s: %s",
             queue_id_text(n.envelope.id,
                 config_main(set)->enable_long_queue_ids, text),
+            n.kind == NOTICE_REQUEUE ? "not requeued" : "notice not sent",
             why.text);
     answer(r, res, &why);
     arena_clear(&arena);

@@ -21,7 +21,7 @@ enum {
     AGENT_BACKLOG = 16 * 1024 * 1024,
 };
 
-enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY };
+enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY, JOB_REQUEUE };
 
 struct job {
     struct map_node node;  /* of q->jobs, unless fenced */

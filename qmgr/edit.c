@@ -85,17 +85,19 @@ release(struct qmgr *q, struct entry *e, struct edit *edit)
     write_flags(q, e, edit);
 }
 
-/*
- * TODO: Postfix sends a requeued message through cleanup again, under a new
- * queue id, so that changed rewriting and virtual aliases take effect. Here it
- * is resolved anew and tried at once. It hurts who requeues for that reason.
- */
+/* What is not with an agent goes through clean-up again: bounce/requeue. */
 static void
 requeue(struct qmgr *q, struct entry *e, struct edit *edit)
 {
-    if (e->state != ENTRY_INCOMING)
+    struct mail *m = e->message;
+
+    e->flags |= ENTRY_REQUEUE;
+    if (m != NULL)
+        m->hold = false;
+    else if (e->state != ENTRY_INCOMING)
         try_now(q, e);
-    resolve_configure(q);
+    if (m != NULL && m->begun)
+        round_withdraw(q, m);
     write_flags(q, e, edit);
 }
 

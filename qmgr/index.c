@@ -135,7 +135,7 @@ index_take_part(struct index *ix, struct entry *e, struct spool_place *place)
     struct part *p = find_part(ix, e);
 
     if (p == NULL) {
-        e->flags &= (uint8_t)~ENTRY_PARTS;
+        e->flags &= (uint16_t)~ENTRY_PARTS;
         return false;
     }
     *place = p->place;

@@ -38,6 +38,7 @@ enum entry_flag {
     ENTRY_WARNED = 1 << 5,    /* the sender knows of the delay */
     ENTRY_FLUSHED = 1 << 6,   /* defer_transports do not hold it back */
     ENTRY_PARKED = 1 << 7,    /* in a heap of its lane (qmgr/lane) */
+    ENTRY_REQUEUE = 1 << 8,   /* postsuper -r */
 };
 
 struct entry {
@@ -58,7 +59,7 @@ struct entry {
     uint8_t deaths;  /* agents that died with it: qmgr/agent */
     uint8_t kills;   /* agents that were killed with it */
     uint8_t state;   /* enum entry_state */
-    uint8_t flags;   /* set of enum entry_flag */
+    uint16_t flags;  /* set of enum entry_flag */
     uint16_t origin; /* the place of its submitter (qmgr/intake); 0: unknown */
 };
 

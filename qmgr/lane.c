@@ -203,7 +203,7 @@ lane_unpark(struct index *ix, struct entry *e)
     struct lane *l = find(ix, name_of(e));
 
     heap_remove(e->state == ENTRY_INCOMING ? &l->fresh : &l->due, &e->timer);
-    e->flags &= (uint8_t)~ENTRY_PARKED;
+    e->flags &= (uint16_t)~ENTRY_PARKED;
     if (parked(l) == 0)
         list_remove(&l->link);
     arm_expiry(l);

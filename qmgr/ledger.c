@@ -263,6 +263,8 @@ brief_of(const struct entry *e, const struct entry_write *w, bool held)
         b.flags |= STATUS_WARNED;
     if ((e->flags & ENTRY_EXPIRE) != 0)
         b.flags |= STATUS_EXPIRE;
+    if ((e->flags & ENTRY_REQUEUE) != 0)
+        b.flags |= STATUS_REQUEUE;
     return b;
 }
 

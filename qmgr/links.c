@@ -174,19 +174,19 @@ deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
 static void
 notified(struct msg_in *answer, void *context)
 {
-    struct queue_answer a = { .result = RESULT_TEMPFAIL };
     struct job *j = context;
+    struct queue_answer a;
+    enum result res;
     struct why why;
 
     if (answer == NULL) {
         job_lost(outdoors->q, j);
         return;
     }
-    if (queue_answer_decode(answer->body, &a, &why) != RESULT_OK) {
+    res = queue_answer_decode(answer->body, &a, &why);
+    if (res != RESULT_OK)
         log_warning("answer of bounce: %s", why.text);
-        a.result = RESULT_TEMPFAIL;
-    }
-    job_notified(outdoors->q, j, a.result);
+    job_notified(outdoors->q, j, res);
     msg_in_free(answer);
 }
 

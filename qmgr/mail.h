@@ -119,6 +119,7 @@ struct mail {
     bool overdue;          /* its lifetime is over */
     bool returned;         /* ... which the log knows */
     bool stuck;            /* the rest of its recipients cannot be read */
+    bool requeued;         /* bounce was asked in this round to start anew */
     bool notified;         /* bounce was asked in this round ... */
     bool warns;            /* ... for notices of delay */
     size_t suspended;      /* recipients deferred for a dead destination */

@@ -13,6 +13,9 @@ enum { NOTICE_RCPTS = 2000 };
 /* A notice may carry a whole message, and bounce makes them one by one. */
 enum { NOTICES_MAX = 50 };
 
+/* Each may be compared with each. */
+enum { SIBLINGS_MAX = 1000 };
+
 bool
 notify_may(struct qmgr *q, struct mail *m)
 {
@@ -40,6 +43,8 @@ wants(const struct rcpt *r, enum job_kind kind)
 
     if (kind == JOB_FAILURE)
         return r->state == RCPT_FAILED;
+    if (kind == JOB_REQUEUE)
+        return r->state == RCPT_DEFERRED;
     /* RFC 3461: not given means FAILURE and DELAY as the site likes it. */
     return r->state == RCPT_DEFERRED && r->note != NULL && !r->warned &&
         (notify == 0 || (notify & NOTIFY_DELAY) != 0);
@@ -91,6 +96,53 @@ notify_delay(struct qmgr *q, struct mail *m)
     notify(q, m, JOB_DELAY);
 }
 
+void
+notify_requeue(struct qmgr *q, struct mail *m)
+{
+    notify(q, m, JOB_REQUEUE);
+}
+
+/*
+ * Did somebody else of the same virtual alias get the message already? Then r may
+ * not become that alias again. For a list that is not looked up: he stays who he
+ * is.
+ */
+static bool
+has_settled_sibling(const struct rcpt *r)
+{
+    struct slice original = rcpt_given(r)->original;
+    const struct mail *m = r->message;
+    struct slice rest = m->record.envelope;
+    struct recipient other;
+
+    if (original.len == 0 || m->counts[RCPT_SETTLED] == 0)
+        return false;
+    if (m->envelope.recipient_count > SIBLINGS_MAX)
+        return true;
+    for (uint32_t i = 0; envelope_next_recipient(&rest, &other); i++)
+        if (mail_is_settled(m, i) && slice_eq(other.original, original))
+            return true;
+    /* One that was not read back from disk has them all in memory. */
+    mail_foreach(in, m)
+    {
+        if (in->state == RCPT_SETTLED &&
+            slice_eq(rcpt_given(in)->original, original))
+            return true;
+    }
+    return false;
+}
+
+static void
+fill_requeued(struct notice_recipient *to, const struct rcpt *r)
+{
+    to->index = r->index;
+    to->rcpt = *rcpt_given(r);
+    if (has_settled_sibling(r))
+        to->rcpt.original = (struct slice){ "", 0 };
+    to->result.outcome = OUTCOME_DEFERRED;
+    to->result.index = r->index;
+}
+
 static void
 fill(struct notice_recipient *to, const struct rcpt *r)
 {
@@ -108,10 +160,15 @@ fill(struct notice_recipient *to, const struct rcpt *r)
 bool
 notify_send(struct qmgr *q, struct job *j)
 {
+    static const enum notice_kind kinds[] = {
+        [JOB_FAILURE] = NOTICE_FAILURE,
+        [JOB_DELAY] = NOTICE_DELAY,
+        [JOB_REQUEUE] = NOTICE_REQUEUE,
+    };
     struct mail *m = j->message;
     struct notice_recipient *rcpts = mem_alloc_array(j->count, sizeof(*rcpts));
     struct notice n = {
-        .kind = j->kind == JOB_FAILURE ? NOTICE_FAILURE : NOTICE_DELAY,
+        .kind = kinds[j->kind],
         .attempt = j->attempt,
         .envelope = m->envelope,
         .header = m->header,
@@ -134,7 +191,7 @@ notify_send(struct qmgr *q, struct job *j)
     n.envelope.recipients = NULL;
     n.envelope.recipient_count = 0;
     for (size_t i = 0; i < j->count; i++)
-        fill(&rcpts[i], j->rcpts[i]);
+        (j->kind == JOB_REQUEUE ? fill_requeued : fill)(&rcpts[i], j->rcpts[i]);
     sent = q->outside->notify(q->context, &n, j);
     mem_free(rcpts);
     return sent;

@@ -22,6 +22,9 @@ void notify_failure(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 bool notify_wants_delay(const struct mail *m) ATTR_NONNULL;
 void notify_delay(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
+/* Whoever is left starts anew, as another message (bounce/requeue). */
+void notify_requeue(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
 /* The content is there: j goes to bounce. False: it is not up. */
 bool notify_send(struct qmgr *q, struct job *j) ATTR_NONNULL;
 

@@ -108,6 +108,7 @@ enum status_flag {
     STATUS_WARNED = 1 << 1, /* the sender knows of the delay */
     STATUS_EXPIRE = 1 << 2, /* postsuper -e: it ends at the next attempt */
     STATUS_PART = 1 << 3,
+    STATUS_REQUEUE = 1 << 4, /* postsuper -r: likewise, through clean-up */
 };
 
 struct status_brief {

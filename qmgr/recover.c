@@ -76,9 +76,9 @@ found_message(struct qmgr *q, const struct spool_found *f)
 static void
 set_flag(struct entry *e, enum entry_flag flag, bool on)
 {
-    e->flags &= (uint8_t)~flag;
+    e->flags &= (uint16_t)~flag;
     if (on)
-        e->flags |= (uint8_t)flag;
+        e->flags |= (uint16_t)flag;
 }
 
 /* The newest word counts, be it a STATUS or a HOLD. */
@@ -94,6 +94,7 @@ apply(struct qmgr *q, struct entry *e, const struct status_brief *b)
     e->kills = b->kills > UINT8_MAX ? UINT8_MAX : (uint8_t)b->kills;
     set_flag(e, ENTRY_EXPIRE, (b->flags & STATUS_EXPIRE) != 0);
     set_flag(e, ENTRY_WARNED, (b->flags & STATUS_WARNED) != 0);
+    set_flag(e, ENTRY_REQUEUE, (b->flags & STATUS_REQUEUE) != 0);
     entry_set_state(&q->index, e,
         (b->flags & STATUS_HELD) != 0 ? ENTRY_HELD : ENTRY_DEFERRED);
     e->timer.due = b->next_try_ms;

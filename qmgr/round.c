@@ -121,10 +121,17 @@ round_withdraw(struct qmgr *q, struct mail *m)
     mail_touch(q, m);
 }
 
+/* And it was not tried in vain in this round. */
+static bool
+is_requeued(const struct mail *m)
+{
+    return (m->entry->flags & ENTRY_REQUEUE) != 0 && !m->requeued;
+}
+
 bool
 round_is_over_before_it_begins(struct qmgr *q, struct mail *m)
 {
-    if (mail_unsettled(m) == 0 || m->hold) {
+    if (mail_unsettled(m) == 0 || m->hold || is_requeued(m)) {
         round_withdraw(q, m);
         return true;
     }
@@ -211,6 +218,20 @@ tell_delays(struct qmgr *q, struct mail *m)
     return true;
 }
 
+/* Who is left goes through clean-up again; he ends here when he is there. */
+static bool
+send_again(struct qmgr *q, struct mail *m)
+{
+    if (!is_requeued(m) || m->hold || q->stopping ||
+        m->counts[RCPT_DEFERRED] == 0)
+        return false;
+    if (!notify_may(q, m))
+        return true;
+    m->requeued = true;
+    notify_requeue(q, m);
+    return true;
+}
+
 /* An attempt under way knows recipients of b. */
 static bool
 is_used(const struct batch *b)
@@ -237,11 +258,12 @@ give_back_batches(struct qmgr *q, struct mail *m)
 
         if (b->open > 0 || is_used(b))
             continue;
-        if (!m->hold && !m->again && has_expired(q, m))
+        if (!m->hold && !m->again && !is_requeued(m) && has_expired(q, m))
             expire_batch(q, b);
         if (m->notices > 0)
             continue;
-        if ((b->failed > 0 && tell_failures(q, m)) || tell_delays(q, m))
+        if ((b->failed > 0 && tell_failures(q, m)) || send_again(q, m) ||
+            tell_delays(q, m))
             continue;
         if (m->notices == 0 && b->open == 0)
             batch_give_back(q, b);
@@ -297,9 +319,9 @@ round_check(struct qmgr *q, struct mail *m)
         return;
     }
     if (m->counts[RCPT_DEFERRED] > 0 && !m->hold && !m->again &&
-        has_expired(q, m))
+        !is_requeued(m) && has_expired(q, m))
         expire(q, m);
-    if (tell_failures(q, m) || tell_delays(q, m))
+    if (tell_failures(q, m) || send_again(q, m) || tell_delays(q, m))
         return;
     if (m->entry->attempts < UINT16_MAX)
         m->entry->attempts++;
@@ -345,7 +367,7 @@ round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
     if (m->again)
         next_try_ms = qmgr_wall_ms();
     if (!m->again)
-        e->flags &= (uint8_t)~ENTRY_FLUSHED;
+        e->flags &= (uint16_t)~ENTRY_FLUSHED;
     mail_free(q, m);
     if (held)
         entry_set_state(&q->index, e, ENTRY_HELD);

@@ -21,14 +21,14 @@ put_back(struct qmgr *q, struct rcpt *r, enum job_kind kind, const char *text)
         .when_us = clock_wall_us(),
     };
 
-    if (kind == JOB_FAILURE) {
-        /* Its failure stands: bounce is asked again. */
+    r->message->soon |= kind != JOB_FAILURE;
+    if (kind == JOB_FAILURE || kind == JOB_REQUEUE) {
+        /* What was known of it stands: bounce is asked again. */
         r->job = NULL;
-        rcpt_set_state(r, RCPT_FAILED);
+        rcpt_set_state(r, kind == JOB_FAILURE ? RCPT_FAILED : RCPT_DEFERRED);
         mail_touch(q, r->message);
         return;
     }
-    r->message->soon = true;
     rcpt_conclude(q, r, &result);
 }
 
@@ -44,7 +44,7 @@ void
 settle_unsent(struct qmgr *q, struct job *j)
 {
     if (j->message != NULL && j->kind == JOB_DELAY)
-        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
+        j->message->entry->flags &= (uint16_t)~ENTRY_WARNED;
     put_back_all(q, j, "delivery was not begun");
     job_end(q, j);
 }
@@ -154,7 +154,10 @@ job_notified(struct qmgr *q, struct job *j, enum result res)
 {
     /* Nobody was warned: in another round. */
     if (res != RESULT_OK && j->kind == JOB_DELAY && j->message != NULL)
-        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
+        j->message->entry->flags &= (uint16_t)~ENTRY_WARNED;
+    /* Clean-up will never take it (its size, its hops): it stays what it is. */
+    if (res == RESULT_PERMFAIL && j->kind == JOB_REQUEUE && j->message != NULL)
+        j->message->entry->flags &= (uint16_t)~ENTRY_REQUEUE;
     put_back_all(q, j, "");
     job_end(q, j);
 }
@@ -163,7 +166,7 @@ static void
 lose(struct qmgr *q, struct job *j, const char *text)
 {
     if (j->message != NULL && j->kind == JOB_DELAY)
-        j->message->entry->flags &= (uint8_t)~ENTRY_WARNED;
+        j->message->entry->flags &= (uint16_t)~ENTRY_WARNED;
     put_back_all(q, j, text);
     job_end(q, j);
 }
@@ -247,6 +250,8 @@ settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     /* A notice about some of them: it is the turn of the rest. */
     if (place != NULL && j->kind == JOB_FAILURE && s->count > 0)
         m->notified = false;
+    if (place != NULL && j->kind == JOB_REQUEUE && s->count > 0)
+        m->requeued = false;
     if (place != NULL && s->count > 0)
         index_add_part(&q->index, m->entry, place);
     else if (place != NULL)

@@ -12,7 +12,7 @@ enum {
 
 #define OF(name) offsetof(struct notice, name)
 static const struct field notice_fields[] = {
-    { ATTR_KIND, FIELD_U32, OF(kind), NOTICE_VERIFY },
+    { ATTR_KIND, FIELD_U32, OF(kind), NOTICE_REQUEUE },
     { ATTR_HEADER, FIELD_SLICE, OF(header), MESSAGE_ENVELOPE },
     { ATTR_BODY, FIELD_SLICE, OF(body), MESSAGE_ENVELOPE },
     { ATTR_LENGTH, FIELD_U64, OF(body_length), INT64_MAX },

@@ -18,7 +18,8 @@ enum notice_kind {
     NOTICE_FAILURE,
     NOTICE_DELAY,
     NOTICE_SUCCESS,
-    NOTICE_VERIFY, /* sendmail -bv and -v: a delivery report */
+    NOTICE_VERIFY,  /* sendmail -bv and -v: a delivery report */
+    NOTICE_REQUEUE, /* no notice: the message itself, once more (postsuper -r) */
 };
 
 struct notice_recipient {
