@@ -33,22 +33,22 @@ not_there(struct session *s, struct slice args)
 #define COMMAND(verb, lower, fn, ...) \
     [VERB_##verb] = { #verb, lower, fn, __VA_ARGS__ }
 const struct command commands[VERB_COUNT] = {
-    COMMAND(HELO, "helo", command_helo, 0),
-    COMMAND(EHLO, "ehlo", command_ehlo, 0),
-    COMMAND(STARTTLS, "starttls", no_starttls, 0),
+    COMMAND(HELO, "helo", command_helo, COMMAND_LAST),
+    COMMAND(EHLO, "ehlo", command_ehlo, COMMAND_LAST),
+    COMMAND(STARTTLS, "starttls", no_starttls, COMMAND_LAST),
     COMMAND(AUTH, "auth", no_auth, COMMAND_NEEDS_HELO),
     COMMAND(MAIL, "mail", command_mail, COMMAND_NEEDS_HELO),
     COMMAND(RCPT, "rcpt", command_rcpt, 0),
-    COMMAND(DATA, "data", command_data, 0),
-    COMMAND(BDAT, "bdat", not_there, 0),
+    COMMAND(DATA, "data", command_data, COMMAND_LAST),
+    COMMAND(BDAT, "bdat", command_bdat, 0),
     COMMAND(RSET, "rset", command_rset, COMMAND_JUNK),
-    COMMAND(NOOP, "noop", command_noop, COMMAND_JUNK),
-    COMMAND(VRFY, "vrfy", command_vrfy, COMMAND_JUNK),
+    COMMAND(NOOP, "noop", command_noop, COMMAND_JUNK | COMMAND_LAST),
+    COMMAND(VRFY, "vrfy", command_vrfy, COMMAND_JUNK | COMMAND_LAST),
     COMMAND(ETRN, "etrn", command_etrn, COMMAND_NEEDS_HELO | COMMAND_JUNK),
     COMMAND(HELP, "help", command_help, COMMAND_JUNK),
     COMMAND(QUIT, "quit", command_quit, COMMAND_ALWAYS),
-    COMMAND(XCLIENT, "xclient", not_there, 0),
-    COMMAND(XFORWARD, "xforward", not_there, 0),
+    COMMAND(XCLIENT, "xclient", command_xclient, COMMAND_JUNK),
+    COMMAND(XFORWARD, "xforward", command_xforward, COMMAND_JUNK),
     COMMAND(UNKNOWN, "unknown", not_there, 0),
 };
 

@@ -38,6 +38,7 @@ enum command_result {
     COMMAND_REFUSED, /* not good, but no error either */
     COMMAND_LEFT,    /* the client is gone; nothing more can be said */
     COMMAND_LATE,    /* the client did not go on in time */
+    COMMAND_HANGUP,  /* the last word was said */
     COMMAND_CUT,     /* the process is ending, and could wait no longer */
 };
 
@@ -45,6 +46,7 @@ enum command_flag {
     COMMAND_NEEDS_HELO = 1 << 0, /* when smtpd_helo_required */
     COMMAND_JUNK = 1 << 1,       /* counted for smtpd_junk_command_limit */
     COMMAND_ALWAYS = 1 << 2,     /* also for clients that were refused */
+    COMMAND_LAST = 1 << 3, /* nothing may be sent along (RFC 2920 section 3) */
 };
 
 struct command {
@@ -81,6 +83,9 @@ enum command_result command_ehlo(struct session *s, struct slice args);
 enum command_result command_mail(struct session *s, struct slice args);
 enum command_result command_rcpt(struct session *s, struct slice args);
 enum command_result command_data(struct session *s, struct slice args);
+enum command_result command_bdat(struct session *s, struct slice args);
+enum command_result command_xclient(struct session *s, struct slice args);
+enum command_result command_xforward(struct session *s, struct slice args);
 enum command_result command_rset(struct session *s, struct slice args);
 enum command_result command_noop(struct session *s, struct slice args);
 enum command_result command_vrfy(struct session *s, struct slice args);

@@ -11,14 +11,20 @@ enum {
 };
 
 struct parse {
+    unsigned features;
     struct arena *arena;
     struct refusal *no;
     void *to;
 };
 
-/* A parameter: value_of is false when its value is not well formed. */
+/*
+ * A parameter: value_of is false when its value is not well formed. needs is
+ * the feature without which there is no such parameter.
+ */
 struct parameter {
     const char *name;
+    unsigned needs;
+    bool bare; /* has no value */
     bool (*value_of)(struct parse *p, struct slice value);
 };
 
@@ -120,13 +126,24 @@ auth_value(struct parse *p, struct slice value)
     return true;
 }
 
+static bool
+smtputf8_value(struct parse *p, struct slice value)
+{
+    struct mail_parameters *mail = p->to;
+
+    (void)value;
+    mail->utf8 = true;
+    return true;
+}
+
 static const struct parameter mail_table[] = {
-    { "SIZE", size_value },
-    { "BODY", body_value },
-    { "RET", ret_value },
-    { "ENVID", envid_value },
-    { "AUTH", auth_value },
-    { NULL, NULL },
+    { "SIZE", 0, false, size_value },
+    { "BODY", 0, false, body_value },
+    { "RET", ESMTP_DSN, false, ret_value },
+    { "ENVID", ESMTP_DSN, false, envid_value },
+    { "AUTH", 0, false, auth_value },
+    { "SMTPUTF8", ESMTP_SMTPUTF8, true, smtputf8_value },
+    { NULL, 0, false, NULL },
 };
 
 /* RCPT TO */
@@ -199,20 +216,28 @@ orcpt_value(struct parse *p, struct slice value)
 }
 
 static const struct parameter rcpt_table[] = {
-    { "NOTIFY", notify_value },
-    { "ORCPT", orcpt_value },
-    { NULL, NULL },
+    { "NOTIFY", ESMTP_DSN, false, notify_value },
+    { "ORCPT", ESMTP_DSN, false, orcpt_value },
+    { NULL, 0, false, NULL },
 };
 
 static bool
 parse_word(struct parse *p, const struct parameter *table, struct slice word)
 {
     size_t equals = slice_find(word, '=');
+    struct slice name = slice_head(word, equals);
 
-    for (; equals < word.len && table->name != NULL; table++)
-        if (slice_eq_nocase(slice_head(word, equals), slice_of(table->name)))
-            return table->value_of(p, slice_skip(word, equals + 1));
-    return unsupported(p, word);
+    while (table->name != NULL &&
+        (!slice_eq_nocase(name, slice_of(table->name)) ||
+            table->bare != (equals == word.len)))
+        table++;
+    if (table->name == NULL)
+        return unsupported(p, word);
+    if ((table->needs & ~p->features) == 0)
+        return table->value_of(p, slice_skip(word, equals + 1));
+    return table->needs == ESMTP_DSN
+        ? refusal_set(p->no, 501, "5.7.1", "DSN support is disabled")
+        : unsupported(p, word);
 }
 
 static bool
@@ -231,21 +256,36 @@ parse_words(struct parse *p, const struct parameter *table, struct slice words)
 }
 
 bool
-mail_parameters_parse(struct slice words, struct arena *arena,
-    struct mail_parameters *p, struct refusal *no)
+mail_parameters_parse(struct slice words, unsigned features,
+    struct arena *arena, struct mail_parameters *p, struct refusal *no)
 {
-    struct parse parse = { .arena = arena, .no = no, .to = p };
+    struct parse parse = { .features = features,
+        .arena = arena,
+        .no = no,
+        .to = p };
 
     *p = (struct mail_parameters){ .size = 0 };
     return parse_words(&parse, mail_table, words);
 }
 
 bool
-rcpt_parameters_parse(struct slice words, struct arena *arena,
-    struct rcpt_parameters *p, struct refusal *no)
+rcpt_parameters_parse(struct slice words, unsigned features,
+    struct arena *arena, struct rcpt_parameters *p, struct refusal *no)
 {
-    struct parse parse = { .arena = arena, .no = no, .to = p };
+    struct parse parse = { .features = features,
+        .arena = arena,
+        .no = no,
+        .to = p };
 
     *p = (struct rcpt_parameters){ .notify = 0 };
     return parse_words(&parse, rcpt_table, words);
+}
+
+bool
+is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] > 127)
+            return false;
+    return true;
 }

@@ -15,9 +15,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What was announced, and may be used. */
+enum esmtp_feature {
+    ESMTP_DSN = 1 << 0,
+    ESMTP_SMTPUTF8 = 1 << 1,
+};
+
 struct mail_parameters {
     uint64_t size;  /* SIZE= (RFC 1870); 0: not given */
     bool eight_bit; /* BODY=8BITMIME */
+    bool utf8;      /* SMTPUTF8 (RFC 6531) */
     enum dsn_ret ret;
     struct slice envid; /* decoded, in the arena */
 };
@@ -28,10 +35,14 @@ struct rcpt_parameters {
 };
 
 /*
- * words is what follows the address. True: all is known and well formed. False:
+ * words is what follows the address; features a set of enum esmtp_feature. True: all is known and well formed. False:
  * *no is the reply.
  */
-bool mail_parameters_parse(struct slice words, struct arena *arena,
-    struct mail_parameters *p, struct refusal *no) ATTR_NONNULL ATTR_MUST_USE;
-bool rcpt_parameters_parse(struct slice words, struct arena *arena,
-    struct rcpt_parameters *p, struct refusal *no) ATTR_NONNULL ATTR_MUST_USE;
+bool mail_parameters_parse(struct slice words, unsigned features,
+    struct arena *arena, struct mail_parameters *p, struct refusal *no)
+    ATTR_NONNULL ATTR_MUST_USE;
+bool rcpt_parameters_parse(struct slice words, unsigned features,
+    struct arena *arena, struct rcpt_parameters *p, struct refusal *no)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+bool is_ascii(struct slice text);

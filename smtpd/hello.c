@@ -2,20 +2,24 @@
  * hello - HELO and EHLO.
  */
 #include "lib/base/mem.h"
+#include "lib/base/printable.h"
 #include "smtpd/access.h"
+#include "smtpd/keyword.h"
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
-/* Stands in Received: and logs: nothing there may be taken for something else. */
-static char *
-clean_name(struct slice args)
+/* Nothing there may be taken for something else. */
+char *
+helo_clean(const struct session *s, struct slice name)
 {
-    char *name = mem_text_of(slice_head(args, HELO_MAX));
+    char *clean = mem_text_of(slice_head(name, HELO_MAX));
 
-    for (char *c = name; *c != '\0'; c++)
-        if (*c <= ' ' || *c > '~' || strchr("()<>\\\"", *c) != NULL)
+    for (char *c = clean; *c != '\0'; c++)
+        if ((*c >= 0 && *c <= ' ') || strchr("()<>\\\"", *c) != NULL ||
+            ((unsigned char)*c > '~' && !s->config->smtputf8_enable))
             *c = '?';
-    return name;
+    printable_make(clean, strlen(clean));
+    return clean;
 }
 
 /*
@@ -33,7 +37,7 @@ say_hello(struct session *s, struct slice args, const char *verb, bool esmtp)
     }
     session_reset(s);
     mem_free(s->helo);
-    s->helo = clean_name(args);
+    s->helo = helo_clean(s, args);
     s->esmtp = false;
     if (!access_helo(s, &no)) {
         mem_free(s->helo);
@@ -57,20 +61,8 @@ command_helo(struct session *s, struct slice args)
 enum command_result
 command_ehlo(struct session *s, struct slice args)
 {
-    const struct config *config = s->config;
-
     if (!say_hello(s, args, "EHLO", true))
         return COMMAND_BAD;
-    reply_more(s, 250, "%s", config->myhostname);
-    reply_more(s, 250, "PIPELINING");
-    if (config->message_size_limit > 0)
-        reply_more(s, 250, "SIZE %jd", (intmax_t)config->message_size_limit);
-    else
-        reply_more(s, 250, "SIZE");
-    if (!config->disable_vrfy_command)
-        reply_more(s, 250, "VRFY");
-    reply_more(s, 250, "ENHANCEDSTATUSCODES");
-    reply_more(s, 250, "8BITMIME");
-    reply(s, 250, "DSN");
+    keywords_announce(s);
     return COMMAND_GOOD;
 }

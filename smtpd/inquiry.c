@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
+#include "smtpd/esmtp.h"
 #include "smtpd/path_argument.h"
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
@@ -60,6 +61,19 @@ verify(struct session *s, struct slice args)
     return COMMAND_GOOD;
 }
 
+/* "address SMTPUTF8" (RFC 6531 section 3.7.4.2). False: it is missing. */
+static bool
+take_smtputf8(const struct session *s, struct slice *args)
+{
+    const struct slice word = SLICE_LIT(" SMTPUTF8");
+    bool given = s->config->smtputf8_enable && slice_ends_nocase(*args, word);
+
+    if (given)
+        *args = slice_trim(slice_head(*args, args->len - word.len));
+    return given || !s->config->smtputf8_enable ||
+        !s->config->strict_smtputf8 || is_ascii(*args);
+}
+
 enum command_result
 command_vrfy(struct session *s, struct slice args)
 {
@@ -70,7 +84,12 @@ command_vrfy(struct session *s, struct slice args)
         return COMMAND_BAD;
     }
     if (args.len == 0) {
-        reply(s, 501, "5.5.4 Syntax: VRFY address");
+        reply(s, 501, "5.5.4 Syntax: VRFY address%s",
+            s->config->smtputf8_enable ? " [SMTPUTF8]" : "");
+        return COMMAND_BAD;
+    }
+    if (!take_smtputf8(s, &args)) {
+        reply(s, 553, "5.6.7 Must declare SMTPUTF8 to send unicode address");
         return COMMAND_BAD;
     }
     result = verify(s, args);
@@ -78,23 +97,6 @@ command_vrfy(struct session *s, struct slice args)
     if (!s->mail.open)
         session_reset(s);
     return result;
-}
-
-/* Not announced: what it asks for is not offered to anybody. */
-enum command_result
-command_etrn(struct session *s, struct slice args)
-{
-    struct slice word;
-
-    if (!slice_word(&args, " \t", &word) || args.len > 0) {
-        reply(s, 500, "Syntax: ETRN domain");
-        return COMMAND_BAD;
-    }
-    log_write(LOG_LEVEL_WARNING, s->profile->tag,
-        "reject: ETRN " SLICE_FMT "... from %s",
-        SLICE_ARG(slice_head(word, 100)), s->peer.text);
-    reply(s, 459, "<" SLICE_FMT ">: service unavailable", SLICE_ARG(word));
-    return COMMAND_BAD;
 }
 
 enum command_result

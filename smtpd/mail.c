@@ -33,10 +33,12 @@ parse(struct session *s, struct slice args, struct mail_parameters *parameters,
         return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
     }
     t->envelope.sender = path.address;
-    if (!mail_parameters_parse(path.parameters, &t->arena, parameters, no))
+    if (!mail_parameters_parse(path.parameters, session_features(s), &t->arena,
+            parameters, no))
         return false;
     t->envelope.size = parameters->size; /* what it is to be: for policies */
-    return true;
+    t->utf8 = parameters->utf8;
+    return session_allows_address(s, path.address, no);
 }
 
 /* SIZE= (RFC 1870 section 6.1), and room for any message at all. */
@@ -75,6 +77,7 @@ fill_envelope(struct session *s, const struct mail_parameters *parameters)
     env->arrival_us = clock_wall_us();
     env->flags = s->profile->overrides |
         (parameters->eight_bit ? ENVELOPE_8BIT : 0U) |
+        (parameters->utf8 ? ENVELOPE_UTF8 : 0U) |
         (s->profile->stand_alone ? ENVELOPE_LOCAL : 0U);
     env->ret = parameters->ret;
     env->envid = parameters->envid;
@@ -87,7 +90,9 @@ command_mail(struct session *s, struct slice args)
     struct refusal no;
 
     if (s->mail.open) {
-        reply(s, 503, "5.5.1 Error: nested MAIL command");
+        reply(s, 503,
+            s->mail.chunks == CHUNKS_NONE ? "5.5.1 Error: nested MAIL command"
+                                          : "5.5.1 Error: MAIL after BDAT");
         return COMMAND_BAD;
     }
     s->mail.open = true; /* the log of a refusal names the sender */
@@ -100,6 +105,12 @@ command_mail(struct session *s, struct slice args)
     }
     room_pause(s->set, s->config->cleanup_service_name);
     fill_envelope(s, &parameters);
+    if (!s->config->smtpd_delay_open_until_valid_rcpt &&
+        !session_open_message(s, &no)) {
+        session_reset(s);
+        reply_refusal(s, &no);
+        return COMMAND_BAD;
+    }
     reply(s, 250, "2.1.0 Ok");
     return COMMAND_GOOD;
 }

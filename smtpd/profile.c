@@ -120,19 +120,57 @@ parse_bare_newline(struct profile *p, struct why *why)
         SLICE_ARG(value));
 }
 
-/* Words, and the one pattern that command_is_forbidden() knows. */
+/*
+ * The words, and the one pattern that stands there by default, are
+ * command_is_forbidden()'s; the tables are asked besides.
+ */
 static enum result
-check_forbidden_commands(const struct profile *p, struct why *why)
+open_forbidden_tables(struct profile *p, struct why *why)
 {
     struct slice rest = slice_of(p->config->smtpd_forbidden_commands), word;
+    struct buf tables;
+    enum result res = RESULT_OK;
 
+    buf_init(&tables, rest.len + 1);
     while (config_list_next(&rest, &word))
         if (slice_find(word, ':') < word.len &&
-            !slice_eq_text(word, COMMAND_NO_LETTER))
-            return why_perm(why, "4.3.5",
-                "parameter smtpd_forbidden_commands: tables are not supported: " SLICE_FMT,
-                SLICE_ARG(word));
-    return RESULT_OK;
+            !slice_eq_text(word, COMMAND_NO_LETTER)) {
+            buf_add(&tables, word);
+            buf_add_octet(&tables, ' ');
+        }
+    if (tables.len > 0)
+        res = match_list_open(buf_text(&tables), MATCH_STRING, false, p->config,
+            &p->forbidden_tables, why);
+    buf_fini(&tables);
+    return res;
+}
+
+static enum result
+parse_proxy(struct profile *p, struct why *why)
+{
+    static const struct {
+        const char *word;
+        enum proxy_use use;
+    } words[] = {
+        { "require", PROXY_REQUIRED },
+        { "accept", PROXY_ACCEPTED },
+        { "forbid", PROXY_FORBIDDEN },
+    };
+    const char *protocol = p->config->smtpd_upstream_proxy_protocol;
+    const char *use = p->config->smtpd_upstream_proxy_use;
+
+    if (protocol[0] == '\0')
+        return RESULT_OK;
+    if (strcmp(protocol, "haproxy") != 0)
+        return why_perm(why, "4.3.5",
+            "unsupported smtpd_upstream_proxy_protocol: %s", protocol);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(use, words[i].word) == 0) {
+            p->proxy = words[i].use;
+            return RESULT_OK;
+        }
+    return why_perm(why, "4.3.5",
+        "bad parameter value: smtpd_upstream_proxy_use = %s", use);
 }
 
 enum result
@@ -184,6 +222,13 @@ static const struct {
         MATCH_HOST, "mynetworks"),
     MATCH(permit_mx_backup_networks, mx_backup_networks, MATCH_HOST,
         "permit_mx_backup_networks"),
+    MATCH(smtpd_upstream_proxy_networks, proxy_networks, MATCH_HOST, NULL),
+    MATCH(smtpd_authorized_xclient_hosts, xclient_hosts, MATCH_HOST,
+        "smtpd_authorized_xclient_hosts"),
+    MATCH(smtpd_authorized_xforward_hosts, xforward_hosts, MATCH_HOST,
+        "smtpd_authorized_xforward_hosts"),
+    MATCH(fast_flush_domains, fast_flush_domains, MATCH_DOMAIN,
+        "fast_flush_domains"),
     MATCH(smtpd_log_access_permit_actions, logged_permits, MATCH_STRING, NULL),
 #undef MATCH
 };
@@ -222,8 +267,31 @@ static const struct {
     }
     TABLES(rbl_reply_maps, rbl_reply_maps),
     TABLES(relay_clientcerts, relay_clientcerts),
+    TABLES(smtpd_command_filter, command_filter),
+    TABLES(smtpd_reject_filter_maps, reject_filter),
+    TABLES(smtpd_reject_footer_maps, reject_footers),
+    TABLES(smtpd_discard_ehlo_keyword_address_maps, discard_keywords),
 #undef TABLES
 };
+
+/* What stands in the way of every command or reply is asked only when set. */
+static void
+drop_empty(struct table_list **list)
+{
+    if (*list == NULL || !table_list_empty(*list))
+        return;
+    table_list_close(*list);
+    *list = NULL;
+}
+
+static void
+drop_empty_tables(struct profile *p)
+{
+    drop_empty(&p->command_filter);
+    drop_empty(&p->reject_filter);
+    drop_empty(&p->reject_footers);
+    drop_empty(&p->discard_keywords);
+}
 
 static enum result
 open_tables(struct profile *p, struct why *why)
@@ -235,6 +303,7 @@ open_tables(struct profile *p, struct why *why)
          i++)
         res = table_list_open(text_at(p->config, table_lists[i].text),
             p->config, (void *)((char *)p + table_lists[i].list), why);
+    drop_empty_tables(p);
     return res;
 }
 
@@ -297,7 +366,9 @@ compile(struct profile *p, struct why *why)
     if (res == RESULT_OK)
         res = parse_bare_newline(p, why);
     if (res == RESULT_OK)
-        res = check_forbidden_commands(p, why);
+        res = open_forbidden_tables(p, why);
+    if (res == RESULT_OK)
+        res = parse_proxy(p, why);
     if (res == RESULT_OK)
         res = receive_override_parse(p->config->receive_override_options,
             &p->overrides, &p->no_unknown_recipient_checks, why);
@@ -324,6 +395,7 @@ profile_fini(struct profile *p)
         check_list_free(&p->lists[i]);
     restriction_classes_free(&p->restriction_classes);
     close_lists(p);
+    match_list_close(p->forbidden_tables);
     own_addresses_close(p->own);
     recipient_tables_close(p->recipients);
     address_classes_close(p->classes);

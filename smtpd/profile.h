@@ -27,6 +27,13 @@ enum bare_newline {
     BARE_NEWLINE_REJECT,
 };
 
+/* Whether clients come through a proxy that speaks the PROXY protocol. */
+enum proxy_use {
+    PROXY_FORBIDDEN, /* smtpd_upstream_proxy_protocol is empty, or "forbid" */
+    PROXY_ACCEPTED,  /* those of smtpd_upstream_proxy_networks do */
+    PROXY_REQUIRED,  /* and nobody else may come */
+};
+
 struct profile {
     const char *name;             /* of the service, for messages */
     const struct config *config;  /* under its overrides */
@@ -50,6 +57,14 @@ struct profile {
     struct match_list *logged_permits; /* NULL: none are */
     struct table_list *rbl_reply_maps;
     struct table_list *relay_clientcerts;
+    enum proxy_use proxy;
+    struct match_list *proxy_networks;
+    struct match_list *xclient_hosts, *xforward_hosts;
+    struct match_list *fast_flush_domains;
+    struct match_list *forbidden_tables; /* of smtpd_forbidden_commands */
+    struct table_list *command_filter;   /* these are NULL when not set */
+    struct table_list *reject_filter, *reject_footers;
+    struct table_list *discard_keywords;
     bool expansion_allowed[256]; /* smtpd_expansion_filter */
     struct match_list *bare_newline_exclusions;
     struct own_addresses *own;

@@ -36,8 +36,9 @@ parse(struct session *s, struct slice args, struct rcpt_parameters *parameters,
         return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
     }
     s->recipient = path.address;
-    return rcpt_parameters_parse(path.parameters, &s->mail.arena, parameters,
-        no);
+    return rcpt_parameters_parse(path.parameters, session_features(s),
+               &s->mail.arena, parameters, no) &&
+        session_allows_address(s, path.address, no);
 }
 
 /*
@@ -65,26 +66,6 @@ rewrite_recipient(struct session *s, struct refusal *no)
             &s->mail.arena, &s->recipient_rewritten, &why) == RESULT_OK)
         return true;
     return refusal_set(no, 451, why.status, "%s", why.text);
-}
-
-/* Where the session says who is behind the message, for log and record. */
-static bool
-begin_message(struct session *s, struct refusal *no)
-{
-    struct envelope *env = &s->mail.envelope;
-    char id[QUEUE_ID_SIZE];
-    struct why why;
-
-    if (env->id != 0)
-        return true;
-    if (submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, &why) !=
-        RESULT_OK) {
-        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
-        return refusal_set(no, 451, "4.3.0", "Error: queue file write error");
-    }
-    log_write(LOG_LEVEL_INFO, s->profile->tag, "%s: client=%s",
-        session_queue_id(s, id), s->peer.text);
-    return true;
 }
 
 static bool
@@ -123,6 +104,10 @@ command_rcpt(struct session *s, struct slice args)
         reply(s, 503, "5.5.1 Error: need MAIL command");
         return COMMAND_BAD;
     }
+    if (s->mail.chunks != CHUNKS_NONE) {
+        reply(s, 503, "5.5.1 Error: RCPT after BDAT");
+        return COMMAND_BAD;
+    }
     if (!parse(s, args, &parameters, &no))
         return refused(s, &no);
     if (is_over_limit(s, &result)) {
@@ -131,7 +116,7 @@ command_rcpt(struct session *s, struct slice args)
         return result;
     }
     if (!rewrite_recipient(s, &no) || !access_recipient(s, &no) ||
-        !begin_message(s, &no) || !add_recipient(s, &parameters, &no))
+        !session_open_message(s, &no) || !add_recipient(s, &parameters, &no))
         return refused(s, &no);
     s->recipient.len = 0;
     reply(s, 250, "2.1.5 Ok");

@@ -1,7 +1,10 @@
 #include "smtpd/refusal.h"
 
+#include "lib/base/printable.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #undef refusal_set /* what the header has for the analyzer */
 
@@ -16,8 +19,6 @@ refusal_set(struct refusal *no, int code, const char *status, const char *fmt,
     va_start(ap, fmt);
     (void)vsnprintf(no->text, sizeof(no->text), fmt, ap);
     va_end(ap);
-    for (char *c = no->text; *c != '\0'; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
+    printable_make(no->text, strlen(no->text));
     return false;
 }

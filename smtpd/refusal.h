@@ -16,7 +16,7 @@ struct refusal {
 };
 
 /*
- * Octets that are no printable ASCII become '?': texts quote what the client
+ * Octets that are not printable (lib/base/printable.h) become '?': texts quote what the client
  * said. Returns false, so that refusing is a single return statement.
  */
 bool refusal_set(struct refusal *no, int code, const char *status,

@@ -3,6 +3,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/io/fiber.h"
+#include "smtpd/reply_footer.h"
 #include "smtpd/session.h"
 
 #include <stdio.h>
@@ -22,6 +23,19 @@ reply_soften(const struct session *s, int *code, char *status)
         *code -= 100;
     if (status != NULL && status[0] == '5' && status[1] == '.')
         status[0] = '4';
+}
+
+static void
+say_with_footer(struct session *s, struct slice reply)
+{
+    struct buf lines;
+
+    buf_init(&lines, 2 * REPLY_MAX);
+    reply_add_footer(s, reply, &lines);
+    if (!buf_failed(&lines))
+        stream_write(s->client, buf_slice(&lines),
+            clock_now_ms() + s->config->smtpd_timeout);
+    buf_fini(&lines);
 }
 
 /* In one piece and by hand: this is the most frequent thing that we do. */
@@ -45,6 +59,10 @@ say(struct session *s, int code, char separator, const char *fmt, va_list ap)
     line[1] = (char)('0' + code / 10 % 10);
     line[2] = (char)('0' + code % 10);
     line[3] = separator;
+    if (code >= 400 && separator == ' ' && reply_has_footer(s)) {
+        say_with_footer(s, (struct slice){ line, len });
+        return;
+    }
     line[len++] = '\r';
     line[len++] = '\n';
     stream_write(s->client, (struct slice){ line, len },

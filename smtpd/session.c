@@ -2,9 +2,14 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/printable.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/address.h"
 #include "smtpd/access.h"
+#include "smtpd/answers.h"
+#include "smtpd/esmtp.h"
+#include "smtpd/keyword.h"
 #include "smtpd/reply.h"
 
 #include <stdio.h>
@@ -12,8 +17,52 @@
 enum {
     FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
     FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
+    AHEAD_SHOWN = 100,
+    CLIENT_SHOWN = 2048,
     TRIM_AFTER_MS = 5 * 1000,
 };
+
+/* "client=..., orig_queue_id=..., orig_client=..., sasl_username=..." */
+static void
+log_client(const struct session *s)
+{
+    const struct forwarded *f = &s->mail.forwarded;
+    char id[QUEUE_ID_SIZE];
+    struct buf text;
+
+    buf_init(&text, CLIENT_SHOWN);
+    if (s->login.method != NULL)
+        buf_add_format(&text, ", sasl_method=%s", s->login.method);
+    if (s->login.user != NULL)
+        buf_add_format(&text, ", sasl_username=%s", s->login.user);
+    if (f->ident.len > 0)
+        buf_add_format(&text, ", orig_queue_id=" SLICE_FMT,
+            SLICE_ARG(f->ident));
+    if (f->given && f->addr.len > 0)
+        buf_add_format(&text, ", orig_client=" SLICE_FMT "[" SLICE_FMT "]",
+            SLICE_ARG(f->name.len > 0 ? f->name : SLICE_LIT("unknown")),
+            SLICE_ARG(f->addr));
+    log_write(LOG_LEVEL_INFO, s->profile->tag, "%s: client=%s%s",
+        session_queue_id(s, id), s->peer.text, buf_text(&text));
+    buf_fini(&text);
+}
+
+bool
+session_open_message(struct session *s, struct refusal *no)
+{
+    struct envelope *env = &s->mail.envelope;
+    struct why why;
+
+    if (env->id != 0)
+        return true;
+    if (submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, &why) !=
+        RESULT_OK) {
+        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+        return refusal_set(no, 451, "4.3.0", "Error: queue file write error");
+    }
+    log_client(s);
+    return true;
+}
 
 void
 session_reset(struct session *s)
@@ -29,6 +78,23 @@ const char *
 session_protocol(const struct session *s)
 {
     return s->esmtp ? "ESMTP" : "SMTP";
+}
+
+unsigned
+session_features(const struct session *s)
+{
+    return (keyword_is_discarded(s, KEYWORD_DSN) ? 0U : ESMTP_DSN) |
+        (s->config->smtputf8_enable ? ESMTP_SMTPUTF8 : 0U);
+}
+
+bool
+session_allows_address(const struct session *s, struct slice address,
+    struct refusal *no)
+{
+    return !s->config->smtputf8_enable || !s->config->strict_smtputf8 ||
+        s->mail.utf8 || is_ascii(address) ||
+        refusal_set(no, 553, "5.6.7",
+            "Must declare SMTPUTF8 to send unicode address");
 }
 
 const char *
@@ -189,16 +255,28 @@ is_bad_line_end(const struct session *s)
         !s->trusted_lines && stream_line_was_bare_lf(s->client);
 }
 
+/* With smtputf8_enable octets above 126 are UTF-8, or nothing. */
+static bool
+is_bad_text(const struct session *s, struct slice text)
+{
+    return s->config->smtputf8_enable && !utf8_is_valid(text);
+}
+
 static enum command_result
 handle_line(struct session *s, enum verb verb, struct slice args)
 {
     if (is_bad_line_end(s)) {
+        session_log_access(s, "reject", "bare <LF> received");
         reply(s, (int)s->config->smtpd_forbid_bare_newline_reject_code,
             "5.5.2 %s Error: bare <LF> received", s->config->myhostname);
         return COMMAND_BAD;
     }
     if (verb == VERB_COUNT) {
         reply(s, 500, "5.5.2 Error: bad syntax");
+        return COMMAND_BAD;
+    }
+    if (is_bad_text(s, args)) {
+        reply(s, 500, "5.5.2 Error: bad UTF-8 syntax");
         return COMMAND_BAD;
     }
     return count_result(s, verb, run_command(s, verb, args));
@@ -261,12 +339,39 @@ not_smtp(struct session *s, struct slice line)
     return close_with(s, SESSION_NOT_SMTP);
 }
 
-static void
-greet(struct session *s)
+static bool
+is_listed_host(const struct session *s, struct match_list *list)
 {
+    struct why why;
+
+    return match_list_find_host(list, slice_of(s->peer.name),
+               slice_of(s->peer.addr), &why) == TABLE_FOUND;
+}
+
+static void
+forget_verdicts(struct session *s)
+{
+    answers_free(s);
+    for (size_t i = 0; i < sizeof(s->put_off) / sizeof(s->put_off[0]); i++) {
+        mem_free(s->put_off[i]);
+        s->put_off[i] = NULL;
+    }
+    s->denied = false;
+}
+
+void
+session_begin(struct session *s)
+{
+    const struct profile *p = s->profile;
     struct refusal no;
 
+    forget_verdicts(s);
     s->where = "CONNECT";
+    s->trusted_lines = p->bare_newline != BARE_NEWLINE_ALLOW &&
+        is_listed_host(s, p->bare_newline_exclusions);
+    s->own_client = p->stand_alone || access_rewrites_headers(s);
+    s->may_xclient = !p->stand_alone && is_listed_host(s, p->xclient_hosts);
+    s->may_xforward = !p->stand_alone && is_listed_host(s, p->xforward_hosts);
     if (access_client(s, &no)) {
         reply(s, 220, "%s", s->config->smtpd_banner);
     } else {
@@ -275,10 +380,111 @@ greet(struct session *s)
     }
 }
 
-enum session_end
-session_run(struct session *s)
+/* Pipelining (RFC 2920 section 3), where it is not allowed */
+
+static void
+log_ahead(const struct session *s, const char *after, struct slice ahead)
 {
-    greet(s);
+    struct buf text;
+
+    buf_init(&text, AHEAD_SHOWN * 4);
+    ahead = slice_head(ahead, AHEAD_SHOWN);
+    for (size_t i = 0; i < ahead.len; i++) {
+        char c = ahead.ptr[i];
+
+        if (c == '\r')
+            buf_add_text(&text, "\\r");
+        else if (c == '\n')
+            buf_add_text(&text, "\\n");
+        else
+            buf_add_octet(&text, (unsigned char)c);
+    }
+    log_write(LOG_LEVEL_INFO, s->profile->tag,
+        "improper command pipelining after %s from %s: %s", after, s->peer.text,
+        buf_text(&text));
+    buf_fini(&text);
+}
+
+static enum session_end
+talked_ahead(struct session *s)
+{
+    reply(s, 554, "5.5.0 Error: SMTP protocol synchronization");
+    return close_with(s, SESSION_REFUSED);
+}
+
+/* Before our greeting nothing may be said. */
+static bool
+talks_early(struct session *s)
+{
+    struct slice in;
+
+    if (!s->config->smtpd_forbid_unauth_pipelining || s->profile->stand_alone ||
+        stream_peek(s->client, clock_now_ms(), &in) != STREAM_OK)
+        return false;
+    log_ahead(s, s->where, in);
+    return true;
+}
+
+/* Has more been sent along with a command that must be the last? */
+static bool
+is_ahead(struct session *s, enum verb verb)
+{
+    struct slice in;
+
+    if (s->profile->stand_alone || stream_buffered(s->client) == 0 ||
+        (s->esmtp &&
+            (verb == VERB_COUNT ||
+                (commands[verb].flags & COMMAND_LAST) == 0)) ||
+        stream_peek(s->client, 0, &in) != STREAM_OK)
+        return false;
+    if (!s->talked_ahead)
+        log_ahead(s, verb == VERB_COUNT ? "UNKNOWN" : commands[verb].name, in);
+    s->talked_ahead = true;
+    return true;
+}
+
+/* smtpd_command_filter: what it makes of line lies in *to. */
+static void
+filter_command(struct session *s, struct buf *to, struct slice *line)
+{
+    struct slice key = *line;
+    struct why why;
+
+    if (s->profile->command_filter == NULL)
+        return;
+    while (key.len > 0 && (key.ptr[0] == ' ' || key.ptr[0] == '\t'))
+        key = slice_skip(key, 1);
+    switch (table_list_find(s->profile->command_filter, key, to, &why)) {
+    case TABLE_FOUND:
+        log_write(LOG_LEVEL_INFO, s->profile->tag,
+            "%s: replacing command \"" SLICE_FMT "\" with \"%s\"", s->peer.text,
+            SLICE_ARG(slice_head(key, FORBIDDEN_SHOWN)), buf_text(to));
+        *line = buf_slice(to);
+        break;
+    case TABLE_NOT_FOUND:
+        break;
+    case TABLE_ERROR:
+        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+        break;
+    }
+}
+
+static bool
+is_forbidden(const struct session *s, enum verb verb, struct slice line)
+{
+    struct match_list *tables = s->profile->forbidden_tables;
+    struct slice word;
+    struct why why;
+
+    return command_is_forbidden(s->config->smtpd_forbidden_commands, verb,
+               line) ||
+        (tables != NULL && slice_word(&line, " \t", &word) &&
+            match_list_find(tables, word, &why) == TABLE_FOUND);
+}
+
+static enum session_end
+converse(struct session *s, struct buf *filtered)
+{
     while (s->errors < s->config->smtpd_hard_error_limit) {
         struct slice line, args;
         enum verb verb;
@@ -299,12 +505,14 @@ session_run(struct session *s)
             return left(s, "lost connection", SESSION_CLIENT_LEFT);
         }
 
+        filter_command(s, filtered, &line);
         verb = command_parse(line, &args);
         if (command_is_listed(s->config->smtpd_noop_commands, line))
             verb = VERB_NOOP;
-        if (command_is_forbidden(s->config->smtpd_forbidden_commands, verb,
-                line))
+        if (is_forbidden(s, verb, line))
             return not_smtp(s, line);
+        if (is_ahead(s, verb) && s->config->smtpd_forbid_unauth_pipelining)
+            return talked_ahead(s);
         switch (handle_line(s, verb, args)) {
         case COMMAND_GOOD:
         case COMMAND_BAD:
@@ -314,6 +522,8 @@ session_run(struct session *s)
             return left(s, "lost connection", SESSION_CLIENT_LEFT);
         case COMMAND_LATE:
             return timed_out(s);
+        case COMMAND_HANGUP:
+            return close_with(s, SESSION_REFUSED);
         case COMMAND_CUT:
             return drained(s);
         }
@@ -321,4 +531,20 @@ session_run(struct session *s)
             return close_with(s, SESSION_QUIT);
     }
     return too_many_errors(s);
+}
+
+enum session_end
+session_run(struct session *s)
+{
+    struct buf filtered;
+    enum session_end end;
+
+    s->where = "CONNECT";
+    if (talks_early(s))
+        return talked_ahead(s);
+    session_begin(s);
+    buf_init(&filtered, TABLE_KEY_MAX);
+    end = converse(s, &filtered);
+    buf_fini(&filtered);
+    return end;
 }

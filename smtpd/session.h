@@ -21,6 +21,7 @@
 #include "smtpd/command.h"
 #include "smtpd/profile.h"
 #include "smtpd/refusal.h"
+#include "smtpd/unstuff.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,9 @@ struct client {
     enum client_name_status name_status, reverse_status;
     char addr[SOCK_TEXT_MAX];
     uint16_t port;
+    /* Where it connected to; empty: not known, and not asked for. */
+    char dest_addr[SOCK_TEXT_MAX];
+    uint16_t dest_port;
     char *text; /* "name[addr]", with ":port" if smtpd_client_port_logging */
 };
 
@@ -76,17 +80,32 @@ struct actions {
     struct session_text *bcc, *prepend;
 };
 
+/* XFORWARD: where a filter got the message from. Texts as in actions. */
+struct forwarded {
+    bool given, local;
+    struct slice name, addr, port, proto, helo, ident;
+};
+
 /* From MAIL to the end of data; actions from before it on. */
 struct transaction {
     struct arena arena;
     bool open; /* there was a MAIL */
     struct actions actions;
+    struct forwarded forwarded;
     struct envelope envelope;      /* sender empty: "<>" */
     struct slice sender_rewritten; /* in standard form, for checks */
+    bool utf8;                     /* SMTPUTF8 */
     unsigned excess;         /* recipients refused for smtpd_recipient_limit */
     struct cleanup *cleanup; /* reading the content */
     uint64_t octets;         /* of content so far */
     uint64_t instance;       /* its number for policy servers; 0: none yet */
+    enum {
+        CHUNKS_NONE,
+        CHUNKS_OPEN,   /* BDAT, without LAST yet */
+        CHUNKS_FAILED, /* refused: what follows is dropped */
+    } chunks;
+    uint64_t chunked;     /* octets of chunks, as the client counts them */
+    struct unstuff lines; /* of chunks: a line may go on in the next one */
 };
 
 struct session {
@@ -107,7 +126,9 @@ struct session {
 
     struct login login;
     struct client_tls tls;
-    bool talked_ahead; /* sent more than RFC 2920 allows */
+    bool may_xclient, may_xforward;
+    unsigned discarded; /* EHLO keywords, set of enum keyword_bit */
+    bool talked_ahead;  /* sent more than RFC 2920 allows */
 
     struct transaction mail;
     struct slice recipient; /* of the command at hand: for checks and log */
@@ -131,11 +152,32 @@ enum session_end {
     SESSION_TIMED_OUT,
     SESSION_DRAINED,
     SESSION_TOO_MANY_ERRORS,
+    SESSION_REFUSED,  /* was told so, and that is all */
     SESSION_NOT_SMTP, /* an HTTP request, a spammer's header */
 };
 
 /* The whole conversation. Waits. */
 enum session_end session_run(struct session *s) ATTR_NONNULL;
+
+/*
+ * For the client as it is known now: what it may do, and the greeting. At the
+ * start, and after XCLIENT. Waits.
+ */
+void session_begin(struct session *s) ATTR_NONNULL;
+
+/* A name for HELO that may stand in Received: and logs; owned by the caller. */
+char *helo_clean(const struct session *s, struct slice name)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/* What parameters of MAIL and RCPT may be used: set of enum esmtp_feature. */
+unsigned session_features(const struct session *s) ATTR_NONNULL;
+
+/* strict_smtputf8: UTF-8 in an address only where SMTPUTF8 was said. */
+bool session_allows_address(const struct session *s, struct slice address,
+    struct refusal *no) ATTR_NONNULL;
+
+/* The transaction gets its queue id, and the log a line that says for whom. */
+bool session_open_message(struct session *s, struct refusal *no) ATTR_NONNULL;
 
 /* Forget the transaction: RSET, HELO, the end of data, the end. */
 void session_reset(struct session *s) ATTR_NONNULL;

@@ -4,8 +4,8 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
-#include "smtpd/access.h"
 #include "smtpd/answers.h"
+#include "smtpd/peer.h"
 #include "smtpd/session.h"
 
 #include <netinet/tcp.h>
@@ -13,56 +13,13 @@
 #include <unistd.h>
 
 enum {
-    NAME_WAIT_MS = 100 * 1000, /* for the client's name in DNS */
-    LAST_WORD_MS = 1000,       /* a drain's deadline comes this much earlier */
+    LAST_WORD_MS = 1000, /* a drain's deadline comes this much earlier */
     COUNTS_MAX = 512,
 };
 
 /* All sessions of the process. */
 static struct list all = LIST_INIT(all);
 static struct fiber_cond ended = { LIST_INIT(ended.waiters) };
-
-/* The client */
-
-static void
-find_name(struct session *s, const struct sock_addr *addr)
-{
-    struct client_name found = {
-        .status = CLIENT_NAME_PERM,
-        .reverse_status = CLIENT_NAME_PERM,
-        .name = "unknown",
-        .reverse_name = "unknown",
-    };
-
-    if (s->profile->stand_alone) {
-        found = (struct client_name){ .name = "localhost",
-            .reverse_name = "localhost" };
-    } else if (s->config->smtpd_peername_lookup) {
-        dns_ask_client(addr, clock_now_ms() + NAME_WAIT_MS, &found);
-    }
-    s->peer.name = mem_text(found.name);
-    s->peer.name_status = found.status;
-    s->peer.reverse_status = found.reverse_status;
-    if (strcmp(found.name, found.reverse_name) != 0)
-        s->peer.reverse_name = mem_text(found.reverse_name);
-}
-
-static void
-set_client(struct session *s, const struct sock_addr *addr)
-{
-    struct client *peer = &s->peer;
-
-    if (s->profile->stand_alone) {
-        (void)snprintf(peer->addr, sizeof(peer->addr), "127.0.0.1");
-    } else {
-        (void)sock_addr_text(addr, peer->addr);
-        peer->port = sock_addr_port(addr);
-    }
-    find_name(s, addr);
-    peer->text = s->config->smtpd_client_port_logging
-        ? mem_format("%s[%s]:%u", peer->name, peer->addr, peer->port)
-        : mem_format("%s[%s]", peer->name, peer->addr);
-}
 
 /* Replies are gathered already; Nagle's algorithm would hold back the last. */
 static void
@@ -71,17 +28,6 @@ set_socket(int fd)
     const int on = 1;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
-static bool
-trusts_lines(struct session *s)
-{
-    struct why why;
-
-    return s->profile->bare_newline != BARE_NEWLINE_ALLOW &&
-        match_list_find_host(s->profile->bare_newline_exclusions,
-            slice_of(s->peer.name), slice_of(s->peer.addr),
-            &why) == TABLE_FOUND;
 }
 
 /* The log */
@@ -119,9 +65,7 @@ session_fini(struct session *s)
     answers_free(s);
     for (size_t i = 0; i < sizeof(s->put_off) / sizeof(s->put_off[0]); i++)
         mem_free(s->put_off[i]);
-    mem_free(s->login.user);
-    mem_free(s->login.method);
-    mem_free(s->login.sender);
+    login_forget(&s->login);
     stream_free(s->client);
     mem_free(s->helo);
     mem_free(s->peer.name);
@@ -133,11 +77,9 @@ session_fini(struct session *s)
 static void
 serve(struct session *s, const struct sock_addr *addr)
 {
-    set_client(s, addr);
+    if (!peer_find(s, addr))
+        return;
     log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s", s->peer.text);
-    s->where = "CONNECT";
-    s->trusted_lines = trusts_lines(s);
-    s->own_client = s->profile->stand_alone || access_rewrites_headers(s);
     (void)session_run(s);
     log_disconnect(s);
 }

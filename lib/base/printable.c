@@ -70,3 +70,17 @@ printable_add(struct slice text, struct buf *to)
     printable_make(at, text.len);
     buf_advance(to, text.len);
 }
+
+bool
+utf8_is_valid(struct slice text)
+{
+    for (size_t i = 0; i < text.len;) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        size_t n = c < 0x80 ? 1 : printable_length(slice_skip(text, i));
+
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}

@@ -8,6 +8,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -19,3 +20,6 @@ size_t printable_length(struct slice text);
 /* Each octet that is not printable becomes '?'. */
 void printable_make(char *text, size_t len) ATTR_NONNULL;
 void printable_add(struct slice text, struct buf *to) ATTR_NONNULL;
+
+/* Is all of it ASCII, or UTF-8 without U+0080..U+009F? */
+bool utf8_is_valid(struct slice text);

@@ -20,7 +20,7 @@ assert_printable(const struct refusal *no)
 {
     assert(no->code >= 400 && no->code < 600);
     for (const char *c = no->text; *c != '\0'; c++)
-        assert(*c >= ' ' && *c <= '~');
+        assert((unsigned char)*c >= ' ' && *c != 127);
 }
 
 int
@@ -33,13 +33,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena;
 
     arena_init(&arena, ARENA_MAX);
-    if (mail_parameters_parse(words, &arena, &mail, &no)) {
+    if (mail_parameters_parse(words, ESMTP_DSN | ESMTP_SMTPUTF8, &arena, &mail,
+            &no)) {
         assert(mail.size <= INT64_MAX);
         assert_clean(mail.envid);
     } else {
         assert_printable(&no);
     }
-    if (rcpt_parameters_parse(words, &arena, &rcpt, &no)) {
+    if (rcpt_parameters_parse(words, ESMTP_DSN, &arena, &rcpt, &no)) {
         assert(
             (rcpt.notify & NOTIFY_NEVER) == 0 || rcpt.notify == NOTIFY_NEVER);
         assert_clean(rcpt.orcpt);

@@ -213,8 +213,8 @@ test_mail_parameters(void **state)
         struct refusal no = { .code = 0 };
 
         print_message("  %s\n", cases[i].words);
-        assert_int_equal(mail_parameters_parse(slice_of(cases[i].words), &arena,
-                             &p, &no),
+        assert_int_equal(mail_parameters_parse(slice_of(cases[i].words),
+                             ESMTP_DSN, &arena, &p, &no),
             cases[i].code == 0);
         assert_int_equal(no.code, cases[i].code);
         if (cases[i].code != 0)
@@ -262,8 +262,8 @@ test_rcpt_parameters(void **state)
         struct refusal no = { .code = 0 };
 
         print_message("  %s\n", cases[i].words);
-        assert_int_equal(rcpt_parameters_parse(slice_of(cases[i].words), &arena,
-                             &p, &no),
+        assert_int_equal(rcpt_parameters_parse(slice_of(cases[i].words),
+                             ESMTP_DSN, &arena, &p, &no),
             cases[i].code == 0);
         assert_int_equal(no.code, cases[i].code);
         if (cases[i].code != 0)

@@ -13,9 +13,13 @@
              "< 250-PIPELINING\n"          \
              "< 250-SIZE 10240000\n"       \
              "< 250-VRFY\n"                \
+             "< 250-ETRN\n"                \
              "< 250-ENHANCEDSTATUSCODES\n" \
              "< 250-8BITMIME\n"            \
-             "< 250 DSN\n"
+             "< 250-DSN\n"                 \
+             "< 250-SMTPUTF8\n"            \
+             "< 250-CHUNKING\n"            \
+             "< 250 LIMITS RCPTMAX=1000\n"
 #define HELO       \
     GREETING       \
     "> HELO foo\n" \
@@ -322,7 +326,7 @@ static const struct dialogue {
     { "VRFY", "", OWN,
         GREETING
         "> VRFY\n"
-        "< 501 5.5.4 Syntax: VRFY address\n"
+        "< 501 5.5.4 Syntax: VRFY address [SMTPUTF8]\n"
         "> VRFY ann@local.test\n"
         "< 252 2.0.0 ann@local.test\n"
         "> VRFY nobody@local.test\n"
@@ -334,7 +338,7 @@ static const struct dialogue {
         "proto=SMTP\n" },
     { "what is quoted is one line", "", OWN,
         EHLO "> ETRN x\r250\001ok\n"
-             "< 459 <x?250?ok>: service unavailable\n" },
+             "< 501 Error: invalid parameter syntax\n" },
     { "VRFY switched off", "disable_vrfy_command = yes\n", OWN,
         GREETING "> VRFY x\n"
                  "< 502 5.5.1 VRFY command is disabled\n" },
@@ -425,7 +429,8 @@ static const struct dialogue {
              "< 550 5.5.2 mx.test Error: bare <LF> received\n"
              "= NOOP\\n\n"
              "< 550 5.5.2 mx.test Error: bare <LF> received\n" },
-    { "bare LF: a client that may", "", OWN,
+    { "bare LF: a client that may", "smtpd_forbid_unauth_pipelining = no\n",
+        OWN,
         GREETING
         "= HELO foo\\nMAIL FROM:<a@b>\\nRCPT TO:<u1@v.test>\\nDATA\\n\n"
         "< 250 mx.test\n"
@@ -473,17 +478,17 @@ static const struct dialogue {
              "> RCPT TO:<nobody@v.test>\n"
              "< 250 2.1.5 Ok\n" },
     { "bare LF noted", "smtpd_forbid_bare_newline = note\n", FOREIGN,
-        HELO "> MAIL FROM:<a@b>\n"
-             "< 250 2.1.0 Ok\n"
-             "> RCPT TO:<u1@v.test>\n"
-             "< 250 2.1.5 Ok\n"
-             "> DATA\n"
-             "< 354 End data with <CR><LF>.<CR><LF>\n"
-             "= a\\nb\\r\\n.\\r\\n\n"
-             "< 250 2.0.0 Ok: queued as *\n"
-             "L *: note: END-OF-MESSAGE from unknown[192.0.2.7]: 550 5.5.2 "
-             "mx.test Error: bare <LF> received; from=<a@b> to=<u1@v.test> "
-             "proto=SMTP helo=<foo>\n" },
+        HELO
+        "> MAIL FROM:<a@b>\n"
+        "< 250 2.1.0 Ok\n"
+        "> RCPT TO:<u1@v.test>\n"
+        "< 250 2.1.5 Ok\n"
+        "> DATA\n"
+        "< 354 End data with <CR><LF>.<CR><LF>\n"
+        "= a\\nb\\r\\n.\\r\\n\n"
+        "< 250 2.0.0 Ok: queued as *\n"
+        "L *: note: END-OF-MESSAGE from unknown[192.0.2.7]: bare <LF> received; from=<a@b> to=<u1@v.test> "
+        "proto=SMTP helo=<foo>\n" },
 };
 
 static void
@@ -839,7 +844,10 @@ test_refused_configurations(void **state)
         { "smtpd_sender_restrictions = warn_if_reject\n", "behind it" },
         { "smtpd_sender_restrictions = sleep x\n", "followed by number" },
         { "local_header_rewrite_clients = reject\n", "no meaning there" },
-        { "smtpd_forbidden_commands = GET hash:/x\n", "hash:/x" },
+        { "smtpd_upstream_proxy_protocol = foo\n", "foo" },
+        { "smtpd_upstream_proxy_protocol = haproxy\n"
+          "smtpd_upstream_proxy_use = perhaps\n",
+            "perhaps" },
         { "receive_override_options = no_way\n", "receive_override_options" },
     };
 

@@ -1,0 +1,24 @@
+/*
+ * peer - who the client is: by its connection, by what a proxy in front of us
+ * says (PROXY protocol), by name in DNS.
+ */
+#pragma once
+
+#include "lib/base/attr.h"
+#include "lib/io/sock.h"
+
+#include <stdbool.h>
+
+struct session;
+struct login;
+
+/*
+ * Fill s->peer for a new connection. False: the proxy did not say for whom it
+ * speaks; that is logged and the client told. Waits.
+ */
+bool peer_find(struct session *s, const struct sock_addr *addr) ATTR_NONNULL;
+
+/* s->peer.text anew from the other fields. */
+void peer_describe(struct session *s) ATTR_NONNULL;
+
+void login_forget(struct login *login) ATTR_NONNULL;
