@@ -1,5 +1,6 @@
 #include "lib/table/table.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
 #include "lib/table/asked.h"
@@ -13,6 +14,7 @@ static const struct table_type *const types[] = {
     &table_type_btree,
     &table_type_hash,
 #endif
+    &table_type_cache,
     &table_type_cdb,
     &table_type_cidr,
     &table_type_debug,
@@ -211,6 +213,31 @@ table_matches_whole_keys(const struct table *t)
     return (t->flags & TABLE_WHOLE_KEYS) != 0;
 }
 
+static void
+count(struct table_cost *cost, enum table_status status, uint64_t ms)
+{
+    cost->asked++;
+    cost->found += status == TABLE_FOUND;
+    cost->errors += status == TABLE_ERROR;
+    cost->ms += ms;
+    if (ms > cost->ms_most)
+        cost->ms_most = ms;
+}
+
+void
+table_each_cost(void (*fn)(void *context, const char *spec,
+                    const struct table_cost *cost),
+    void *context)
+{
+    for (struct map_node *node = map_first(&open_tables); node != NULL;
+         node = map_after(&open_tables, node)) {
+        const struct table *t = (const struct table *)node;
+
+        if (t->flags & TABLE_REMOTE)
+            fn(context, t->spec, &t->cost);
+    }
+}
+
 /*
  * A table goes on being found while its find() waits: the caller's reference
  * keeps it.
@@ -219,8 +246,19 @@ enum table_status
 table_find_unfolded(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
+    const bool counted = (t->flags & TABLE_REMOTE) != 0;
+    enum table_status status;
+    int64_t before;
+
     buf_clear(value);
-    return t->type->find(t, key, value, why);
+    if (!counted)
+        return t->type->find(t, key, value, why);
+    before = clock_now_ms();
+    t->cost.under_way++;
+    status = t->type->find(t, key, value, why);
+    t->cost.under_way--;
+    count(&t->cost, status, (uint64_t)(clock_now_ms() - before));
+    return status;
 }
 
 enum table_status

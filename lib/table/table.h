@@ -71,6 +71,19 @@ enum table_status table_find_unfolded(struct table *table, struct slice key,
     struct buf *value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
+ * What asking tables over the network has cost since the start of the process:
+ * in lookup that of the servers, elsewhere with the way to lookup and back.
+ */
+struct table_cost {
+    uint64_t asked, found, errors;
+    uint64_t ms, ms_most; /* waited: all together, and the longest */
+    unsigned under_way;
+};
+void table_each_cost(void (*fn)(void *context, const char *spec,
+                         const struct table_cost *cost),
+    void *context) __attribute__((nonnull(1)));
+
+/*
  * Each entry in the table's own order, for commands: until fn returns false.
  * TABLE_FOUND: walked; TABLE_ERROR: unreadable, or a type without a list.
  */

@@ -56,9 +56,10 @@ struct table {
     char *spec;       /* "type:name" */
     const char *name; /* in spec, behind the colon */
     unsigned references;
-    unsigned flags;      /* the type's; open() may change them */
-    unsigned open_flags; /* set of enum table_open_flag */
-    void *state;         /* the type's */
+    unsigned flags;         /* the type's; open() may change them */
+    unsigned open_flags;    /* set of enum table_open_flag */
+    struct table_cost cost; /* of TABLE_REMOTE */
+    void *state;            /* the type's */
 };
 
 struct table_writer {
@@ -84,13 +85,13 @@ enum table_status table_refresh(struct table *t, struct file_watch *watch,
     const char *path, enum result (*load)(struct table *t, struct why *why),
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
-extern const struct table_type table_type_cdb, table_type_cidr,
-    table_type_debug, table_type_environ, table_type_fail, table_type_inline,
-    table_type_internal, table_type_ldap, table_type_memcache, table_type_mysql,
-    table_type_pgsql, table_type_sqlite, table_type_redis, table_type_socketmap,
-    table_type_tcp, table_type_pipemap, table_type_randmap, table_type_regexp,
-    table_type_static, table_type_texthash, table_type_unionmap,
-    table_type_unix;
+extern const struct table_type table_type_cache, table_type_cdb,
+    table_type_cidr, table_type_debug, table_type_environ, table_type_fail,
+    table_type_inline, table_type_internal, table_type_ldap,
+    table_type_memcache, table_type_mysql, table_type_pgsql, table_type_sqlite,
+    table_type_redis, table_type_socketmap, table_type_tcp, table_type_pipemap,
+    table_type_randmap, table_type_regexp, table_type_static,
+    table_type_texthash, table_type_unionmap, table_type_unix;
 #ifdef HAVE_PCRE2
 extern const struct table_type table_type_pcre;
 #endif

@@ -1,0 +1,73 @@
+/*
+ * Rules of cidr:, regexp: and pcre: from a file of any octets: the first octet
+ * chooses the type, the last line is the key.
+ */
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/config/config.h"
+#include "lib/table/table.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+no_log(void *context, enum log_level level, const char *tag, struct slice line)
+{
+    (void)context;
+    (void)level;
+    (void)tag;
+    (void)line;
+}
+
+static const struct config *
+config(void)
+{
+    static struct config_set *set;
+    struct why why;
+
+    if (set == NULL &&
+        config_from_text("myhostname = a.test\nalias_maps =\n", "", &set,
+            &why) != RESULT_OK)
+        abort();
+    return config_main(set);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const types[] = { "cidr", "regexp", "pcre" };
+    const char *octets = (const char *)data;
+    struct slice rules, key;
+    struct table *table;
+    struct buf value;
+    struct why why;
+    char *spec;
+    int fd;
+
+    /* glibc's regexp compiler takes memory as it likes: short ones only. */
+    if (size < 2 || size > 1000)
+        return 0;
+    log_set_sink(no_log, NULL, NULL);
+    rules = (struct slice){ octets + 1, size - 1 };
+    key = slice_skip(rules, slice_rfind(rules, '\n') + 1);
+    fd = memfd_create("rules", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, rules.ptr, rules.len) != (ssize_t)rules.len)
+        abort();
+    spec = mem_format("%s:/proc/self/fd/%d", types[data[0] % 3], fd);
+    if (table_open(slice_of(spec), config(), &table, &why) == RESULT_OK) {
+        buf_init(&value, 1 << 20);
+        (void)table_find(table, key, &value, &why);
+        (void)table_find(table, SLICE_LIT("192.0.2.1"), &value, &why);
+        buf_fini(&value);
+        table_close(table);
+    }
+    mem_free(spec);
+    close(fd);
+    return 0;
+}
