@@ -504,7 +504,7 @@ die(struct qmgr *q, struct destination *d, const char *status,
 }
 
 /* Sums of fractions: a hair below a whole is the whole. */
-static const double NEARLY_ONE = 1 - 1e-6;
+static const double nearly_one = 1 - 1e-6;
 
 static void
 succeed(struct qmgr *q, struct destination *d)
@@ -526,7 +526,7 @@ succeed(struct qmgr *q, struct destination *d)
         return;
     d->failure = 0;
     d->success += feedback_of(&t->positive, d->window);
-    while (d->success > NEARLY_ONE) {
+    while (d->success > nearly_one) {
         d->success -= 1;
         d->window += 1;
     }
@@ -539,7 +539,7 @@ shrink(struct destination *d)
 {
     d->success = 0;
     d->failure += feedback_of(&d->transport->negative, d->window);
-    while (d->failure > NEARLY_ONE) {
+    while (d->failure > nearly_one) {
         d->failure -= 1;
         d->window -= 1;
     }
@@ -560,7 +560,7 @@ fail(struct qmgr *q, struct destination *d, const char *status,
 
     if (d->health == HEALTH_PROBED ||
         (t->cohort_limit > 0 &&
-            d->cohorts + 1 - NEARLY_ONE >= (double)t->cohort_limit))
+            d->cohorts + 1 - nearly_one >= (double)t->cohort_limit))
         die(q, d, status, text);
 }
 

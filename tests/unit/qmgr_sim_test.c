@@ -169,8 +169,6 @@ deliver(struct sim *s, struct errand *e)
         } else {
             f->delivered++;
             changed(s, f);
-            if (getenv("TR") && strncmp(e->addresses[i], getenv("TR"), strlen(getenv("TR"))) == 0)
-                print_message("%lld delivered %s crashes %u fresh %zu\n", (long long)clock_now_ms(), e->addresses[i], s->crashes, s->fresh_count);
         }
     }
     job_answered(&s->w.q, e->job, &a);
@@ -218,9 +216,7 @@ tell(struct sim *s, struct errand *e)
     /* It is durable, or it is not: a notice is never in doubt. */
     for (size_t i = 0; told == RESULT_OK && i < e->count; i++)
         if (e->addresses[i][0] == 'm')
-{            fate_of(s, e->addresses[i])->told++;
-            if (getenv("TR") && strncmp(e->addresses[i], getenv("TR"), strlen(getenv("TR"))) == 0)
-                print_message("%lld told %s crashes %u\n", (long long)clock_now_ms(), e->addresses[i], s->crashes);}
+            fate_of(s, e->addresses[i])->told++;
     job_notified(&s->w.q, e->job, RESULT_OK);
     world_errand_end(e);
 }
@@ -286,7 +282,6 @@ cut_power(struct sim *s)
         if (s->w.txn_failed || clock_now_ms() - s->fresh_at[i] <= SETTLE_MS)
             s->fates[s->fresh[i]].may_repeat = true;
     s->crashes++;
-    if (getenv("TR")) print_message("%lld crash %u fresh %zu\n", (long long)clock_now_ms(), s->crashes, s->fresh_count);
     world_crash_by(&s->w, (enum cut)dice(CUT_KINDS), dice(1 << 30));
     /* A spool is not taken over while the disk is full. */
     disk_sim_set_capacity(s->w.sim, DISK);
@@ -390,8 +385,6 @@ judge(struct sim *s)
             }
             assert_true(f->delivered + f->told > 0);
             assert_in_range(f->told, 0, 1);
-            if (!f->may_repeat && f->delivered + f->told != 1)
-                print_message("m%u.%u delivered %u told %u\n", n, i, f->delivered, f->told);
             if (!f->may_repeat) {
                 assert_int_equal(f->delivered + f->told, 1);
             }
