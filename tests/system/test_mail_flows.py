@@ -2,6 +2,8 @@
 another host, or back to its sender."""
 import re
 
+from conftest import wait_for
+
 
 def test_smtp_to_maildir(running):
     qid = running.send("u1@md.test", "Subject: one\r\n\r\nhello\r\n.leading dot\r\n")
@@ -68,8 +70,10 @@ def test_deferred_mail_is_retried(instance, sink):
     qid = instance.send("bob@relay.test")
     instance.wait_log(rf"{qid}: to=<bob@relay.test>, .* dsn=4.2.0, status=deferred "
                       r"\(host 127.0.0.1\[127.0.0.1\] said: 450 4.2.0 later \(in reply to RCPT TO command\)\)")
+    wait_for(lambda: [e["queue_name"] for e in instance.queue()] == ["deferred"],
+             what="the end of the attempt")
     entry = instance.queue()[0]
-    assert entry["queue_id"] == qid and entry["queue_name"] == "deferred"
+    assert entry["queue_id"] == qid
     assert "450 4.2.0 later" in entry["recipients"][0]["delay_reason"]
     state["busy"] = False
     instance.command("postqueue", "-f")
