@@ -2,6 +2,7 @@
 for the disk; it needs root."""
 import contextlib
 import os
+import signal
 import smtplib
 import subprocess
 
@@ -91,6 +92,46 @@ def test_full_disk_empties(instance, refused):
             assert len(sink.messages) == len({m[1][0] for m in sink.messages}) == len(taken)
         instance.wait_log(r"warning: the queue's disk is (nearly )?full: mail is (taken slowly|refused)")
         instance.stop()
+
+
+def fill(path):
+    """Not an octet is left."""
+    with open(path, "wb", buffering=0) as f:
+        size = 1 << 20
+        while size:
+            try:
+                if f.write(b"x" * size) < size:
+                    size //= 2
+            except OSError:
+                size //= 2
+
+
+def test_start_on_a_full_disk(instance, sink):
+    """What is in the queue leaves, though nothing can be made or grow."""
+    far = sink()
+    with small_disk(instance.spool, "24m"):
+        instance.set(queue_segment_size="4194304", defer_transports="smtp",
+                     relayhost=f"[127.0.0.1]:{far.port}")
+        instance.start()
+        taken = [instance.send(f"r{i}@far.test") for i in range(20)]
+        # Others fill it up while it runs; and a crash, too, must find its way back.
+        fill(instance.spool / "filler")
+        master = next(pid for pid, name in instance.pids().items() if name == "master")
+        os.kill(master, signal.SIGKILL)
+        wait_for(lambda: not instance.pids(), 10)
+        assert os.statvfs(instance.spool).f_bavail == 0
+        for _ in range(3):
+            instance.start(write=False)
+            assert wait_for(lambda: {e["queue_id"] for e in instance.queue()} == set(taken))
+            instance.stop()
+        instance.set(defer_transports="")
+        instance.start()
+        instance.command("postqueue", "-f")
+        far.wait(20)
+        instance.wait_empty()
+        instance.stop()
+        assert "damage" not in instance.log()
+        assert len(far.messages) == 20
 
 
 def test_damage_is_set_aside(instance):
