@@ -267,7 +267,7 @@ def first_delivery(server, sink, number):
 
 def million(server, scale):
     """1 KB each for a hundred dead destinations, written in the spool's format."""
-    waiting, fresh = sized(1000000, scale), sized(5000, scale)
+    waiting, fresh = sized(1000000, scale), sized(5000, max(scale, 0.6))
     with Sink(server) as sink:
         server.start()
         for first in (800000, 700000, 600000):  # segments are made only once

@@ -165,6 +165,16 @@ def wait_until(test, timeout, step=0.05):
     return True
 
 
+def read_until(s, last):
+    """A reply with a line that begins so, to its end."""
+    data = b""
+    while last not in data or not data.endswith(b"\r\n"):
+        part = s.recv(4096)
+        if not part:
+            raise OSError("closed")
+        data += part
+
+
 class Server:
     """One mail server with a configuration, a queue and a log of its own."""
 
@@ -219,13 +229,9 @@ class Server:
         except OSError:
             return None
         try:
-            data = b""
+            read_until(s, b"220 ")
             s.sendall(b"EHLO bench.test\r\n")
-            while b"\r\n250 " not in data or not data.endswith(b"\r\n"):
-                part = s.recv(4096)
-                if not part:
-                    raise OSError("closed")
-                data += part
+            read_until(s, b"\r\n250 ")
             return s
         except OSError:
             s.close()
