@@ -12,7 +12,10 @@
 #include "lib/daemon/daemon.h"
 #include "lib/dns/dns.h"
 #include "lib/dns/dns_codec.h"
+#include "lib/io/fiber.h"
+#include "lib/mail/count.h"
 #include "lookup/clients.h"
+#include "lookup/counters.h"
 #include "lookup/memo_keeper.h"
 #include "lookup/native.h"
 #include "lookup/resolver.h"
@@ -29,6 +32,26 @@ static struct resolver *resolver;
 static struct router *router;
 static struct clients *clients;
 static struct tables *tables;
+static struct counters *counters;
+static struct fiber_timer statistics;
+
+/* anvil(8)'s line of master.cf, and its tag in the log. */
+static const struct config *
+anvil_config(const struct config_set *set)
+{
+    return config_of_service(set, "anvil");
+}
+
+static void
+log_statistics(void *arg)
+{
+    const struct config_set *set = daemon_config();
+
+    (void)arg;
+    counters_log(counters, config_tag_of_service(set, "anvil", "anvil"));
+    fiber_timer_arm(&statistics,
+        clock_now_ms() + anvil_config(set)->anvil_status_update_time);
+}
 
 static enum result
 configure(struct config_set *set, struct why *why)
@@ -52,6 +75,7 @@ configure(struct config_set *set, struct why *why)
         return res;
     }
     memo_keeper_configure(config_main(set));
+    counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);
     router = fresh;
     return RESULT_OK;
@@ -155,6 +179,48 @@ serve_client(struct request *r)
 }
 
 static void
+serve_count(struct request *r)
+{
+    enum count_event event;
+    struct slice key;
+    struct count count;
+    struct why why;
+    struct msg m;
+
+    if (!count_decode(r->in->body, &event, &key)) {
+        (void)why_perm(&why, "", "malformed count from %s",
+            link_peer_name(r->link));
+        refuse(r, &why);
+        return;
+    }
+    counters_count(counters, r->context, event, key, &count);
+    if (r->in->type == MESSAGE_TALLY_TELL) {
+        request_drop(r);
+        return;
+    }
+    count_encode(&count, &m);
+    request_reply(r, &m);
+}
+
+static void
+peer_gone(struct peer *p)
+{
+    if (p->role == ROLE_SMTPD)
+        counters_forget(counters, p);
+}
+
+static enum result
+begin(struct why *why)
+{
+    (void)why;
+    statistics.fn = log_statistics;
+    fiber_timer_arm(&statistics,
+        clock_now_ms() +
+            anvil_config(daemon_config())->anvil_status_update_time);
+    return RESULT_OK;
+}
+
+static void
 serve_table(struct request *r)
 {
     tables_serve(tables, r);
@@ -164,6 +230,9 @@ static void
 drain(int64_t deadline_ms)
 {
     (void)deadline_ms;
+    fiber_timer_disarm(&statistics);
+    counters_log(counters,
+        config_tag_of_service(daemon_config(), "anvil", "anvil"));
     memo_keeper_close();
 }
 
@@ -176,6 +245,8 @@ main(int argc, char **argv)
         { MESSAGE_HOST_ASK, serve_host, SERVE_FIBER },
         { MESSAGE_CLIENT_ASK, serve_client, SERVE_FIBER },
         { MESSAGE_TABLE_ASK, serve_table, SERVE_FIBER },
+        { MESSAGE_TALLY, serve_count, SERVE_INLINE },
+        { MESSAGE_TALLY_TELL, serve_count, SERVE_INLINE },
         { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_INLINE },
         { MESSAGE_MEMO_KEEP, memo_keeper_keep, SERVE_INLINE },
         { MESSAGE_NONE },
@@ -184,11 +255,14 @@ main(int argc, char **argv)
         .role = ROLE_LOOKUP,
         .configure = configure,
         .handlers = handlers,
+        .peer_gone = peer_gone,
+        .begin = begin,
         .drain = drain,
     };
 
     resolver = resolver_new();
     clients = clients_new(native_client);
+    counters = counters_new();
     daemon_init(argc, argv, &options);
     return daemon_run();
 }

@@ -5,6 +5,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
+#include "smtpd/counts.h"
 #include "smtpd/esmtp.h"
 #include "smtpd/path_argument.h"
 #include "smtpd/reply.h"
@@ -96,7 +97,7 @@ command_mail(struct session *s, struct slice args)
         return COMMAND_BAD;
     }
     s->mail.open = true; /* the log of a refusal names the sender */
-    if (!parse(s, args, &parameters, &no) ||
+    if (!parse(s, args, &parameters, &no) || !counts_mail(s, &no) ||
         !check_size(s, parameters.size, &no) || !rewrite_sender(s, &no) ||
         !access_sender(s, &no)) {
         session_reset(s);

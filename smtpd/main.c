@@ -51,6 +51,13 @@ peer_gone(struct peer *p)
         room_forget();
 }
 
+static void
+peer_up(struct peer *p)
+{
+    if (p->role == ROLE_LOOKUP)
+        sessions_count_again();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -63,6 +70,7 @@ main(int argc, char **argv)
         .configure = configure,
         .handlers = handlers,
         .peer_gone = peer_gone,
+        .peer_up = peer_up,
         .serve = serve,
         .begin = begin,
         .wake = wake,

@@ -222,6 +222,8 @@ static const struct {
         MATCH_HOST, "mynetworks"),
     MATCH(permit_mx_backup_networks, mx_backup_networks, MATCH_HOST,
         "permit_mx_backup_networks"),
+    MATCH(smtpd_client_event_limit_exceptions, limit_exceptions, MATCH_HOST,
+        "smtpd_client_event_limit_exceptions"),
     MATCH(smtpd_upstream_proxy_networks, proxy_networks, MATCH_HOST, NULL),
     MATCH(smtpd_authorized_xclient_hosts, xclient_hosts, MATCH_HOST,
         "smtpd_authorized_xclient_hosts"),

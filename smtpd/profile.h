@@ -59,6 +59,7 @@ struct profile {
     struct table_list *relay_clientcerts;
     enum proxy_use proxy;
     struct match_list *proxy_networks;
+    struct match_list *limit_exceptions;
     struct match_list *xclient_hosts, *xforward_hosts;
     struct match_list *fast_flush_domains;
     struct match_list *forbidden_tables; /* of smtpd_forbidden_commands */

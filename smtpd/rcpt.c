@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
+#include "smtpd/counts.h"
 #include "smtpd/esmtp.h"
 #include "smtpd/path_argument.h"
 #include "smtpd/reply.h"
@@ -108,7 +109,7 @@ command_rcpt(struct session *s, struct slice args)
         reply(s, 503, "5.5.1 Error: RCPT after BDAT");
         return COMMAND_BAD;
     }
-    if (!parse(s, args, &parameters, &no))
+    if (!parse(s, args, &parameters, &no) || !counts_rcpt(s, &no))
         return refused(s, &no);
     if (is_over_limit(s, &result)) {
         reply(s, 452, "4.5.3 Error: too many recipients");

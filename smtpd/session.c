@@ -8,6 +8,7 @@
 #include "lib/mail/address.h"
 #include "smtpd/access.h"
 #include "smtpd/answers.h"
+#include "smtpd/counts.h"
 #include "smtpd/esmtp.h"
 #include "smtpd/keyword.h"
 #include "smtpd/reply.h"
@@ -533,6 +534,20 @@ converse(struct session *s, struct buf *filtered)
     return too_many_errors(s);
 }
 
+/* Not one too many: smtpd_client_connection_count_limit and its kin. */
+static bool
+is_welcome(struct session *s)
+{
+    struct refusal no;
+
+    s->may_xclient = !s->profile->stand_alone &&
+        is_listed_host(s, s->profile->xclient_hosts);
+    if (counts_connect(s, &no))
+        return true;
+    reply_refusal(s, &no);
+    return false;
+}
+
 enum session_end
 session_run(struct session *s)
 {
@@ -542,6 +557,8 @@ session_run(struct session *s)
     s->where = "CONNECT";
     if (talks_early(s))
         return talked_ahead(s);
+    if (!is_welcome(s))
+        return close_with(s, SESSION_REFUSED);
     session_begin(s);
     buf_init(&filtered, TABLE_KEY_MAX);
     end = converse(s, &filtered);

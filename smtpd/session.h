@@ -126,6 +126,7 @@ struct session {
 
     struct login login;
     struct client_tls tls;
+    char *count_key; /* what lookup counts this client by; NULL: it does not */
     bool may_xclient, may_xforward;
     unsigned discarded; /* EHLO keywords, set of enum keyword_bit */
     bool talked_ahead;  /* sent more than RFC 2920 allows */

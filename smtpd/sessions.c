@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "smtpd/answers.h"
+#include "smtpd/counts.h"
 #include "smtpd/peer.h"
 #include "smtpd/session.h"
 
@@ -61,6 +62,7 @@ log_disconnect(const struct session *s)
 static void
 session_fini(struct session *s)
 {
+    counts_disconnect(s);
     session_reset(s);
     answers_free(s);
     for (size_t i = 0; i < sizeof(s->put_off) / sizeof(s->put_off[0]); i++)
@@ -141,4 +143,11 @@ sessions_drain(int64_t deadline_ms)
     wait_until_none(deadline_ms - LAST_WORD_MS);
     cancel_all(true);
     wait_until_none(deadline_ms);
+}
+
+void
+sessions_count_again(void)
+{
+    list_foreach (it, &all)
+        counts_again(LIST_ENTRY(it, struct session, node));
 }

@@ -25,3 +25,6 @@ void sessions_serve(int fd, const struct sock_addr *addr,
  * command is done, all of them at the deadline. Waits.
  */
 void sessions_drain(int64_t deadline_ms);
+
+/* A new lookup counts clients: tell it of those that are here. */
+void sessions_count_again(void);

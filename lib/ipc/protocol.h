@@ -119,6 +119,10 @@ enum {
     /* tables over the network: lib/table/asked, lookup/tables */              \
     X(TABLE_ASK, FROM_DAEMONS, FROM_LOOKUP, KIND_REQUEST, TABLE_ANSWER, MESSAGE_TABLE, 0)    \
     X(TABLE_ANSWER, FROM_LOOKUP, FROM_DAEMONS, KIND_ANSWER, NONE, MESSAGE_TABLE, 0)          \
+    /* counters of clients: lib/mail/count */                                  \
+    X(TALLY, FROM_SMTPD, FROM_LOOKUP, KIND_REQUEST, TALLIED, MESSAGE_SMALL, 0)               \
+    X(TALLIED, FROM_LOOKUP, FROM_SMTPD, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                 \
+    X(TALLY_TELL, FROM_SMTPD, FROM_LOOKUP, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)             \
     /* local's brain and its workers: local/mailbox */                         \
     X(STORE, FROM_LOCAL, FROM_WORKER, KIND_REQUEST, STORED, MESSAGE_ENVELOPE, 1)             \
     X(STORED, FROM_WORKER, FROM_LOCAL, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                  \
