@@ -118,6 +118,17 @@ has_room(struct qmgr *q, const struct lane *l)
         (left > limit / KEPT_SHARE && l->active < LANE_SHARE * left);
 }
 
+/* Its sender is to hear of the delay, which takes a look at it. */
+static bool
+wants_warning(const struct qmgr *q, const struct entry *e)
+{
+    int64_t after = config_of_service(q->set, q->config->cleanup_service_name)
+                        ->delay_warning_time;
+
+    return after > 0 && (e->flags & (ENTRY_WARNED | ENTRY_BOUNCE)) == 0 &&
+        qmgr_wall_ms() >= e->arrival_ms + after;
+}
+
 /*
  * There is no sense in looking at it before its destination is looked at. Who
  * flushed it wants to see it tried, and one that is to end does so.
@@ -132,7 +143,7 @@ put_off(struct qmgr *q, struct entry *e)
     int64_t now = qmgr_wall_ms();
 
     if (d == NULL || d->health != HEALTH_DEAD || e->attempts == 0 ||
-        (e->flags & (ENTRY_FLUSHED | ENTRY_EXPIRE)) != 0)
+        (e->flags & (ENTRY_FLUSHED | ENTRY_EXPIRE)) != 0 || wants_warning(q, e))
         return false;
     round_schedule(q, e,
         now + d->until_ms - clock_now_ms() + (int64_t)random_below(spread));

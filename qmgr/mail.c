@@ -267,7 +267,8 @@ mail_lane(const struct mail *m)
     uint32_t lane = m->lane;
     bool is_first = !m->lane_is_set;
 
-    if (m->counts[RCPT_ABSENT] > 0)
+    /* Failures are told soon, whatever their destination's health. */
+    if (m->counts[RCPT_ABSENT] > 0 || m->counts[RCPT_FAILED] > 0)
         return 0;
     mail_foreach(r, m)
     {

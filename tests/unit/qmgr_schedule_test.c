@@ -567,6 +567,38 @@ test_probe_with_one(void **state)
     world_assert_empty(w);
 }
 
+/* Who is put off hears of the delay all the same. */
+static void
+test_delay_warning_of_all(void **state)
+{
+    struct world *w = *state;
+    unsigned notices = 0;
+    int64_t began = clock_now_ms();
+
+    reconfigure(w,
+        "delay_warning_time = 10m\nminimal_backoff_time = 60s\n"
+        "maximal_backoff_time = 300s\n");
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 15, "r@smtp.dead.example");
+    while (clock_now_ms() - began < 3600000) {
+        struct errand *e = world_errand(w, 0);
+
+        if (e == NULL) {
+            world_pass_ms(w, 1000);
+        } else if (e->is_notice) {
+            assert_int_equal(e->kind, NOTICE_DELAY);
+            assert_in_range(clock_now_ms() - began, 600000, 1200000);
+            notices++;
+            job_notified(&w->q, e->job, RESULT_OK);
+            world_errand_end(e);
+            world_settle(w);
+        } else {
+            end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
+        }
+    }
+    assert_int_equal(notices, 15);
+}
+
 /* It ends when its lifetime does, be it parked or put off. */
 static void
 test_expiry_while_parked(void **state)
@@ -661,6 +693,7 @@ main(void)
         T(test_admission_caps),
         T(test_probe_with_one),
         T(test_expiry_while_parked),
+        T(test_delay_warning_of_all),
     };
 
     log_set_sink(world_no_log, NULL, NULL);
