@@ -30,6 +30,8 @@ tables_open(struct config_set *set, struct tables **tables, struct why *why)
 
     if (res != RESULT_OK)
         return res;
+    /* Also for the router: what it opens next has the new settings. */
+    table_forget_open();
     t = mem_alloc(sizeof(*t));
     t->references = 1;
     t->set = config_hold(set);

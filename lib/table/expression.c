@@ -1,5 +1,6 @@
 #include "lib/table/expression.h"
 
+#include "lib/base/mem.h"
 #include "lib/io/offload.h"
 
 enum { PROBLEM_MAX = 400 };
@@ -222,6 +223,7 @@ expression_find(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
     struct search q = { t, key, value, why, TABLE_ERROR };
+    char *copy;
 
     if (rules_refresh(t, why) == TABLE_ERROR)
         return TABLE_ERROR;
@@ -230,6 +232,10 @@ expression_find(struct table *t, struct slice key, struct buf *value,
             t->spec, key.len);
         return TABLE_ERROR;
     }
+    /* regexec() is told the length, but sanitizers look for the NUL. */
+    copy = mem_text_of(key);
+    q.key.ptr = copy;
     on_thread_stack(search, &q);
+    mem_free(copy);
     return q.status;
 }

@@ -185,6 +185,18 @@ table_open(struct slice spec, const struct config *config, struct table **table,
 }
 
 void
+table_forget_open(void)
+{
+    struct map_node *node;
+
+    while ((node = map_first(&open_tables)) != NULL) {
+        map_remove(&open_tables, node);
+        ((struct table *)node)->forgotten = true;
+    }
+    map_fini(&open_tables);
+}
+
+void
 table_close(struct table *t)
 {
     if (t == NULL)
@@ -192,9 +204,11 @@ table_close(struct table *t)
     assert(t->references > 0);
     if (--t->references > 0)
         return;
-    map_remove(&open_tables, &t->node);
-    if (open_tables.count == 0)
-        map_fini(&open_tables);
+    if (!t->forgotten) {
+        map_remove(&open_tables, &t->node);
+        if (open_tables.count == 0)
+            map_fini(&open_tables);
+    }
     if (t->type->close != NULL)
         t->type->close(t);
     mem_free(t->spec);

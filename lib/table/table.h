@@ -56,6 +56,12 @@ enum table_open_flag {
 enum result table_open_with(struct slice spec, unsigned flags,
     const struct config *config, struct table **table, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+/*
+ * What is opened from now on is opened anew, also where it is open already:
+ * after a reload, since settings and passwords may be others. What is open goes
+ * on until it is closed.
+ */
+void table_forget_open(void);
 void table_close(struct table *table); /* one reference; NULL is welcome */
 const char *table_name(const struct table *table) ATTR_NONNULL;
 

@@ -45,7 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         assert(value.len == 0);
     buf_clear(&value);
-    (void)socketmap_reply_parse(in, &value, &why);
+    assert(socketmap_reply_parse(in, &value, &why) <= TABLE_ERROR);
     if (socketmap_length(in, REPLY_MAX, &length, &used) == 1)
         assert(length <= REPLY_MAX && used >= 2 && used <= in.len);
     reply_resp(in);

@@ -248,4 +248,10 @@ def test_password_file_of_root(instance, tmp_path):
         instance.set(virtual_alias_maps=f"redis:{path}").start()
         instance.send("who@md.test")
         instance.wait_maildir("u1")
-        redis_say(server.port, "CONFIG", "SET", "requirepass", "pw")
+        # Another file counts after a reload.
+        redis_say(server.port, "SET", "other:who2@md.test", "u2@md.test")
+        path.write_text(f"hosts = {HERE}:{server.port}\npassword = pw\n"
+                        "query = GET other:%s\n")
+        instance.reload()
+        instance.send("who2@md.test")
+        instance.wait_maildir("u2")

@@ -207,6 +207,23 @@ test_shared(void **state)
     table_close(b);
 }
 
+/* After a reload the same name is another table. */
+static void
+test_forgotten(void **state)
+{
+    struct table *old = opened("inline:{a=1}"), *new;
+
+    (void)state;
+    table_forget_open();
+    new = opened("inline:{a=1}");
+    assert_ptr_not_equal(old, new);
+    table_close(old);
+    assert_ptr_equal(opened("inline:{a=1}"), new);
+    table_close(new);
+    assert_string_equal(asked(new, "a"), "1");
+    table_close(new);
+}
+
 static void
 test_long_key(void **state)
 {
@@ -408,6 +425,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_randmap),
         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_long_key),
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_texthash_lines),
