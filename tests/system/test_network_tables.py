@@ -145,16 +145,17 @@ def test_a_slow_table_delays_one_session(instance):
         instance.wait_maildir("u2")
 
 
+def listening(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection((HERE, port), 1).close()
+        return True
+    return False
+
+
 def started(argv, port):
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
-
-    def listening():
-        with contextlib.suppress(OSError):
-            socket.create_connection((HERE, port), 1).close()
-            return True
-        return False
-    wait_for(listening, what=argv[0])
+    wait_for(lambda: listening(port), what=argv[0])
     return process
 
 

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from conftest import free_port, wait_for
-from test_network_tables import HERE, ask
+from test_network_tables import HERE, ask, listening
 
 USER = "nobody"
 
@@ -323,7 +323,7 @@ def slapd(base):
                    text=True, check=True, cwd=where, **as_user())
     port = free_port()
     with running([server, "-d", "0", "-f", where / "slapd.conf", "-h",
-                  f"ldap://{HERE}:{port}"], (where / "pid").exists, cwd=where,
+                  f"ldap://{HERE}:{port}"], lambda: listening(port), cwd=where,
                  **as_user()) as process:
         process.port = port
         yield process
