@@ -24,8 +24,8 @@ static void
 warn(const struct entry *t, const char *what)
 {
     log_write(LOG_LEVEL_WARNING, t->a->e->s->profile->tag,
-        "access table %s entry \"" SLICE_FMT "\" %s",
-        access_source(t->a), SLICE_ARG(t->key), what);
+        "access table %s entry \"" SLICE_FMT "\" %s", access_source(t->a),
+        SLICE_ARG(t->key), what);
 }
 
 /* "<subject>: class text; from=..." under the name of the action. */
@@ -161,8 +161,7 @@ act_ok(const struct entry *t)
     char word[64], from[256];
 
     (void)snprintf(word, sizeof(word), SLICE_FMT, SLICE_ARG(t->word));
-    (void)snprintf(from, sizeof(from), "from %s",
-        access_source(t->a));
+    (void)snprintf(from, sizeof(from), "from %s", access_source(t->a));
     return evaluation_permit(t->a->e, word, &t->a->subject, from);
 }
 
