@@ -1,5 +1,6 @@
 """Lookup tables from outside: postmap and its kin, tables that change under a
 running system, and what clean-up makes of a message by them."""
+import glob
 import os
 import re
 import subprocess
@@ -33,9 +34,14 @@ def table(instance):
     return Table
 
 
+def indexed(table):
+    """The file beside the source: LMDB's where there is no Berkeley DB."""
+    return glob.glob(f"{table.path}.*db")[0]
+
+
 def test_postmap_interface(instance, table):
     done = table.write("Key value\n  more\nother x\nKEY dup\nbroken\n")
-    assert "map.db: duplicate entry: \"KEY\"" in done.stderr
+    assert re.search(r'map\.(db|lmdb): duplicate entry: "KEY"', done.stderr)
     assert "line 5: expected format: key whitespace value" in done.stderr
     assert table.ask("kEy") == "value  more\n"
     assert table.ask("none") is None
@@ -54,14 +60,14 @@ def test_postmap_interface(instance, table):
     assert postmap(instance, "hash:/nonexistent/x", check=False).returncode == 1
     assert postmap(instance, "-q", "x", "nosuch:x",
                    check=False).returncode == 1
-    assert not os.path.exists(f"{table.path}.db.new")
+    assert not glob.glob(f"{table.path}.*.new")
 
 
 def test_mode_is_that_of_the_source(instance, table):
     table.path.write_text("a b\n")
     table.path.chmod(0o640)
     postmap(instance, table.spec)
-    assert os.stat(f"{table.path}.db").st_mode & 0o777 == 0o640
+    assert os.stat(indexed(table)).st_mode & 0o777 == 0o640
 
 
 def test_postmaps_at_the_same_time(instance, table):
