@@ -74,7 +74,9 @@ configure(struct config_set *set, struct why *why)
         router_drop(fresh);
         return res;
     }
-    memo_keeper_configure(config_main(set));
+    /* A command's own lookup (smtpd/explain.c) keeps off the caches' files. */
+    if (daemon_pool() > 0)
+        memo_keeper_configure(config_main(set));
     counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);
     router = fresh;

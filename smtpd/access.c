@@ -159,6 +159,13 @@ access_recipient(struct session *s, struct refusal *no)
 }
 
 bool
+access_for_rcpt(struct session *s, struct refusal *no)
+{
+    return access_client(s, no) && access_helo(s, no) && access_sender(s, no) &&
+        access_recipient(s, no);
+}
+
+bool
 access_verify(struct session *s, struct refusal *no)
 {
     return access_recipient(s, no);

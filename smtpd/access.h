@@ -20,6 +20,8 @@ bool access_client(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool access_helo(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool access_sender(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool access_recipient(struct session *s, struct refusal *no) ATTR_NONNULL;
+/* All lists up to RCPT, with and without smtpd_delay_reject. */
+bool access_for_rcpt(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool access_data(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool access_end_of_data(struct session *s, struct refusal *no) ATTR_NONNULL;
 

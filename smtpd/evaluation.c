@@ -230,6 +230,8 @@ evaluation_run_list(struct evaluation *e, const struct check_list *list)
             asked = true;
         }
         verdict = c->what->run(e, c);
+        if (e->s->trace != NULL)
+            e->s->trace(e, c, verdict);
         if (e->warn >= e->depth)
             e->warn = 0;
     }

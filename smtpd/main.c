@@ -3,6 +3,7 @@
  * bring; and the way into the queue for sendmail(1).
  */
 #include "lib/daemon/daemon.h"
+#include "smtpd/explain.h"
 #include "smtpd/pickup.h"
 #include "smtpd/profile.h"
 #include "smtpd/room.h"
@@ -77,6 +78,8 @@ main(int argc, char **argv)
         .drain = drain,
     };
 
+    if (explain_is_asked(argc, argv))
+        return explain_main(argc, argv);
     daemon_init(argc, argv, &options);
     return daemon_run();
 }

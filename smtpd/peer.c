@@ -152,6 +152,22 @@ peer_find(struct session *s, const struct sock_addr *from)
     return true;
 }
 
+bool
+peer_pretend(struct session *s, const char *address, const char *name)
+{
+    struct sock_addr addr;
+
+    if (!sock_addr_parse(slice_of(address), 0, &addr))
+        return false;
+    (void)sock_addr_text(&addr, s->peer.addr);
+    if (name == NULL)
+        find_name(s, &addr);
+    else
+        s->peer.name = mem_text(name);
+    peer_describe(s);
+    return true;
+}
+
 void
 login_forget(struct login *login)
 {

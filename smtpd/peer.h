@@ -18,6 +18,13 @@ struct login;
  */
 bool peer_find(struct session *s, const struct sock_addr *addr) ATTR_NONNULL;
 
+/*
+ * As if a client had connected from address, with the given name or, when that
+ * is NULL, the one that DNS has. False: no address. Waits.
+ */
+bool peer_pretend(struct session *s, const char *address, const char *name)
+    __attribute__((nonnull(1, 2)));
+
 /* s->peer.text anew from the other fields. */
 void peer_describe(struct session *s) ATTR_NONNULL;
 

@@ -11,6 +11,7 @@
 #include "smtpd/counts.h"
 #include "smtpd/esmtp.h"
 #include "smtpd/keyword.h"
+#include "smtpd/peer.h"
 #include "smtpd/reply.h"
 
 #include <stdio.h>
@@ -340,15 +341,6 @@ not_smtp(struct session *s, struct slice line)
     return close_with(s, SESSION_NOT_SMTP);
 }
 
-static bool
-is_listed_host(const struct session *s, struct match_list *list)
-{
-    struct why why;
-
-    return match_list_find_host(list, slice_of(s->peer.name),
-               slice_of(s->peer.addr), &why) == TABLE_FOUND;
-}
-
 static void
 forget_verdicts(struct session *s)
 {
@@ -358,6 +350,27 @@ forget_verdicts(struct session *s)
         s->put_off[i] = NULL;
     }
     s->denied = false;
+}
+
+void
+session_forget(struct session *s)
+{
+    session_reset(s);
+    forget_verdicts(s);
+    login_forget(&s->login);
+    mem_free(s->helo);
+    mem_free(s->peer.name);
+    mem_free(s->peer.reverse_name);
+    mem_free(s->peer.text);
+}
+
+static bool
+is_listed_host(const struct session *s, struct match_list *list)
+{
+    struct why why;
+
+    return match_list_find_host(list, slice_of(s->peer.name),
+               slice_of(s->peer.addr), &why) == TABLE_FOUND;
 }
 
 void

@@ -108,6 +108,9 @@ struct transaction {
     struct unstuff lines; /* of chunks: a line may go on in the next one */
 };
 
+struct check;
+struct evaluation;
+
 struct session {
     struct list node; /* of smtpd/sessions */
     struct fiber *fiber;
@@ -137,6 +140,9 @@ struct session {
     bool no_recipient; /* the log names none */
     struct slice etrn; /* the argument of the command at hand */
 
+    /* Told of each restriction that was asked; NULL: nobody wants to know. */
+    void (*trace)(const struct evaluation *e, const struct check *c,
+        enum verdict verdict);
     struct answers *answers; /* of DNS lists; NULL: none yet */
     /* By stage: what is refused at RCPT unless something else refuses. */
     struct refusal *put_off[STAGE_SENDER + 1];
@@ -165,6 +171,9 @@ enum session_end session_run(struct session *s) ATTR_NONNULL;
  * start, and after XCLIENT. Waits.
  */
 void session_begin(struct session *s) ATTR_NONNULL;
+
+/* Give back all that belongs to it but its connection. */
+void session_forget(struct session *s) ATTR_NONNULL;
 
 /* A name for HELO that may stand in Received: and logs; owned by the caller. */
 char *helo_clean(const struct session *s, struct slice name)

@@ -63,16 +63,8 @@ static void
 session_fini(struct session *s)
 {
     counts_disconnect(s);
-    session_reset(s);
-    answers_free(s);
-    for (size_t i = 0; i < sizeof(s->put_off) / sizeof(s->put_off[0]); i++)
-        mem_free(s->put_off[i]);
-    login_forget(&s->login);
+    session_forget(s);
     stream_free(s->client);
-    mem_free(s->helo);
-    mem_free(s->peer.name);
-    mem_free(s->peer.reverse_name);
-    mem_free(s->peer.text);
     profile_leave(s->profile);
 }
 

@@ -22,6 +22,8 @@ int control_status(const struct control *c) ATTR_NONNULL;
 int control_check(const struct control *c) ATTR_NONNULL;
 int control_flush(const struct control *c) ATTR_NONNULL;
 int control_explain(const struct control *c) ATTR_NONNULL;
+/* argv[at] is "explain", then "session" and the options of smtpd --explain. */
+int control_explain_session(int argc, char **argv, int at) ATTR_NONNULL;
 int control_adopt_spool(const struct control *c) ATTR_NONNULL;
 int control_logrotate(const struct control *c) ATTR_NONNULL;
 

@@ -62,6 +62,10 @@ main(int argc, char **argv)
     struct control c = { .directory = config_default_directory() };
     int option, status;
 
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], "explain") == 0 &&
+            strcmp(argv[i + 1], "session") == 0)
+            return control_explain_session(argc, argv, i);
     while ((option = getopt(argc, argv, "c:v")) != -1) {
         if (option == 'c')
             c.directory = optarg;
