@@ -408,7 +408,7 @@ driven_find(struct table *t, struct slice key, struct buf *value,
 
 #define DRIVEN(type)                                                     \
     {                                                                    \
-        .name = type, .flags = TABLE_REMOTE | TABLE_HAS_FILE,            \
+        .name = (type), .flags = TABLE_REMOTE | TABLE_HAS_FILE,          \
         .open = driven_open, .find = driven_find, .close = driven_close, \
     }
 

@@ -56,7 +56,7 @@ struct table {
     char *spec;       /* "type:name" */
     const char *name; /* in spec, behind the colon */
     unsigned references;
-    bool forgotten; /* no longer among the open tables */
+    bool forgotten;         /* no longer among the open tables */
     unsigned flags;         /* the type's; open() may change them */
     unsigned open_flags;    /* set of enum table_open_flag */
     struct table_cost cost; /* of TABLE_REMOTE */

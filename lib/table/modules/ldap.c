@@ -256,6 +256,7 @@ failed(struct search *s, int error)
     }
 }
 
+/* NOLINTBEGIN(misc-no-recursion): it ends at recursion_limit and DEPTH_MAX. */
 static enum driver_result search(struct search *s, const char *base, int scope,
     const char *filter, int depth);
 
@@ -372,6 +373,8 @@ search(struct search *s, const char *base, int scope, const char *filter,
     (void)ldap_msgfree(found);
     return result;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 static enum driver_result
 ask(void *connection, const struct driver_query *q, struct driver_problem *p)
