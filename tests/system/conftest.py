@@ -220,7 +220,7 @@ class Instance:
             known = self.base / "known"  # where all our users may read
             if not known.exists():
                 shutil.copytree(TOP / "tests/sanitizers", known)
-            env.update(ASAN_OPTIONS=f"{options}:suppressions={known}/asan",
+            env.update(ASAN_OPTIONS=options,
                        TSAN_OPTIONS=f"{options}:suppressions={known}/tsan:"
                        "print_suppressions=0",
                        UBSAN_OPTIONS=options + ":print_stacktrace=1",
