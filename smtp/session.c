@@ -197,6 +197,7 @@ static const struct {
     { "SIZE", SESSION_SIZE },
     { "8BITMIME", SESSION_8BITMIME },
     { "DSN", SESSION_DSN },
+    { "SMTPUTF8", SESSION_SMTPUTF8 },
 };
 
 static void

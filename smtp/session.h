@@ -25,6 +25,7 @@ enum session_feature {
     SESSION_SIZE = 1 << 2,
     SESSION_8BITMIME = 1 << 3,
     SESSION_DSN = 1 << 4,
+    SESSION_SMTPUTF8 = 1 << 5,
 };
 
 /* Of the service whose mail it carries. */

@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/printable.h"
 #include "lib/mail/address.h"
 #include "lib/mail/content.h"
 #include "smtp/dots.h"
@@ -95,6 +96,35 @@ add_path(struct exchange *x, struct slice address)
 }
 
 static bool
+is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] > 127)
+            return false;
+    return true;
+}
+
+/*
+ * RFC 6531 section 3.1: addresses in UTF-8, or a header in it whose sender said
+ * so; 8-bit headers of others are passed on as they always were.
+ */
+static bool
+needs_smtputf8(const struct job *job)
+{
+    const struct delivery *d = &job->delivery;
+
+    if (!job->profile.config->smtputf8_enable)
+        return false;
+    if (!is_ascii(d->envelope.sender))
+        return true;
+    for (size_t i = 0; i < d->recipient_count; i++)
+        if (!is_ascii(d->recipients[i].rcpt.address))
+            return true;
+    return (d->envelope.flags & ENVELOPE_UTF8) != 0 && !is_ascii(d->header) &&
+        utf8_is_valid(d->header);
+}
+
+static bool
 put_mail(struct exchange *x)
 {
     const struct envelope *env = &x->job->delivery.envelope;
@@ -107,6 +137,8 @@ put_mail(struct exchange *x)
         buf_add_format(&x->line, " SIZE=%" PRIu64, env->size);
     if ((features & SESSION_8BITMIME) != 0 && (env->flags & ENVELOPE_8BIT) != 0)
         buf_add_text(&x->line, " BODY=8BITMIME");
+    if ((features & SESSION_SMTPUTF8) != 0 && needs_smtputf8(x->job))
+        buf_add_text(&x->line, " SMTPUTF8");
     if ((features & SESSION_DSN) != 0) {
         if (env->ret != RET_UNSET)
             buf_add_format(&x->line, " RET=%s",
@@ -581,6 +613,21 @@ is_too_large(struct exchange *x)
     return true;
 }
 
+/* RFC 6531 section 3.5: nothing else may be made of it. */
+static bool
+is_foreign(struct exchange *x)
+{
+    struct job *job = x->job;
+    const struct session *s = x->session;
+
+    if ((s->features & SESSION_SMTPUTF8) != 0 || !needs_smtputf8(job))
+        return false;
+    excuse_set(&job->excuse, "5.6.7",
+        "SMTPUTF8 is required, but was not offered by host %s", s->name);
+    job_fail(job, &job->excuse, s);
+    return true;
+}
+
 /* The session broke: what is not settled fails with it, or tries elsewhere. */
 static void
 session_broke(struct exchange *x)
@@ -599,7 +646,7 @@ transact(struct exchange *x)
 {
     struct session *s = x->session;
 
-    if (is_too_large(x))
+    if (is_too_large(x) || is_foreign(x))
         return TRANSACTION_DONE;
     if (!run_commands(x)) {
         s->dead = true;

@@ -289,3 +289,15 @@ is_ascii(struct slice text)
             return false;
     return true;
 }
+
+bool
+esmtp_autodetects_utf8(const struct config *config, const char *source)
+{
+    struct slice rest = slice_of(config->smtputf8_autodetect_classes), word;
+
+    while (config->smtputf8_enable && config_list_next(&rest, &word))
+        if (slice_eq_nocase(word, slice_of(source)) ||
+            slice_eq_nocase(word, SLICE_LIT("all")))
+            return true;
+    return false;
+}

@@ -9,6 +9,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
+#include "lib/config/config.h"
 #include "lib/mail/envelope.h"
 #include "smtpd/refusal.h"
 
@@ -46,3 +47,11 @@ bool rcpt_parameters_parse(struct slice words, unsigned features,
     ATTR_NONNULL ATTR_MUST_USE;
 
 bool is_ascii(struct slice text);
+
+/*
+ * smtputf8_autodetect_classes: is mail from this source ("sendmail", "smtpd")
+ * to be taken for SMTPUTF8 where its header is UTF-8, though nobody said so? The
+ * envelope then says ENVELOPE_UTF8, and who sends it on looks at the header.
+ */
+bool esmtp_autodetects_utf8(const struct config *config, const char *source)
+    ATTR_NONNULL;

@@ -5,6 +5,7 @@
 #include "lib/mail/address.h"
 #include "lib/mail/cleanup.h"
 #include "lib/mail/date.h"
+#include "smtpd/esmtp.h"
 #include "smtpd/profile.h"
 #include "smtpd/room.h"
 #include "smtpd/session.h"
@@ -88,7 +89,8 @@ local_message_submit(struct config_set *set, struct drop_reader *reader,
     if (res != RESULT_OK)
         return res;
     room_pause(set, config->cleanup_service_name);
-    env->flags |= overrides;
+    env->flags |= overrides |
+        (esmtp_autodetects_utf8(config, "sendmail") ? ENVELOPE_UTF8 : 0U);
     env->arrival_us = clock_wall_us();
     res = submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, why);
     if (res != RESULT_OK)

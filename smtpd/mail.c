@@ -78,7 +78,9 @@ fill_envelope(struct session *s, const struct mail_parameters *parameters)
     env->arrival_us = clock_wall_us();
     env->flags = s->profile->overrides |
         (parameters->eight_bit ? ENVELOPE_8BIT : 0U) |
-        (parameters->utf8 ? ENVELOPE_UTF8 : 0U) |
+        (parameters->utf8 || esmtp_autodetects_utf8(s->config, "smtpd")
+                ? ENVELOPE_UTF8
+                : 0U) |
         (s->profile->stand_alone ? ENVELOPE_LOCAL : 0U);
     env->ret = parameters->ret;
     env->envid = parameters->envid;

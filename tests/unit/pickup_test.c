@@ -97,7 +97,7 @@ test_socket(void **state)
     assert_int_equal(world.submitted, 1);
     /* 2: 8BIT; 8: from this machine. What he may not say is gone. */
     assert_string_equal(buf_text(&world.envelope),
-        "from=joe@mx.test flags=10 ret=0 envid= to=u1@v.test,4,");
+        "from=joe@mx.test flags=14 ret=0 envid= to=u1@v.test,4,");
     assert_string_equal(buf_text(&world.body), ".\r\nhi\r\nyou there\r\n");
     assert_non_null(strstr(buf_text(&world.header), "From: Joe <joe@mx.test>"));
     assert_non_null(strstr(buf_text(&world.header), ", from userid "));

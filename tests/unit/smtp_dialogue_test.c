@@ -451,6 +451,16 @@ static const struct dialogue dialogues[] = {
                      "< RCPT\n< DATA\n> 250 ok\n> 250 ok\n> 354 go\n~\n"
                      "> 250 2.0.0 ok\n" },
         .flags = ENVELOPE_8BIT },
+    { "SMTPUTF8", "[#]%", "\xc3\xa9@x", "sent 2.0.0",
+        { "> 220 mx\n< EHLO\n> 250-mx\n> 250 SMTPUTF8\n"
+          "< MAIL FROM:<s@client.test> SMTPUTF8\n> 250 ok\n"
+          "< RCPT TO:<\xc3\xa9@x>\n> 250 ok\n" DATA },
+        .config = "smtputf8_enable=yes" },
+    { "no SMTPUTF8", "[#]%", "\xc3\xa9@x",
+        "bounced 5.6.7 SMTPUTF8 is required, but was not offered by host #[#]",
+        { HELLO "< QUIT\n" }, .config = "smtputf8_enable=yes" },
+    { "SMTPUTF8 without need", "[#]%", "a@x", "sent 2.0.0", { HELLO ONE_MAIL },
+        .flags = ENVELOPE_UTF8 },
     { "quoted", "[#]%", "a b@x", "sent 2.0.0|sent 2.0.0",
         { HELLO MAIL RCPT("a") RCPT("b@x") DATA } },
 
