@@ -184,7 +184,23 @@ book_keep(struct book *b, struct slice key, struct slice value, int64_t end_s,
 void
 book_load(struct book *b, struct slice key, struct slice value, int64_t end_s)
 {
-    (void)add(b, key, value, end_s);
+    if (find(b, key) == NULL)
+        (void)add(b, key, value, end_s);
+}
+
+void
+book_lose_file(struct book *b)
+{
+    struct list *it;
+
+    b->has_file = false;
+    while ((it = list_take(&b->dirty)) != NULL) {
+        struct record *r = LIST_ENTRY(it, struct record, dirty);
+
+        list_init(&r->dirty);
+        if (r->end_s == 0)
+            book_drop(b, r);
+    }
 }
 
 void

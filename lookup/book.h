@@ -42,9 +42,12 @@ bool book_find(struct book *b, struct slice key, int64_t now_s,
 void book_keep(struct book *b, struct slice key, struct slice value,
     int64_t end_s, int64_t now_s) ATTR_NONNULL;
 
-/* As book_keep() with what the file says: not dirty. */
+/* What the file says, unless something newer is known: not dirty. */
 void book_load(struct book *b, struct slice key, struct slice value,
     int64_t end_s) ATTR_NONNULL;
+
+/* There is no file after all. */
+void book_lose_file(struct book *b) ATTR_NONNULL;
 
 /* Forget what is past its end. */
 void book_clean(struct book *b, int64_t now_s) ATTR_NONNULL;

@@ -92,34 +92,81 @@ set_intervals(const struct config *c)
         c->address_verify_cache_cleanup_interval;
 }
 
-/* Opening */
+/*
+ * Opening: behind the start, on another thread, into books of its own. What is
+ * kept meanwhile is newer.
+ */
+
+struct opening {
+    struct book books[MEMO_BOOKS];
+    struct memo_file *file;
+};
 
 static void
 load(void *context, unsigned book, struct slice key, struct slice value,
     int64_t end_s)
 {
-    (void)context;
-    book_load(&keeper.books[book], key, value, end_s);
+    struct opening *o = context;
+
+    book_load(&o->books[book], key, value, end_s);
 }
 
 static void
 open_file(void *arg)
 {
     const char *paths[MEMO_BOOKS];
+    struct opening *o = arg;
     struct why why;
     bool any = false;
 
-    (void)arg;
     for (unsigned i = 0; i < MEMO_BOOKS; i++) {
         paths[i] = keeper.paths[i];
         any = any || paths[i] != NULL;
     }
     if (any &&
-        memo_file_open(keeper.directory, paths, MEMO_BOOKS, load, NULL,
-            &keeper.file, &why) != RESULT_OK) {
-        keeper.file = NULL;
+        memo_file_open(keeper.directory, paths, MEMO_BOOKS, load, o, &o->file,
+            &why) != RESULT_OK) {
+        o->file = NULL;
         log_warning("caches are kept in memory only: %s", why.text);
     }
+}
+
+enum { LOAD_A_TURN = 1000 };
+
+static void
+take_over(struct book *to, struct book *loaded)
+{
+    struct map_node *next;
+    size_t n = 0;
+
+    for (struct map_node *it = map_first(&loaded->records); it != NULL;
+         it = next) {
+        struct record *r = LIST_ENTRY(it, struct record, node);
+
+        next = map_after(&loaded->records, it);
+        book_load(to, record_key(r), record_value(r), r->end_s);
+        book_drop(loaded, r);
+        if (++n % LOAD_A_TURN == 0)
+            fiber_yield();
+    }
+    book_fini(loaded);
+}
+
+static void
+open_books(void)
+{
+    struct opening *o = mem_alloc(sizeof(*o));
+
+    for (unsigned i = 0; i < MEMO_BOOKS; i++)
+        book_init(&o->books[i], RECORDS_MAX, false);
+    offload(open_file, o);
+    keeper.file = o->file;
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        take_over(&keeper.books[i], &o->books[i]);
+        if (keeper.file == NULL)
+            book_lose_file(&keeper.books[i]);
+    }
+    mem_free(o);
 }
 
 /* Writing */
@@ -208,6 +255,7 @@ static void
 writer_main(void *arg)
 {
     (void)arg;
+    open_books();
     while (!keeper.closing) {
         (void)fiber_sleep_until(clock_now_ms() + WRITE_EVERY_MS);
         clean();
@@ -226,11 +274,7 @@ memo_keeper_configure(const struct config *config)
     keeper.configured = true;
     set_paths(config);
     for (unsigned i = 0; i < MEMO_BOOKS; i++)
-        book_init(&keeper.books[i], RECORDS_MAX, false);
-    offload(open_file, NULL);
-    for (unsigned i = 0; i < MEMO_BOOKS; i++)
-        keeper.books[i].has_file = keeper.file != NULL &&
-            keeper.paths[i] != NULL;
+        book_init(&keeper.books[i], RECORDS_MAX, keeper.paths[i] != NULL);
     keeper.writer = fiber_spawn("memo writer", writer_main, NULL);
 }
 

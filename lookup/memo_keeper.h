@@ -11,7 +11,10 @@
 #include "lib/config/config.h"
 #include "lib/ipc/link.h"
 
-/* Reads the books, the first time. Trouble with files is logged. Waits. */
+/*
+ * The first time the books begin to be read; until they are, what they hold is
+ * not known. Trouble with files is logged. Does not wait.
+ */
 void memo_keeper_configure(const struct config *config) ATTR_NONNULL;
 
 /* What there is to write is written, and the files are closed. Waits. */
