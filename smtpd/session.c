@@ -249,7 +249,7 @@ count_result(struct session *s, enum verb verb, enum command_result result)
     return result;
 }
 
-/* A bare LF in front of a command is as forbidden as one in a message. */
+/* A bare LF behind a command is as forbidden as one in a message. */
 static bool
 is_bad_line_end(const struct session *s)
 {
@@ -271,7 +271,7 @@ handle_line(struct session *s, enum verb verb, struct slice args)
         session_log_access(s, "reject", "bare <LF> received");
         reply(s, (int)s->config->smtpd_forbid_bare_newline_reject_code,
             "5.5.2 %s Error: bare <LF> received", s->config->myhostname);
-        return COMMAND_BAD;
+        return COMMAND_HANGUP;
     }
     if (verb == VERB_COUNT) {
         reply(s, 500, "5.5.2 Error: bad syntax");

@@ -164,7 +164,7 @@ def test_smuggling_in(server, end):
         c.send(f"BDAT {len(content)} LAST\r\n{content}")
         assert c.reply().startswith("250 2.0.0 Ok: "), end
         c.play(("NOOP", "250 2.0.0 Ok\r\n"))
-    server.wait_log(r"to=<u1@md\.test>.*status=sent", count=2)
+    server.wait_log(r": to=<u1@md\.test>.*status=sent", count=2)
     assert "evil@b.test" not in server.log()
     for mail in (server.mail / "u1" / "new").iterdir():
         assert b"\r" not in mail.read_bytes()
@@ -191,8 +191,8 @@ def test_tables_and_classes(server):
             c.play((f"MAIL FROM:<{sender}@b.test>", "250"),
                    ("RCPT TO:<u1@md.test>", "250"), ("DATA", "354"),
                    ("Subject: x\r\n\r\nx\r\n.", "250"))
-    server.wait_log(r"to=<u3@md\.test>.*status=sent")
-    server.wait_log(r"to=<u1@md\.test>.*status=sent")
+    server.wait_log(r": to=<u3@md\.test>.*status=sent")
+    server.wait_log(r": to=<u1@md\.test>.*status=sent")
     mail, = (server.mail / "u1" / "new").iterdir()
     assert b"\nX-Seen: yes\n" in mail.read_bytes()
     assert server.command("mailq").stdout.count("!") == 1
@@ -268,7 +268,7 @@ def test_xclient_and_proxy(server):
                ("Subject: x\r\n\r\nx\r\n.", "250"))
     server.wait_log(r"client=far\.test\[192\.0\.2\.7\], sasl_method=XCLIENT, "
                     r"sasl_username=ann$")
-    server.wait_log(r"to=<u1@md\.test>.*status=sent")
+    server.wait_log(r": to=<u1@md\.test>.*status=sent")
     mail, = (server.mail / "u1" / "new").iterdir()
     assert b"from me (far.test [192.0.2.7])" in mail.read_bytes()
     assert b" with ESMTPA id " in mail.read_bytes()

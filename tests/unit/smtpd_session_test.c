@@ -428,7 +428,8 @@ static const struct dialogue {
              "= a\\nb\\r\\n.\\r\\n\n"
              "< 550 5.5.2 mx.test Error: bare <LF> received\n"
              "= NOOP\\n\n"
-             "< 550 5.5.2 mx.test Error: bare <LF> received\n" },
+             "< 550 5.5.2 mx.test Error: bare <LF> received\n"
+             "EOF\n" },
     { "bare LF: a client that may", "smtpd_forbid_unauth_pipelining = no\n",
         OWN,
         GREETING
