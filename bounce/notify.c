@@ -211,6 +211,12 @@ send_to_postmaster(const struct job *job, const char *address,
     return res;
 }
 
+static bool
+is_report(const struct notice *n)
+{
+    return n->kind == NOTICE_SUCCESS || n->kind == NOTICE_VERIFY;
+}
+
 /*
  * The null sender is never answered: with class 2bounce the postmaster hears of
  * it. What was for the postmaster and fails ends here.
@@ -222,6 +228,15 @@ tell_somebody(const struct job *job, const struct settlement *settles,
     struct slice sender = job->n->envelope.sender;
     char text[QUEUE_ID_SIZE];
 
+    if (is_report(job->n) &&
+        (sender.len == 0 || is_double_bounce(job, sender))) {
+        log_write(LOG_LEVEL_INFO, job->tag,
+            "%s: not sending trace/success notification for %s-bounce message",
+            queue_id_text(job->n->envelope.id,
+                job->config->enable_long_queue_ids, text),
+            sender.len == 0 ? "single" : "double");
+        return settle_only(job, settles, why);
+    }
     if (is_double_bounce(job, sender)) {
         log_write(LOG_LEVEL_WARNING, job->tag,
             "%s: undeliverable postmaster notification discarded",
@@ -244,19 +259,19 @@ serve(const struct job *job, struct why *why)
 {
     const struct notice *n = job->n;
     /* Delayed recipients stay what they are. */
-    bool done = n->attempt.id != 0 &&
-        (n->kind == NOTICE_FAILURE || n->kind == NOTICE_REQUEUE);
+    bool done = n->attempt.id != 0 && n->kind != NOTICE_DELAY;
     const char *postmaster = n->kind == NOTICE_DELAY
         ? job->config->delay_notice_recipient
         : job->config->bounce_notice_recipient;
     struct settlement settles = { .attempt = n->attempt,
-        .indexes = job->indexes,
-        .count = n->recipient_count };
+        .indexes = job->indexes };
     struct why ignored;
     enum result res;
 
     for (size_t i = 0; i < n->recipient_count; i++)
-        job->indexes[i] = n->recipients[i].index;
+        if (n->recipients[i].stays == 0)
+            job->indexes[settles.count++] = n->recipients[i].index;
+    done = done && settles.count > 0;
     if (n->kind == NOTICE_REQUEUE && !done) /* it would never end */
         return why_perm(why, "5.3.0", "nothing to settle");
     if (n->kind == NOTICE_REQUEUE)

@@ -5,15 +5,17 @@
 #include "lib/mail/date.h"
 #include "lib/mail/queue_id.h"
 
-enum { WRAP_AT = 79 };
+#include <stdio.h>
+
+enum { WRAP_AT = 79, OUTCOME_MAX = 16384 };
 
 /* What the kinds of notices say. */
 static const struct wording {
     const char *subject;
     const char *copy_subject; /* to the postmaster */
     const char *text;         /* after the line that names the host */
-    const char *action;
-    uint32_t notify; /* enum dsn_notify that asks for it */
+    const char *returned;     /* what comes back, in the third part's name */
+    uint32_t notify;          /* enum dsn_notify that asks for it */
 } wordings[] = {
     [NOTICE_FAILURE] = { "Undelivered Mail Returned to Sender",
         "Postmaster Copy: Undelivered Mail",
@@ -22,20 +24,20 @@ static const struct wording {
         "is attached together with a report for programs.\r\n"
         "\r\n"
         "If you need help, write to postmaster and include this notice.\r\n",
-        "failed", NOTIFY_FAILURE },
+        "Undelivered Message", NOTIFY_FAILURE },
     [NOTICE_DELAY] = { "Delayed Mail (still being retried)",
         "Postmaster Warning: Delayed Mail",
         "This is a warning only: there is nothing that you have to do.\r\n"
         "\r\n"
         "Your message could not be delivered so far to the recipients named\r\n"
         "below. Delivery will be tried again for some time.\r\n",
-        "delayed", NOTIFY_DELAY },
+        "Undelivered Message", NOTIFY_DELAY },
     [NOTICE_SUCCESS] = { "Successful Mail Delivery Report", NULL,
         "Your message was delivered to the recipients named below, or passed\r\n"
         "on to a system that does not report delivery.\r\n",
-        "delivered", NOTIFY_SUCCESS },
+        "Message", NOTIFY_SUCCESS },
     [NOTICE_VERIFY] = { "Mail Delivery Status Report", NULL,
-        "This is the delivery report that you asked for.\r\n", "delivered",
+        "This is the delivery report that you asked for.\r\n", "Message",
         NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY },
 };
 
@@ -50,6 +52,30 @@ report_wants(const struct notice *n, const struct notice_recipient *r)
     return n->kind == NOTICE_VERIFY ||
         ((notify & NOTIFY_NEVER) == 0 &&
             (notify & wordings[n->kind].notify) != 0);
+}
+
+static bool
+is_report(const struct notice *n)
+{
+    return n->kind == NOTICE_SUCCESS || n->kind == NOTICE_VERIFY;
+}
+
+static const char *
+action_word(const struct notice *n, const struct rcpt_result *r)
+{
+    static const char *const sent[] = {
+        [DSN_DELIVERED] = "delivered",
+        [DSN_RELAYED] = "relayed",
+        [DSN_EXPANDED] = "expanded",
+    };
+
+    if (envelope_is_probe(&n->envelope))
+        return r->outcome == OUTCOME_SENT ? "deliverable" : "undeliverable";
+    if (is_report(n) && r->outcome == OUTCOME_SENT)
+        return sent[r->action];
+    /* Of a report of sendmail -v it is the outcome that says. */
+    return n->kind == NOTICE_DELAY || r->outcome == OUTCOME_DEFERRED ? "delayed"
+                                                                     : "failed";
 }
 
 bool
@@ -140,6 +166,33 @@ add_wrapped(struct slice text, size_t column, const char *indent,
     buf_add_text(to, "\r\n");
 }
 
+/* What went well, or was only tried, has the way that it went. */
+static void
+add_way(const struct report *r, const struct rcpt_result *result,
+    struct buf *to)
+{
+    if (!is_report(r->n) || result->relay.len == 0)
+        return;
+    buf_add_text(to, "delivery via ");
+    buf_add(to, result->relay);
+    buf_add_text(to, ": ");
+}
+
+/* The text with the way before it. */
+static void
+add_outcome(const struct report *r, const struct rcpt_result *result,
+    size_t column, struct buf *to)
+{
+    struct buf whole;
+
+    buf_init(&whole, OUTCOME_MAX);
+    add_way(r, result, &whole);
+    buf_add(&whole, result->text);
+    add_wrapped(buf_failed(&whole) ? result->text : buf_slice(&whole), column,
+        "    ", to);
+    buf_fini(&whole);
+}
+
 static void
 add_header(const struct report *r, struct buf *to)
 {
@@ -198,7 +251,7 @@ add_for_people(const struct report *r, struct buf *to)
             buf_add_text(to, ">)");
         }
         buf_add_text(to, ": ");
-        add_wrapped(rcpt->result.text, to->len - start, "    ", to);
+        add_outcome(r, &rcpt->result, to->len - start, to);
     }
 }
 
@@ -216,8 +269,6 @@ add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
     struct buf *to)
 {
     const struct rcpt_result *result = &rcpt->result;
-    struct slice code = result->diagnostic.len > 0 ? result->diagnostic
-                                                   : result->text;
     bool foreign = result->diagnostic.len > 0 &&
         result->diagnostic_type.len > 0;
     struct slice type = foreign ? result->diagnostic_type
@@ -233,14 +284,18 @@ add_for_programs_of(const struct report *r, const struct notice_recipient *rcpt,
         buf_add_text(to, "\r\nOriginal-Recipient: rfc822;");
         add_address(rcpt->rcpt.original, to);
     }
-    buf_add_format(to, "\r\nAction: %s\r\n", wordings[r->n->kind].action);
+    buf_add_format(to, "\r\nAction: %s\r\n", action_word(r->n, result));
     add_line(to, "Status: ", slice_of(result->status));
     if (result->remote.len > 0)
         add_line(to, "Remote-MTA: dns; ", result->remote);
     buf_add_text(to, foreign ? "Diagnostic-Code: " : "Diagnostic-Code: X-");
     printable_add(type, to);
     buf_add_text(to, "; ");
-    add_wrapped(code, sizeof("Diagnostic-Code: X-; ") + type.len, "    ", to);
+    if (result->diagnostic.len > 0)
+        add_wrapped(result->diagnostic,
+            sizeof("Diagnostic-Code: X-; ") + type.len, "    ", to);
+    else
+        add_outcome(r, result, sizeof("Diagnostic-Code: X-; ") + type.len, to);
     if (r->n->kind == NOTICE_DELAY)
         buf_add_format(to, "Will-Retry-Until: %s\r\n",
             date_text(r->n->will_retry_until_us / 1000000, date));
@@ -271,13 +326,15 @@ void
 report_begin(const struct report *r, struct buf *to)
 {
     bool whole = report_returns_body(r);
+    char name[64];
 
+    (void)snprintf(name, sizeof(name), "%s%s", wordings[r->n->kind].returned,
+        whole ? "" : " Headers");
     add_header(r, to);
     buf_add_text(to, "\r\nThis is a MIME message with a delivery report.\r\n");
     add_for_people(r, to);
     add_for_programs(r, to);
-    begin_part(r, whole ? "Undelivered Message" : "Undelivered Message Headers",
-        whole ? "message/rfc822" : "text/rfc822-headers", to);
+    begin_part(r, name, whole ? "message/rfc822" : "text/rfc822-headers", to);
     add_encoding(r, to);
     buf_add_text(to, "\r\nReturn-Path: <");
     add_sender(r, to);

@@ -10,7 +10,8 @@ enum {
     RECEIVED_MAX = 4096,
     /* What the message keeps; milters have seen it, filters are those of now. */
     KEPT_FLAGS = ENVELOPE_8BIT | ENVELOPE_UTF8 | ENVELOPE_LOCAL |
-        ENVELOPE_INTERNAL | ENVELOPE_NO_MAPPING | ENVELOPE_TRACE,
+        ENVELOPE_INTERNAL | ENVELOPE_NO_MAPPING | ENVELOPE_TRACE |
+        ENVELOPE_VERIFY,
 };
 
 /*

@@ -47,6 +47,19 @@ job_sent(const struct job *job, struct rcpt_result *r, const char *text)
 }
 
 void
+job_stored(const struct job *job, struct rcpt_result *r, enum mailbox_kind kind)
+{
+    bool maildir = kind == MAILBOX_MAILDIR;
+
+    if (envelope_is_probe(&job->d->envelope))
+        job_sent(job, r,
+            maildir ? "delivers to maildir" : "delivers to mailbox");
+    else
+        job_sent(job, r,
+            maildir ? "delivered to maildir" : "delivered to mailbox");
+}
+
+void
 job_failed(const struct job *job, struct rcpt_result *r, enum result res,
     const struct why *why)
 {

@@ -45,6 +45,9 @@ enum result virtual_configure(struct config_set *set, struct why *why)
 
 /* Fill in a result; the text is copied. */
 void job_sent(const struct job *job, struct rcpt_result *r, const char *text);
+/* The same of a mailbox; of a probe, that it would be. */
+void job_stored(const struct job *job, struct rcpt_result *r,
+    enum mailbox_kind kind);
 void job_failed(const struct job *job, struct rcpt_result *r, enum result res,
     const struct why *why);
 

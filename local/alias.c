@@ -11,6 +11,7 @@ enum {
     VALUE_MAX = 64 * 1024 * 1024, /* a big list in one alias */
     ADDRESS_MAX = 2048,
     NAME_MAX_OCTETS = 512,
+    VERIFY_TEXT_MAX = 1000,
 };
 
 static const char owner_prefix[] = "owner-";
@@ -123,6 +124,7 @@ add_addresses(const struct job *job, const struct delivery_recipient *rcpt,
 
     if (to.original.len == 0)
         to.original = rcpt->rcpt.address;
+    to.notify = notify_of_expanded(to.notify);
     buf_init(&address, ADDRESS_MAX);
     while (res == RESULT_OK && alias_next(&value, &address)) {
         to.address = without_brackets(buf_slice(&address));
@@ -142,6 +144,18 @@ add_addresses(const struct job *job, const struct delivery_recipient *rcpt,
     }
     buf_fini(&address);
     return res;
+}
+
+/* What the sender asked for is not for the list's mail (RFC 3461, 5.2.7.2). */
+static void
+forget_dsn(struct envelope *env)
+{
+    env->envid = (struct slice){ "", 0 };
+    env->ret = RET_UNSET;
+    for (size_t i = 0; i < env->recipient_count; i++) {
+        env->recipients[i].orcpt = (struct slice){ "", 0 };
+        env->recipients[i].original = (struct slice){ "", 0 };
+    }
 }
 
 /*
@@ -174,8 +188,10 @@ set_owner(const struct job *job, struct slice name, struct envelope *env,
         else
             kept = arena_text(job->arena, slice_of(owner));
     }
-    if (kept != NULL)
+    if (kept != NULL) {
         env->sender = slice_of(kept);
+        forget_dsn(env);
+    }
     buf_fini(&value);
     buf_fini(&one);
     return res;
@@ -208,13 +224,42 @@ copy_content(const struct job *job, struct cleanup *c, struct why *why)
     return resubmit_content(&content, c, why);
 }
 
+/*
+ * A sender who asked for NOTIFY=SUCCESS is told here and now: that the alias was
+ * expanded, or, of a list with an owner, that his part is done. Who asked for a
+ * report (sendmail -v) learns where it went.
+ */
+static void
+fill_told(const struct job *job, const struct delivery_recipient *rcpt,
+    const struct envelope *env, struct slice forwarded,
+    struct rcpt_result *told)
+{
+    bool asked = (rcpt->rcpt.notify & NOTIFY_SUCCESS) != 0;
+
+    *told = (struct rcpt_result){
+        .index = rcpt->index,
+        .outcome = OUTCOME_SENT,
+        .status = "2.0.0",
+        .text = asked ? SLICE_LIT("alias expanded") : forwarded,
+        .relay = job->d->transport,
+        .when_us = clock_wall_us(),
+        .action = DSN_RELAYED,
+    };
+    if (asked)
+        told->action = slice_eq(env->sender, job->d->envelope.sender)
+            ? DSN_EXPANDED
+            : DSN_DELIVERED;
+}
+
 static enum result
 submit(const struct job *job, const struct delivery_recipient *rcpt,
-    const struct envelope *env, struct why *why)
+    const struct envelope *env, struct slice forwarded, struct why *why)
 {
+    struct rcpt_result told;
     const struct settlement settles = { .attempt = job->d->attempt,
         .indexes = &rcpt->index,
-        .count = 1 };
+        .count = 1,
+        .result = &told };
     const struct cleanup_options options = { .set = job->set,
         .service = job->config->cleanup_service_name,
         .own_client = slice_eq_text(env->rewrite, "local"),
@@ -222,6 +267,7 @@ submit(const struct job *job, const struct delivery_recipient *rcpt,
     struct cleanup *c;
     enum result res;
 
+    fill_told(job, rcpt, env, forwarded, &told);
     res = cleanup_begin(&options, env, job->arena, &c, why);
     if (res != RESULT_OK)
         return res;
@@ -235,16 +281,34 @@ submit(const struct job *job, const struct delivery_recipient *rcpt,
 }
 
 static enum result
-expand(const struct job *job, const struct delivery_recipient *rcpt,
-    struct slice name, struct slice value, uint64_t *id, struct why *why)
+forwarded_text(const struct job *job, uint64_t id, struct slice *text,
+    struct why *why)
 {
+    char id_text[QUEUE_ID_SIZE], line[QUEUE_ID_SIZE + 32];
+
+    (void)snprintf(line, sizeof(line), "forwarded as %s",
+        queue_id_text(id, job->config->enable_long_queue_ids, id_text));
+    return arena_slice(job->arena, slice_of(line), text)
+        ? RESULT_OK
+        : why_temp(why, "4.3.0", "no memory for an alias");
+}
+
+static enum result
+expand(const struct job *job, const struct delivery_recipient *rcpt,
+    struct slice name, struct slice value, struct slice *forwarded,
+    struct why *why)
+{
+    const uint32_t dropped = ENVELOPE_HOLD | ENVELOPE_TRACE;
     struct envelope env = job->d->envelope;
     enum result res;
 
     env.recipients = NULL;
     env.recipient_count = env.recipient_room = 0;
-    /* Whoever released it from hold did not mean its copies to be held. */
-    env.flags = (env.flags | ENVELOPE_INTERNAL) & ~(uint32_t)ENVELOPE_HOLD;
+    /*
+     * Whoever released it from hold did not mean its copies to be held, and a
+     * report is of the delivery to the alias.
+     */
+    env.flags = (env.flags | ENVELOPE_INTERNAL) & ~dropped;
     env.drop_file = (struct slice){ "", 0 };
     env.arrival_us = clock_wall_us();
     res = job_check_loop(job, rcpt, why);
@@ -258,28 +322,45 @@ expand(const struct job *job, const struct delivery_recipient *rcpt,
     if (res == RESULT_OK)
         res = submission_next_id(job->deadline_ms, &env.id, why);
     if (res == RESULT_OK)
-        res = submit(job, rcpt, &env, why);
-    *id = env.id;
+        res = forwarded_text(job, env.id, forwarded, why);
+    if (res == RESULT_OK)
+        res = submit(job, rcpt, &env, *forwarded, why);
     return res;
+}
+
+/* Whom it stands for is not asked: each could be verified by itself. */
+static void
+verify(const struct job *job, struct slice value, struct rcpt_result *r)
+{
+    struct buf text;
+    char *kept;
+
+    buf_init(&text, VERIFY_TEXT_MAX + 16);
+    buf_add_text(&text, "aliased to ");
+    buf_add(&text, slice_head(slice_trim(value), VERIFY_TEXT_MAX));
+    kept = arena_text(job->arena, buf_slice(&text));
+    buf_fini(&text);
+    job_sent(job, r, kept == NULL ? "aliased" : kept);
 }
 
 void
 alias_deliver(const struct job *job, const struct delivery_recipient *rcpt,
     struct slice name, struct slice value, struct rcpt_result *r)
 {
-    char id_text[QUEUE_ID_SIZE], text[QUEUE_ID_SIZE + 32], *kept;
+    struct slice forwarded;
     enum result res;
     struct why why;
-    uint64_t id;
 
-    res = expand(job, rcpt, name, value, &id, &why);
+    if (envelope_is_probe(&job->d->envelope)) {
+        verify(job, value, r);
+        return;
+    }
+    res = expand(job, rcpt, name, value, &forwarded, &why);
     if (res != RESULT_OK) {
         job_failed(job, r, res, &why);
         return;
     }
-    (void)snprintf(text, sizeof(text), "forwarded as %s",
-        queue_id_text(id, job->config->enable_long_queue_ids, id_text));
-    kept = arena_text(job->arena, slice_of(text));
-    job_sent(job, r, kept == NULL ? "forwarded" : kept);
+    job_sent(job, r, "");
+    r->text = forwarded;
     r->outcome = OUTCOME_EXPANDED;
 }

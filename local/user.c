@@ -110,7 +110,7 @@ without_backslash(const struct delivery_recipient *rcpt)
 
 static enum result
 deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
-    struct slice user, bool *maildir, struct why *why)
+    struct slice user, enum mailbox_kind *kind, struct why *why)
 {
     const struct config *c = job->config;
     struct mailbox_store s = { .lock_tries = (uint32_t)c->deliver_lock_attempts,
@@ -132,14 +132,16 @@ deliver_to_mailbox(const struct job *job, const struct delivery_recipient *rcpt,
         res = lock_methods_parse(c->mailbox_delivery_lock, &s.locks, why);
     if (res == RESULT_OK)
         res = job_check_loop(job, rcpt, why);
+    *kind = s.kind;
+    if (res == RESULT_OK && envelope_is_probe(&job->d->envelope))
+        return RESULT_OK;
     if (res == RESULT_OK)
         res = job_fill_store(job, &plain, &s, why);
     if (res != RESULT_OK)
         return res;
     memcpy(as.name, account->name, sizeof(as.name));
-    *maildir = s.kind == MAILBOX_MAILDIR;
     res = workers_store(&as, &s, job->deadline_ms, why);
-    if (res != RESULT_OK && *maildir)
+    if (res != RESULT_OK && s.kind == MAILBOX_MAILDIR)
         job_blame(why, "maildir delivery failed: ");
     else if (res != RESULT_OK)
         job_blame(why, "cannot update mailbox " SLICE_FMT " for user %s. ",
@@ -180,7 +182,8 @@ deliver_name(const struct job *job, const struct delivery_recipient *rcpt,
 {
     bool literal = local.len > 1 && local.ptr[0] == '\\';
     struct slice user, extension, name;
-    bool found = false, maildir = false;
+    enum mailbox_kind kind = MAILBOX_MBOX;
+    bool found = false;
     enum result res = RESULT_OK;
     struct why why;
 
@@ -194,10 +197,9 @@ deliver_name(const struct job *job, const struct delivery_recipient *rcpt,
         return;
     }
     if (res == RESULT_OK)
-        res = deliver_to_mailbox(job, rcpt, user, &maildir, &why);
+        res = deliver_to_mailbox(job, rcpt, user, &kind, &why);
     if (res == RESULT_OK)
-        job_sent(job, r,
-            maildir ? "delivered to maildir" : "delivered to mailbox");
+        job_stored(job, r, kind);
     else
         job_failed(job, r, res, &why);
 }

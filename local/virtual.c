@@ -152,14 +152,13 @@ deliver_to_virtual(const struct job *job, const struct delivery_recipient *rcpt,
         res = look_up_user(job, address, &user, &why);
     if (res == RESULT_OK)
         res = lock_methods_parse(c->virtual_mailbox_lock, &s.locks, &why);
-    if (res == RESULT_OK)
+    if (res == RESULT_OK && !envelope_is_probe(&job->d->envelope)) {
         res = job_fill_store(job, rcpt, &s, &why);
+        if (res == RESULT_OK)
+            res = store(job, &user, &s, &why);
+    }
     if (res == RESULT_OK)
-        res = store(job, &user, &s, &why);
-    if (res == RESULT_OK)
-        job_sent(job, r,
-            s.kind == MAILBOX_MAILDIR ? "delivered to maildir"
-                                      : "delivered to mailbox");
+        job_stored(job, r, s.kind);
     else
         job_failed(job, r, res, &why);
 }

@@ -58,6 +58,30 @@ join(struct qmgr *q, struct batch *b)
     list_append(&m->batches, &b->link);
 }
 
+/* The sender is to be told of aliases, which is all that they are here for. */
+static bool
+conclude_aliases(struct batch *b)
+{
+    static const struct rcpt_result expanded = {
+        .outcome = OUTCOME_SENT,
+        .status = "2.0.0",
+        .text = SLICE_LIT("alias expanded"),
+        .action = DSN_EXPANDED,
+    };
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct rcpt *r = &b->rcpts[i];
+
+        if (r->given->expanded == 0 || r->state != RCPT_PENDING)
+            continue;
+        r->note = note_new(b, &expanded);
+        if (r->note == NULL)
+            return false;
+        rcpt_set_state(r, RCPT_DONE);
+    }
+    return true;
+}
+
 bool
 batch_take_all(struct qmgr *q, struct mail *m)
 {
@@ -72,7 +96,7 @@ batch_take_all(struct qmgr *q, struct mail *m)
         add(b, (uint32_t)i, &m->envelope.recipients[i]);
     m->next_index = (uint32_t)count;
     join(q, b);
-    return true;
+    return conclude_aliases(b);
 }
 
 /* Reading. */
@@ -148,9 +172,45 @@ recall_results(struct batch *b)
         if (note == NULL)
             return false;
         r->note = note;
-        if (note->result.outcome == OUTCOME_BOUNCED)
+        if (note->result.outcome == OUTCOME_SENT ||
+            envelope_is_probe(&m->envelope))
+            rcpt_set_state(r, RCPT_DONE);
+        else if (note->result.outcome == OUTCOME_BOUNCED)
             rcpt_set_state(r, RCPT_FAILED);
     }
+    return true;
+}
+
+static bool
+recall_told(struct batch *b, const struct rcpt_result *result, struct slice set)
+{
+    struct note *note = note_new(b, result);
+    uint32_t at = 0, start, count;
+
+    while (note != NULL && set_next(&set, &at, &start, &count)) {
+        for (size_t i = 0; i < b->count; i++) {
+            struct rcpt *r = &b->rcpts[i];
+
+            if (r->index < start || r->index - start >= count ||
+                r->state != RCPT_PENDING)
+                continue;
+            r->note = note;
+            rcpt_set_state(r, RCPT_DONE);
+        }
+    }
+    return note != NULL;
+}
+
+/* What transactions told of recipients, which no STATUS took up. */
+static bool
+recall_parts(struct batch *b)
+{
+    struct slice rest = buf_slice(&b->message->told), set;
+    struct rcpt_result result;
+
+    while (status_next_group(&rest, &result, &set))
+        if (!recall_told(b, &result, set))
+            return false;
     return true;
 }
 
@@ -173,7 +233,7 @@ batch_read(struct qmgr *q, struct mail *m, struct slice envelope, size_t most,
         return res;
     }
     join(q, b);
-    if (!recall_results(b))
+    if (!recall_results(b) || !recall_parts(b) || !conclude_aliases(b))
         return why_temp(why, "4.3.1", "no memory for results");
     return RESULT_OK;
 }
@@ -223,6 +283,25 @@ batch_note_status(struct mail *m, struct slice head, struct why *why)
             for (uint32_t i = start; i < start + count; i++)
                 m->said[i] = (uint32_t)offset + 1;
         }
+    }
+    return RESULT_OK;
+}
+
+enum result
+batch_note_told(struct mail *m, struct slice head, struct why *why)
+{
+    struct rcpt_result result;
+    struct slice set;
+
+    while (status_next_group(&head, &result, &set)) {
+        uint32_t at = 0, start, count;
+        struct slice rest = set;
+
+        while (set_next(&rest, &at, &start, &count))
+            if (start + count > m->envelope.recipient_count)
+                return why_perm(why, "5.3.0", "status of no recipient");
+        if (result.outcome == OUTCOME_SENT)
+            status_put_group(&result, set, &m->told);
     }
     return RESULT_OK;
 }

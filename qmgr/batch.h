@@ -23,8 +23,9 @@ struct batch {
     struct rcpt *rcpts; /* those that were not settled, by index */
     size_t count;
     size_t asked;  /* from here on they are to be resolved yet */
-    size_t open;   /* neither DEFERRED, FAILED nor SETTLED */
+    size_t open;   /* neither DEFERRED, FAILED, DONE nor SETTLED */
     size_t failed; /* FAILED */
+    size_t done;   /* DONE */
 };
 
 /* The whole of m->envelope, as it came in. False: no memory. */
@@ -48,6 +49,10 @@ enum result batch_note_settled(struct mail *m, struct slice set,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 enum result batch_note_status(struct mail *m, struct slice head,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* What a record with STATUS_PART says of recipients that are DONE. */
+enum result batch_note_told(struct mail *m, struct slice head, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /* What is said of recipients that have a note, as groups of a STATUS. */
 void batch_put_groups(struct batch *b, struct buf *to) ATTR_NONNULL;

@@ -133,7 +133,8 @@ void
 job_take(struct job *j, struct rcpt *r)
 {
     j->rcpts[j->count++] = r;
-    if (j->kind == JOB_DELAY)
+    if (j->kind == JOB_DELAY ||
+        (j->kind == JOB_REPORT && r->state != RCPT_DONE))
         return;
     r->job = j;
     rcpt_set_state(r, RCPT_OUT);

@@ -21,7 +21,13 @@ enum {
     AGENT_BACKLOG = 16 * 1024 * 1024,
 };
 
-enum job_kind { JOB_DELIVERY, JOB_FAILURE, JOB_DELAY, JOB_REQUEUE };
+enum job_kind {
+    JOB_DELIVERY,
+    JOB_FAILURE,
+    JOB_DELAY,
+    JOB_REPORT, /* of success, of a probe, or of a first round (sendmail -v) */
+    JOB_REQUEUE,
+};
 
 struct job {
     struct map_node node;  /* of q->jobs, unless fenced */
@@ -51,7 +57,11 @@ void dispatch_touch_role(struct qmgr *q, enum role role) ATTR_NONNULL;
 /* Start what may be started. */
 void dispatch(struct qmgr *q) ATTR_NONNULL;
 
-/* A new job for count recipients of m, which become OUT unless JOB_DELAY. */
+/*
+ * A new job for count recipients of m. They become OUT, save those that a notice
+ * is about and does not settle: all of JOB_DELAY, and who is not DONE of
+ * JOB_REPORT.
+ */
 struct job *job_new(struct qmgr *q, struct mail *m, enum job_kind kind,
     size_t count) ATTR_NONNULL;
 void job_take(struct job *j, struct rcpt *r) ATTR_NONNULL;

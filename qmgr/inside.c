@@ -14,6 +14,7 @@ log_result(struct qmgr *q, const char *tag, const struct rcpt *r,
     struct delivery d = {
         .attempt.id = m->id,
         .envelope.arrival_us = m->envelope.arrival_us,
+        .envelope.flags = m->envelope.flags,
         .active_us = m->active_us,
     };
     struct delivery_recipient rcpt = { r->index, *rcpt_given(r) };
@@ -40,9 +41,7 @@ settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
         rcpt_result_soften(&result);
     log_result(q, tag, r, &result);
     if (outcome == OUTCOME_SENT) {
-        rcpt_set_state(r, RCPT_SETTLED);
-        mail_dirty(q, r->message);
-        mail_touch(q, r->message);
+        rcpt_sent(q, r, &result);
         return;
     }
     rcpt_conclude(q, r, &result);

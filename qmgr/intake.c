@@ -414,16 +414,20 @@ void
 intake_fill_entry(struct entry *e, const struct envelope *env)
 {
     uint32_t site = 0;
+    bool first = true;
 
     e->arrival_ms = env->arrival_us / 1000;
     for (size_t i = 0; i < env->recipient_count; i++) {
         uint32_t one = index_site(env->recipients[i].address);
 
-        if (i > 0 && one != site) {
+        if (env->recipients[i].expanded != 0) /* nothing goes there */
+            continue;
+        if (!first && one != site) {
             site = 0;
             break;
         }
         site = one;
+        first = false;
     }
     e->site = site;
     if (env->sender.len == 0)

@@ -240,6 +240,8 @@ put_groups(struct mail *m, struct buf *to)
     while (
         m->counts[RCPT_ABSENT] > 0 && status_next_group(&rest, &result, &set))
         status_put_group(&result, set, to);
+    if (m->counts[RCPT_ABSENT] > 0)
+        buf_add(to, buf_slice(&m->told));
     buf_add(to, buf_slice(&m->past));
     list_foreach (it, &m->batches)
         batch_put_groups(LIST_ENTRY(it, struct batch, link), to);

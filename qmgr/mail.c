@@ -9,6 +9,7 @@
 #include "qmgr/dispatch.h"
 #include "qmgr/lane.h"
 #include "qmgr/ledger.h"
+#include "qmgr/notify.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
 
@@ -54,6 +55,7 @@ mail_new(struct qmgr *q, struct entry *e)
     list_init(&m->batches);
     buf_init(&m->status, SIZE_MAX);
     buf_init(&m->past, SIZE_MAX);
+    buf_init(&m->told, SIZE_MAX);
     m->status_due.fire = status_due;
     m->gather.fire = gather_timeout;
     e->message = m;
@@ -93,6 +95,7 @@ mail_free(struct qmgr *q, struct mail *m)
     buf_fini(&m->content);
     buf_fini(&m->status);
     buf_fini(&m->past);
+    buf_fini(&m->told);
     arena_clear(&m->arena);
     mem_free(m);
 }
@@ -166,7 +169,7 @@ static bool
 is_open(enum rcpt_state state)
 {
     return state != RCPT_DEFERRED && state != RCPT_FAILED &&
-        state != RCPT_SETTLED;
+        state != RCPT_DONE && state != RCPT_SETTLED;
 }
 
 void
@@ -181,6 +184,8 @@ rcpt_set_state(struct rcpt *r, enum rcpt_state state)
     r->batch->open += is_open(state);
     r->batch->failed -= before == RCPT_FAILED;
     r->batch->failed += state == RCPT_FAILED;
+    r->batch->done -= before == RCPT_DONE;
+    r->batch->done += state == RCPT_DONE;
     r->state = (uint8_t)state;
     if (state == RCPT_SETTLED)
         mail_note_settled(m, r->index);
@@ -219,12 +224,31 @@ note_new(struct batch *b, const struct rcpt_result *result)
 }
 
 void
+rcpt_sent(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
+{
+    struct note *n = notify_wants_success(r, result)
+        ? note_new(r->batch, result)
+        : NULL;
+
+    r->job = NULL;
+    if (n != NULL)
+        r->note = n;
+    rcpt_set_state(r, n == NULL ? RCPT_SETTLED : RCPT_DONE);
+    mail_dirty(q, r->message);
+    mail_touch(q, r->message);
+}
+
+void
 rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
 {
     r->job = NULL;
     r->note = note;
-    rcpt_set_state(r,
-        note->result.outcome == OUTCOME_BOUNCED ? RCPT_FAILED : RCPT_DEFERRED);
+    if (envelope_is_probe(&r->message->envelope))
+        rcpt_set_state(r, RCPT_DONE);
+    else
+        rcpt_set_state(r,
+            note->result.outcome == OUTCOME_BOUNCED ? RCPT_FAILED
+                                                    : RCPT_DEFERRED);
     mail_touch(q, r->message);
 }
 
@@ -267,8 +291,9 @@ mail_lane(const struct mail *m)
     uint32_t lane = m->lane;
     bool is_first = !m->lane_is_set;
 
-    /* Failures are told soon, whatever their destination's health. */
-    if (m->counts[RCPT_ABSENT] > 0 || m->counts[RCPT_FAILED] > 0)
+    /* Notices are sent soon, whatever their destination's health. */
+    if (m->counts[RCPT_ABSENT] > 0 ||
+        m->counts[RCPT_FAILED] + m->counts[RCPT_DONE] > 0)
         return 0;
     mail_foreach(r, m)
     {
@@ -347,6 +372,8 @@ apply_status(struct mail *m, struct buf *head, bool newest, struct why *why)
 
     if (res == RESULT_OK)
         res = batch_note_settled(m, set, why);
+    if (res == RESULT_OK && !newest)
+        res = batch_note_told(m, buf_slice(head), why);
     if (res != RESULT_OK || !newest)
         return res;
     m->status = *head;
@@ -775,7 +802,7 @@ mail_begin(struct qmgr *q, struct mail *m)
 {
     struct slice sender = m->envelope.sender;
     char id[QUEUE_ID_SIZE];
-    size_t left = mail_unsettled(m);
+    size_t left = mail_unsettled(m) - m->counts[RCPT_DONE];
 
     if (!take_room(q, m)) {
         struct entry *e = m->entry;

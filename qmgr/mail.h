@@ -33,6 +33,7 @@ enum rcpt_state {
     RCPT_SETTLING,  /* in a transaction of theirs */
     RCPT_DEFERRED,  /* later */
     RCPT_FAILED,    /* the sender is to be told */
+    RCPT_DONE,      /* so he is, of a success, or of what a probe found */
     RCPT_SETTLED,
     RCPT_ABSENT, /* not read into memory yet in this round */
     RCPT_STATES,
@@ -61,6 +62,7 @@ struct rcpt {
     uint32_t lane; /* of the destination it was queued for; 0: none */
     uint8_t state; /* changed by rcpt_set_state() alone */
     bool warned;   /* is in a notice of delay of this round */
+    bool reported; /* likewise in a report, although he is not DONE */
 };
 
 struct mail {
@@ -77,6 +79,7 @@ struct mail {
     size_t next_offset;   /* in the encoded envelope */
     struct buf status;    /* as it was read back: what was said before ... */
     uint32_t *said;       /* ... of each recipient, at offset + 1; or NULL */
+    struct buf told;      /* groups of records with STATUS_PART */
     struct buf past;      /* groups of a STATUS: what batches left behind */
     uint32_t lane;        /* mail_lane() of those */
     bool lane_is_set;     /* there are such */
@@ -122,6 +125,7 @@ struct mail {
     bool requeued;         /* bounce was asked in this round to start anew */
     bool notified;         /* bounce was asked in this round ... */
     bool warns;            /* ... for notices of delay */
+    bool reported;         /* ... for what is DONE */
     size_t suspended;      /* recipients deferred for a dead destination */
     struct edit *edit;     /* who wants to know that it is deleted */
 };
@@ -204,7 +208,11 @@ void rcpt_withdraw(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;
 struct note *note_new(struct batch *b, const struct rcpt_result *result)
     ATTR_NONNULL;
 
-/* DEFERRED or FAILED, as result says. r->job is forgotten. */
+/* It reached r: SETTLED, or DONE if the sender wants to know. */
+void rcpt_sent(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
+    ATTR_NONNULL;
+
+/* DEFERRED or FAILED, as result says; of a probe DONE. r->job is forgotten. */
 void rcpt_conclude(struct qmgr *q, struct rcpt *r,
     const struct rcpt_result *result) ATTR_NONNULL;
 

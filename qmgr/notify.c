@@ -1,7 +1,9 @@
 #include "qmgr/notify.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/mail/queue_id.h"
 #include "qmgr/round.h"
 
 /*
@@ -36,11 +38,36 @@ notify_ended(struct qmgr *q)
         mail_touch(q, LIST_ENTRY(it, struct mail, notice_link));
 }
 
+/* sendmail -v: whatever comes of the first attempts is told. */
+static bool
+is_traced(const struct mail *m)
+{
+    return (m->envelope.flags & ENVELOPE_TRACE) != 0 && m->entry->attempts == 0;
+}
+
+bool
+notify_wants_success(const struct rcpt *r, const struct rcpt_result *result)
+{
+    return envelope_is_probe(&r->message->envelope) || is_traced(r->message) ||
+        ((rcpt_given(r)->notify & NOTIFY_SUCCESS) != 0 &&
+            result->next_hop_tells == 0);
+}
+
+static bool
+wants_report(const struct rcpt *r)
+{
+    return r->state == RCPT_DONE ||
+        (is_traced(r->message) && r->note != NULL && !r->reported &&
+            (r->state == RCPT_DEFERRED || r->state == RCPT_FAILED));
+}
+
 static bool
 wants(const struct rcpt *r, enum job_kind kind)
 {
     uint32_t notify = rcpt_given(r)->notify;
 
+    if (kind == JOB_REPORT)
+        return wants_report(r);
     if (kind == JOB_FAILURE)
         return r->state == RCPT_FAILED;
     if (kind == JOB_REQUEUE)
@@ -79,6 +106,7 @@ notify(struct qmgr *q, struct mail *m, enum job_kind kind)
         if (!wants(r, kind))
             continue;
         r->warned |= kind == JOB_DELAY;
+        r->reported |= kind == JOB_REPORT;
         job_take(j, r);
     }
     job_start(q, j);
@@ -94,6 +122,32 @@ void
 notify_delay(struct qmgr *q, struct mail *m)
 {
     notify(q, m, JOB_DELAY);
+}
+
+bool
+notify_wants_report(const struct mail *m)
+{
+    if (m->counts[RCPT_DONE] == 0 && !is_traced(m))
+        return false;
+    mail_foreach(r, m) if (wants_report(r)) return true;
+    return false;
+}
+
+void
+notify_report(struct qmgr *q, struct mail *m)
+{
+    notify(q, m, JOB_REPORT);
+}
+
+void
+notify_forget_reports(struct qmgr *q, struct mail *m)
+{
+    char id[QUEUE_ID_SIZE];
+
+    log_warning("%s: expired, the sender was not told of %zu recipients",
+        queue_id_text(m->id, q->long_ids, id), m->counts[RCPT_DONE]);
+    mail_foreach(r, m) if (r->state == RCPT_DONE)
+        rcpt_set_state(r, RCPT_SETTLED);
 }
 
 void
@@ -115,7 +169,8 @@ has_settled_sibling(const struct rcpt *r)
     struct slice rest = m->record.envelope;
     struct recipient other;
 
-    if (original.len == 0 || m->counts[RCPT_SETTLED] == 0)
+    if (original.len == 0 ||
+        m->counts[RCPT_SETTLED] + m->counts[RCPT_DONE] == 0)
         return false;
     if (m->envelope.recipient_count > SIBLINGS_MAX)
         return true;
@@ -125,7 +180,7 @@ has_settled_sibling(const struct rcpt *r)
     /* One that was not read back from disk has them all in memory. */
     mail_foreach(in, m)
     {
-        if (in->state == RCPT_SETTLED &&
+        if ((in->state == RCPT_SETTLED || in->state == RCPT_DONE) &&
             slice_eq(rcpt_given(in)->original, original))
             return true;
     }
@@ -155,20 +210,37 @@ fill(struct notice_recipient *to, const struct rcpt *r)
     if (r->note != NULL)
         to->result = r->note->result;
     to->result.index = r->index;
+    /* Who is DONE is OUT meanwhile. */
+    to->stays = r->state != RCPT_OUT;
+}
+
+static enum notice_kind
+kind_of(const struct job *j)
+{
+    const uint32_t asked = ENVELOPE_TRACE | ENVELOPE_VERIFY;
+
+    switch (j->kind) {
+    case JOB_DELAY:
+        return NOTICE_DELAY;
+    case JOB_REPORT:
+        return (j->message->envelope.flags & asked) != 0 ? NOTICE_VERIFY
+                                                         : NOTICE_SUCCESS;
+    case JOB_REQUEUE:
+        return NOTICE_REQUEUE;
+    case JOB_FAILURE:
+    case JOB_DELIVERY:
+        break;
+    }
+    return NOTICE_FAILURE;
 }
 
 bool
 notify_send(struct qmgr *q, struct job *j)
 {
-    static const enum notice_kind kinds[] = {
-        [JOB_FAILURE] = NOTICE_FAILURE,
-        [JOB_DELAY] = NOTICE_DELAY,
-        [JOB_REQUEUE] = NOTICE_REQUEUE,
-    };
     struct mail *m = j->message;
     struct notice_recipient *rcpts = mem_alloc_array(j->count, sizeof(*rcpts));
     struct notice n = {
-        .kind = kinds[j->kind],
+        .kind = kind_of(j),
         .attempt = j->attempt,
         .envelope = m->envelope,
         .header = m->header,

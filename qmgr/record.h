@@ -35,9 +35,12 @@
  *     6  t  recipients that are settled, a set
  *     7  g* what became of others: 1 t rcpt_result of lib/mail/delivery, 2 t
  *           the recipients that it holds for, a set
- *   With STATUS_PART it says of its set that they are settled, and nothing
- *   more. Settled is for ever: a reader unites the sets of all the records that
- *   it meets, and takes the rest from the one with the highest version.
+ *   A group whose outcome is "sent" is of recipients that nothing is to be
+ *   delivered to: the sender is to be told of them, and that settles them.
+ *   With STATUS_PART it says of its set that they are settled, and has groups of
+ *   that kind alone. Settled is for ever: a reader unites the sets of all the
+ *   records that it meets, and takes the rest from the one with the highest
+ *   version, and what that does not say from parts.
  *
  * RECORD_HOLD, brief: 1, 2 and 5 as above; it overrides them.
  *

@@ -168,7 +168,8 @@ next_try_ms(const struct qmgr *q, const struct mail *m)
         delay = c->minimal_backoff_time;
     if (delay < c->queue_run_delay)
         delay = c->queue_run_delay;
-    if (m->counts[RCPT_FAILED] > 0 && delay > NOTICE_AGAIN_MS)
+    if (m->counts[RCPT_FAILED] + m->counts[RCPT_DONE] > 0 &&
+        delay > NOTICE_AGAIN_MS)
         delay = NOTICE_AGAIN_MS;
     at = now + delay + jitter(delay);
     /* Others were given back before its lifetime ended. */
@@ -202,6 +203,19 @@ tell_failures(struct qmgr *q, struct mail *m)
         return true;
     m->notified = true;
     notify_failure(q, m);
+    return true;
+}
+
+/* Before failures, which are settled when the sender was told. */
+static bool
+tell_reports(struct qmgr *q, struct mail *m)
+{
+    if (m->reported || q->stopping || !notify_wants_report(m))
+        return false;
+    if (!notify_may(q, m))
+        return true;
+    m->reported = true;
+    notify_report(q, m);
     return true;
 }
 
@@ -262,8 +276,8 @@ give_back_batches(struct qmgr *q, struct mail *m)
             expire_batch(q, b);
         if (m->notices > 0)
             continue;
-        if ((b->failed > 0 && tell_failures(q, m)) || send_again(q, m) ||
-            tell_delays(q, m))
+        if (tell_reports(q, m) || (b->failed > 0 && tell_failures(q, m)) ||
+            send_again(q, m) || tell_delays(q, m))
             continue;
         if (m->notices == 0 && b->open == 0)
             batch_give_back(q, b);
@@ -321,8 +335,16 @@ round_check(struct qmgr *q, struct mail *m)
     if (m->counts[RCPT_DEFERRED] > 0 && !m->hold && !m->again &&
         !is_requeued(m) && has_expired(q, m))
         expire(q, m);
-    if (tell_failures(q, m) || send_again(q, m) || tell_delays(q, m))
+    if (tell_reports(q, m) || tell_failures(q, m) || send_again(q, m) ||
+        tell_delays(q, m))
         return;
+    if (m->counts[RCPT_DONE] > 0 && !q->stopping && has_expired(q, m)) {
+        notify_forget_reports(q, m);
+        if (mail_unsettled(m) == 0) {
+            finish(q, m);
+            return;
+        }
+    }
     if (m->entry->attempts < UINT16_MAX)
         m->entry->attempts++;
     m->entry->lane = mail_lane(m);

@@ -4,10 +4,20 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/notify.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* What was known of it stands: bounce is asked again. */
+static enum rcpt_state
+state_before(enum job_kind kind)
+{
+    return kind == JOB_FAILURE ? RCPT_FAILED
+        : kind == JOB_REPORT   ? RCPT_DONE
+                               : RCPT_DEFERRED;
+}
 
 /* Where a recipient goes whose agent did not say what became of it. */
 static void
@@ -21,11 +31,10 @@ put_back(struct qmgr *q, struct rcpt *r, enum job_kind kind, const char *text)
         .when_us = clock_wall_us(),
     };
 
-    r->message->soon |= kind != JOB_FAILURE;
-    if (kind == JOB_FAILURE || kind == JOB_REQUEUE) {
-        /* What was known of it stands: bounce is asked again. */
+    r->message->soon |= kind != JOB_FAILURE && kind != JOB_REPORT;
+    if (kind != JOB_DELIVERY) {
         r->job = NULL;
-        rcpt_set_state(r, kind == JOB_FAILURE ? RCPT_FAILED : RCPT_DEFERRED);
+        rcpt_set_state(r, state_before(kind));
         mail_touch(q, r->message);
         return;
     }
@@ -91,10 +100,7 @@ settle_result(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
     switch (result->outcome) {
     case OUTCOME_SENT:
-        r->job = NULL;
-        rcpt_set_state(r, RCPT_SETTLED);
-        mail_dirty(q, r->message);
-        mail_touch(q, r->message);
+        rcpt_sent(q, r, result);
         break;
     case OUTCOME_DEFERRED:
     case OUTCOME_BOUNCED:
@@ -149,6 +155,15 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
     job_end(q, j);
 }
 
+static bool
+has_done(const struct job *j)
+{
+    for (size_t i = 0; i < j->count; i++)
+        if (j->rcpts[i]->state == RCPT_DONE)
+            return true;
+    return false;
+}
+
 void
 job_notified(struct qmgr *q, struct job *j, enum result res)
 {
@@ -159,6 +174,10 @@ job_notified(struct qmgr *q, struct job *j, enum result res)
     if (res == RESULT_PERMFAIL && j->kind == JOB_REQUEUE && j->message != NULL)
         j->message->entry->flags &= (uint16_t)~ENTRY_REQUEUE;
     put_back_all(q, j, "");
+    /* All that it could settle is: others may be to be told of yet. */
+    if (res == RESULT_OK && j->kind == JOB_REPORT && j->message != NULL &&
+        !has_done(j))
+        j->message->reported = false;
     job_end(q, j);
 }
 
@@ -226,6 +245,14 @@ settle_begin(struct qmgr *q, const struct settlement *s, struct job **job,
     return RESULT_OK;
 }
 
+/* The sender wants to be told of r what s says: it is not settled by s. */
+static bool
+tells_of(const struct settlement *s, const struct job *j, const struct rcpt *r)
+{
+    return j->kind == JOB_DELIVERY && s->result != NULL &&
+        notify_wants_success(r, s->result);
+}
+
 void
 settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     const struct spool_place *place)
@@ -237,7 +264,9 @@ settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     for (size_t i = 0; i < s->count; i++) {
         struct rcpt *r = nth_rcpt(j, s, i);
 
-        if (place != NULL) {
+        if (place != NULL && tells_of(s, j, r)) {
+            rcpt_sent(q, r, s->result);
+        } else if (place != NULL) {
             r->job = NULL;
             rcpt_set_state(r, RCPT_SETTLED);
         } else {
@@ -250,6 +279,8 @@ settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     /* A notice about some of them: it is the turn of the rest. */
     if (place != NULL && j->kind == JOB_FAILURE && s->count > 0)
         m->notified = false;
+    if (place != NULL && j->kind == JOB_REPORT && s->count > 0)
+        m->reported = false;
     if (place != NULL && j->kind == JOB_REQUEUE && s->count > 0)
         m->requeued = false;
     if (place != NULL && s->count > 0)
@@ -274,8 +305,8 @@ settle_encode(const struct settlement *s, struct job *j, struct buf *brief,
 {
     struct status_brief b = { .flags = STATUS_PART };
     uint32_t *sorted = mem_alloc_array(s->count + 1, sizeof(*sorted));
-    struct set_writer w;
-    struct buf set;
+    struct set_writer settled, told;
+    struct buf set, told_set;
 
     b.version = j->message->entry->version;
     status_brief_encode(&b, brief);
@@ -283,11 +314,18 @@ settle_encode(const struct settlement *s, struct job *j, struct buf *brief,
         sorted[i] = s->indexes[i];
     qsort(sorted, s->count, sizeof(*sorted), compare_indexes);
     buf_init(&set, 16 * (s->count + 1));
-    set_begin(&w, &set);
+    buf_init(&told_set, 16 * (s->count + 1));
+    set_begin(&settled, &set);
+    set_begin(&told, &told_set);
     for (size_t i = 0; i < s->count; i++)
-        set_add(&w, sorted[i]);
-    set_end(&w);
+        set_add(tells_of(s, j, find_rcpt(j, sorted[i])) ? &told : &settled,
+            sorted[i]);
+    set_end(&settled);
+    set_end(&told);
     status_put_settled(buf_slice(&set), head);
+    if (told_set.len > 0)
+        status_put_group(s->result, buf_slice(&told_set), head);
     buf_fini(&set);
+    buf_fini(&told_set);
     mem_free(sorted);
 }

@@ -23,7 +23,7 @@ struct view_batch {
 
 /* On the loop: where it is, and what the disk does not know. */
 
-/* Recipients that were settled in this round. */
+/* Recipients that were settled in this round, or are but for a notice. */
 static void
 note_settled(struct view *v, const struct mail *m)
 {
@@ -37,6 +37,7 @@ note_settled(struct view *v, const struct mail *m)
         return;
     for (size_t i = 0; i < count; i++)
         v->settled[i] = mail_is_settled(m, (uint32_t)i);
+    mail_foreach(r, m) v->settled[r->index] |= r->state == RCPT_DONE;
     v->settled_count = count;
 }
 
@@ -142,6 +143,18 @@ mark(struct standing *s, size_t count, struct slice set, bool settled,
     }
 }
 
+/* The mail is where it should be, and the sender is to be told. */
+static void
+mark_done(struct standing *standing, size_t count, struct slice head)
+{
+    struct rcpt_result result;
+    struct slice set;
+
+    while (status_next_group(&head, &result, &set))
+        if (result.outcome == OUTCOME_SENT)
+            mark(standing, count, set, true, SLICE_LIT(""));
+}
+
 /* What it says of recipients that are settled: of a part, that is all. */
 static bool
 read_settled(struct spool *s, struct view *v, const struct spool_place *place,
@@ -155,6 +168,7 @@ read_settled(struct spool *s, struct view *v, const struct spool_place *place,
         status_settled(buf_slice(&v->status_octets), &set, &why) != RESULT_OK)
         return false;
     mark(standing, count, set, true, SLICE_LIT(""));
+    mark_done(standing, count, buf_slice(&v->status_octets));
     return true;
 }
 
@@ -202,7 +216,7 @@ fill_item(struct spool *s, struct view *v)
         !read_standing(s, v, standing, count))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!standing[i].settled)
+        if (!standing[i].settled && v->envelope.recipients[i].expanded == 0)
             rcpts[n++] = (struct queue_recipient){
                 v->envelope.recipients[i].address, standing[i].reason
             };

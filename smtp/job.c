@@ -200,6 +200,11 @@ job_sent(struct job *job, size_t i, const struct session *session)
     r->remote = keep(job, session->host);
     r->diagnostic = r->text;
     r->diagnostic_type = SLICE_LIT("smtp");
+    r->next_hop_tells = (session->features & SESSION_DSN) != 0;
+    /* An LMTP server that does not know DSN may be the end of the way. */
+    if (!job->profile.lmtp || !job->profile.config->lmtp_assume_final ||
+        r->next_hop_tells != 0)
+        r->action = DSN_RELAYED;
     settle(job, i, OUTCOME_SENT, session);
 }
 

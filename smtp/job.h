@@ -77,7 +77,10 @@ void job_settle(struct job *job, size_t i, enum outcome outcome,
     const struct excuse *excuse, const struct session *session)
     __attribute__((nonnull(1, 4)));
 
-/* Settled as sent, with the reply that the session read last. */
+/*
+ * Settled as sent, or a probe's recipient as deliverable, with the reply that
+ * the session read last.
+ */
 void job_sent(struct job *job, size_t i, const struct session *session)
     ATTR_NONNULL;
 

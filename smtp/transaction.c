@@ -338,6 +338,11 @@ take_rcpt(struct exchange *x)
     x->receive_at = i + 1;
     if (x->mail_refused || i == job->delivery.recipient_count)
         return;
+    if (reply_class(&s->reply) == 2 &&
+        envelope_is_probe(&job->delivery.envelope)) {
+        job_sent(job, i, s);
+        return;
+    }
     if (reply_class(&s->reply) == 2) {
         job->states[i] = RCPT_ACCEPTED;
         x->accepted++;
@@ -678,7 +683,8 @@ transaction_run(struct job *job, struct session *session)
         .reused = session->uses > 0,
         .rset_due = session->needs_rset,
         .mail_due = true,
-        .data_due = true,
+        /* A probe ends here: RSET or QUIT comes next, as for who is refused. */
+        .data_due = !envelope_is_probe(&job->delivery.envelope),
     };
     enum transaction_end end;
 

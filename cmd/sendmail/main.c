@@ -172,7 +172,8 @@ set_envelope(struct letter *l)
     l->envelope.envid = slice_of(o->envid);
     l->envelope.ret = o->ret;
     l->envelope.flags = (o->eight_bit ? ENVELOPE_8BIT : 0U) |
-        (o->trace ? ENVELOPE_TRACE : 0U);
+        (o->trace ? ENVELOPE_TRACE : 0U) |
+        (o->mode == MODE_VERIFY ? ENVELOPE_VERIFY : 0U);
     for (char **r = o->recipients; *r != NULL; r++)
         check(recipients_add(slice_of(*r), o->notify,
                   (unsigned)l->config->header_address_token_limit, &l->arena,
@@ -217,6 +218,7 @@ send_content(struct letter *l, struct submit *s, struct slice octets)
     submit_write(s, &l->out);
 }
 
+/* in: NULL, there is nothing but front. */
 static int
 send_all(struct letter *l, struct input *in, struct slice front)
 {
@@ -229,13 +231,31 @@ send_all(struct letter *l, struct input *in, struct slice front)
     if (buf_failed(&l->out))
         fail_user(l, EX_DATAERR, "too many recipients");
     send_content(l, &s, front);
-    do {
+    while (in != NULL) {
         check(input_next(in, &lines, &why), EX_DATAERR, &why);
+        if (lines.len == 0)
+            break;
         send_content(l, &s, lines);
-    } while (lines.len > 0);
+    }
     drop_put_end(&l->out);
     submit_write(&s, &l->out);
     return submit_end(&s);
+}
+
+/* -bv: there is no content, but the report has a header to show. */
+static void
+write_probe(const struct letter *l, struct buf *front)
+{
+    char **r = l->o->recipients;
+
+    if (l->envelope.sender.len > 0)
+        buf_add_format(front, "From: " SLICE_FMT "\n",
+            SLICE_ARG(l->envelope.sender));
+    buf_add_text(front, "Subject: probe\nTo:");
+    for (; *r != NULL; r++)
+        buf_add_format(front, "\t%s%s\n", *r, r[1] != NULL ? "," : "");
+    if (buf_failed(front))
+        fail_user(l, EX_DATAERR, "message header is too long");
 }
 
 static int
@@ -243,6 +263,7 @@ submit(const struct sendmail_options *o)
 {
     struct config_set *set = read_configuration();
     struct letter l = { .o = o, .config = config_main(set) };
+    bool probe = o->mode == MODE_VERIFY;
     int status;
     struct input in;
     struct buf front;
@@ -251,11 +272,16 @@ submit(const struct sendmail_options *o)
     buf_init(&front, HEADER_MAX);
     buf_init(&l.out, 2 * DROP_HEAD_MAX);
     set_envelope(&l);
-    /* TODO: -v promises a report of the first attempt; nobody writes it yet. */
     input_init(&in, STDIN_FILENO, o->ignore_dots);
-    if (o->extract_recipients)
+    if (probe)
+        write_probe(&l, &front);
+    else if (o->extract_recipients)
         read_header(&l, &in, &front);
-    status = send_all(&l, &in, buf_slice(&front));
+    status = send_all(&l, probe ? NULL : &in, buf_slice(&front));
+    if (status == EX_OK && (probe || o->trace))
+        printf("Mail Delivery Status Report will be mailed to <" SLICE_FMT
+               ">.\n",
+            SLICE_ARG(l.envelope.sender));
     input_fini(&in);
     buf_fini(&front);
     buf_fini(&l.out);
@@ -293,9 +319,9 @@ main(int argc, char **argv)
     case MODE_SUBMIT:
         return submit(&o);
     case MODE_VERIFY:
-        /* TODO: probes. Until then a delivery would be the wrong answer. */
-        fail(EX_UNAVAILABLE, "-bv is not built yet: nothing was sent");
-        break;
+        if (o.extract_recipients)
+            fail(EX_USAGE, "-t option cannot be used with -bv");
+        return submit(&o);
     case MODE_SMTP:
         return talk();
     case MODE_LIST:

@@ -31,7 +31,8 @@ same_recipient(const struct map_node *node, const void *key)
     _Static_assert(offsetof(struct known, node) == 0, "cast above");
     return slice_eq_nocase(a->address, b->address) &&
         slice_eq_nocase(a->original, b->original) &&
-        slice_eq(a->orcpt, b->orcpt) && a->notify == b->notify;
+        slice_eq(a->orcpt, b->orcpt) && a->notify == b->notify &&
+        a->expanded == b->expanded;
 }
 
 /* The filter remembers duplicate_filter_limit recipients, as Postfix's. */
@@ -69,6 +70,18 @@ is_mapped(const struct cleanup *c)
     return (c->env.flags & ENVELOPE_NO_MAPPING) == 0;
 }
 
+/* The sender is told that alias was expanded, and of no other success. */
+static enum result
+note_expanded(struct mapping *m, struct recipient *r, struct slice alias)
+{
+    struct recipient told = *r;
+
+    told.address = alias;
+    told.expanded = 1;
+    r->notify = notify_of_expanded(r->notify);
+    return add_recipient(m, &told);
+}
+
 /* TODO: canonical maps and masquerading come here, before the aliases. */
 static enum result
 map_recipient(struct mapping *m, const struct recipient *given)
@@ -88,6 +101,9 @@ map_recipient(struct mapping *m, const struct recipient *given)
     if (res == RESULT_OK && is_mapped(c) &&
         !table_list_empty(c->profile->virtual_alias_maps))
         res = virtual_alias_expand(&m->aliases, address, &results, &m->why);
+    if (res == RESULT_OK && (r.notify & NOTIFY_SUCCESS) != 0 &&
+        (results.count > 1 || !slice_eq(results.list[0], address)))
+        res = note_expanded(m, &r, address);
     for (size_t i = 0; res == RESULT_OK && i < results.count; i++) {
         r.address = results.list[i];
         res = add_recipient(m, &r);

@@ -56,6 +56,8 @@ static const struct field result_fields[] = {
     { 8, FIELD_SLICE, OF(diagnostic_type), 64 },
     { 9, FIELD_SLICE, OF(final_address), TEXT_MAX },
     { 10, FIELD_I64, OF(when_us), INT64_MAX },
+    { 11, FIELD_U32, OF(action), DSN_EXPANDED },
+    { 12, FIELD_U32, OF(next_hop_tells), 1 },
     { 0 },
 };
 #undef OF
@@ -284,6 +286,14 @@ static const char *const outcome_words[] = {
     [OUTCOME_RETURNED] = "deferred",
 };
 
+static const char *
+outcome_word(const struct delivery *d, const struct rcpt_result *r)
+{
+    if (envelope_is_probe(&d->envelope))
+        return r->outcome == OUTCOME_SENT ? "deliverable" : "undeliverable";
+    return r->softened ? "SOFTBOUNCE" : outcome_words[r->outcome];
+}
+
 void
 rcpt_result_soften(struct rcpt_result *r)
 {
@@ -326,7 +336,6 @@ delivery_log(const char *tag, bool long_ids, const struct delivery *d,
         has_original ? ">, " : "", SLICE_ARG(relay),
         delay_text(done - arrival, total), delay_text(active - arrival, a),
         delay_text(start - active, b), delay_text(connected - start, c),
-        delay_text(done - connected, e), r->status,
-        r->softened ? "SOFTBOUNCE" : outcome_words[r->outcome],
+        delay_text(done - connected, e), r->status, outcome_word(d, r),
         SLICE_ARG(r->text));
 }

@@ -56,6 +56,13 @@ enum outcome {
                          another turn for it. Where delivery.may_return */
 };
 
+/* What "sent" means to the sender: RFC 3464 section 2.3.3. */
+enum dsn_action {
+    DSN_DELIVERED, /* to a mailbox, or where nobody tells more of it */
+    DSN_RELAYED,
+    DSN_EXPANDED,
+};
+
 /* What became of one recipient. Texts are of fixed size: they go to disk. */
 struct rcpt_result {
     uint32_t index;
@@ -68,7 +75,10 @@ struct rcpt_result {
     struct slice diagnostic_type; /* "smtp", "x-unix", ... */
     struct slice final_address;   /* where it went, if not rcpt.address */
     int64_t when_us;
-    bool softened; /* not sent: see rcpt_result_soften() */
+    enum dsn_action action; /* of OUTCOME_SENT */
+    uint32_t
+        next_hop_tells; /* 1: it knows DSN, so a notice of success is its */
+    bool softened;      /* not sent: see rcpt_result_soften() */
 };
 
 /*
@@ -119,6 +129,16 @@ void rcpt_result_encode(const struct rcpt_result *r, uint32_t tag,
     struct buf *to) ATTR_NONNULL;
 enum result rcpt_result_decode(struct slice value, struct rcpt_result *r,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * A probe: agents find out what would become of the recipients, and deliver
+ * nothing. OUTCOME_SENT means deliverable then.
+ */
+static inline bool
+envelope_is_probe(const struct envelope *env)
+{
+    return (env->flags & ENVELOPE_VERIFY) != 0;
+}
 
 /*
  * The log line of one recipient, Postfix's words and order:

@@ -38,6 +38,7 @@ enum recipient_tag {
     TAG_ORIGINAL = 2,
     TAG_ORCPT = 3,
     TAG_NOTIFY = 4,
+    TAG_EXPANDED = 5,
 };
 
 #define TEXT(tag, name)                                             \
@@ -75,6 +76,7 @@ static const struct field recipient_fields[] = {
         TEXT_MAX },
     { TAG_ORCPT, FIELD_SLICE, offsetof(struct recipient, orcpt), TEXT_MAX },
     { TAG_NOTIFY, FIELD_U32, offsetof(struct recipient, notify), 15 },
+    { TAG_EXPANDED, FIELD_U32, offsetof(struct recipient, expanded), 1 },
     { 0 },
 };
 
@@ -104,7 +106,7 @@ enum result
 envelope_add_recipient(struct envelope *env, struct arena *arena,
     const struct recipient *r, struct why *why)
 {
-    struct recipient copy = { .notify = r->notify };
+    struct recipient copy = { .notify = r->notify, .expanded = r->expanded };
     struct recipient *place;
 
     if (!arena_slice(arena, r->address, &copy.address) ||

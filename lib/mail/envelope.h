@@ -48,7 +48,20 @@ struct recipient {
     struct slice original; /* as the client gave it; empty: the same */
     struct slice orcpt;    /* DSN ORCPT "rfc822;a@b", decoded; may be empty */
     uint32_t notify;       /* set of enum dsn_notify */
+    /*
+     * 1: an alias that others of the message came from. Nobody delivers to it:
+     * it is here because the sender is to be told of it (NOTIFY=SUCCESS).
+     */
+    uint32_t expanded;
 };
+
+/* NOTIFY of those who take an alias' place: he has been told of its success. */
+static inline uint32_t
+notify_of_expanded(uint32_t notify)
+{
+    return notify == NOTIFY_SUCCESS ? NOTIFY_NEVER
+                                    : notify & ~(uint32_t)NOTIFY_SUCCESS;
+}
 
 struct envelope {
     uint64_t id;

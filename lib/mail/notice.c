@@ -8,6 +8,8 @@ enum {
     TAG_RECIPIENT = ATTR_PRIVATE,
     TAG_UNTIL,
     TAG_DAMAGED,
+    /* inside TAG_RECIPIENT */
+    TAG_STAYS = ATTR_PRIVATE,
 };
 
 #define OF(name) offsetof(struct notice, name)
@@ -32,6 +34,8 @@ put_recipient(const struct notice_recipient *r, struct buf *to)
     tlv_put_u64(&one, ATTR_INDEX, r->index);
     recipient_put(&r->rcpt, ATTR_ADDRESS, &one);
     rcpt_result_encode(&r->result, ATTR_RCPT_RESULT, &one);
+    if (r->stays != 0)
+        tlv_put_u64(&one, TAG_STAYS, 1);
     tlv_put(to, TAG_RECIPIENT, buf_slice(&one));
     buf_fini(&one);
 }
@@ -54,19 +58,22 @@ notice_encode(struct notice *n, struct msg *m)
 static enum result
 decode_recipient(struct slice in, struct notice_recipient *r, struct why *why)
 {
-    uint64_t index = 0;
+    uint64_t index = 0, stays = 0;
     bool good = true;
     struct tlv t;
 
     while (good && tlv_next(&in, &t)) {
         if (t.tag == ATTR_INDEX)
             good = tlv_u64(t.value, UINT32_MAX, &index);
+        else if (t.tag == TAG_STAYS)
+            good = tlv_u64(t.value, 1, &stays);
         else if (t.tag == ATTR_ADDRESS)
             good = recipient_take(t.value, &r->rcpt);
         else if (t.tag == ATTR_RCPT_RESULT)
             good = rcpt_result_decode(t.value, &r->result, why) == RESULT_OK;
     }
     r->index = (uint32_t)index;
+    r->stays = (uint32_t)stays;
     if (!good || in.len > 0)
         return why_perm(why, "5.3.0", "malformed recipient");
     return RESULT_OK;

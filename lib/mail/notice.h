@@ -2,7 +2,7 @@
  * notice - qmgr asks bounce to tell a sender what became of recipients.
  *
  * bounce answers by submitting a transaction that holds the notice and settles
- * the recipients named (failure), or the notice alone (delay, success), and
+ * the recipients named, except those that stay, or the notice alone (delay), and
  * then NOTIFIED. Where no notice is due (null sender with nobody to tell,
  * NOTIFY=NEVER) the transaction only settles.
  */
@@ -26,11 +26,12 @@ struct notice_recipient {
     uint32_t index;
     struct recipient rcpt;
     struct rcpt_result result;
+    uint32_t stays; /* 1: he is told of, and not settled by it */
 };
 
 struct notice {
     enum notice_kind kind;
-    struct attempt attempt;   /* NOTICE_FAILURE: settles under this token */
+    struct attempt attempt;   /* all but NOTICE_DELAY: settles under it */
     struct envelope envelope; /* without its recipients */
     struct slice header;
     struct slice body; /* inline; or in fd */

@@ -156,6 +156,8 @@ put_settlement(const struct settlement *s, struct buf *to)
     attempt_encode(&s->attempt, ATTR_TOKEN, &one);
     for (size_t i = 0; i < s->count; i++)
         tlv_put_u64(&one, ATTR_RCPT_INDEX, s->indexes[i]);
+    if (s->result != NULL)
+        rcpt_result_encode(s->result, ATTR_RCPT_RESULT, &one);
     tlv_put(to, ATTR_SETTLE, buf_slice(&one));
     buf_fini(&one);
 }
@@ -199,9 +201,27 @@ submission_send(struct submission *s, int64_t deadline, struct why *why)
 }
 
 static enum result
+decode_result(struct slice in, struct arena *arena, struct settlement *s,
+    struct why *why)
+{
+    struct rcpt_result *result = arena_alloc(arena, sizeof(*result));
+
+    if (result == NULL)
+        return why_temp(why, "4.3.1", "no memory for settlement");
+    s->result = result;
+    if (rcpt_result_decode(in, result, why) != RESULT_OK)
+        return RESULT_PERMFAIL;
+    /* Of what failed no transaction tells. */
+    return result->outcome == OUTCOME_SENT
+        ? RESULT_OK
+        : why_perm(why, "5.3.0", "malformed settlement");
+}
+
+static enum result
 decode_settlement(struct slice in, struct arena *arena, struct settlement *s,
     struct why *why)
 {
+    enum result res;
     uint32_t *indexes;
     uint64_t index;
     struct tlv t;
@@ -220,6 +240,11 @@ decode_settlement(struct slice in, struct arena *arena, struct settlement *s,
             if (!tlv_u64(t.value, UINT32_MAX, &index))
                 return why_perm(why, "5.3.0", "malformed settlement");
             indexes[s->count++] = (uint32_t)index;
+        }
+        if (t.tag == ATTR_RCPT_RESULT) {
+            res = decode_result(t.value, arena, s, why);
+            if (res != RESULT_OK)
+                return res;
         }
     }
     if (in.len > 0 || s->attempt.id == 0)

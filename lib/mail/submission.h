@@ -29,6 +29,11 @@ struct settlement {
     struct attempt attempt;
     const uint32_t *indexes; /* recipients, as in delivery */
     size_t count;
+    /*
+     * What the sender is told of them where he asked for it (NOTIFY=SUCCESS):
+     * then they are settled by the notice. NULL: nothing.
+     */
+    const struct rcpt_result *result;
 };
 
 struct submission {

@@ -70,6 +70,8 @@ struct errand {
     size_t count;
     uint32_t *indexes;
     char (*addresses)[WORLD_TEXT];
+    struct rcpt_result *results; /* of a notice; without their texts */
+    bool *stays;                 /* likewise */
     size_t body_len;
     bool is_damaged; /* of a notice: no content */
 };
@@ -239,6 +241,8 @@ world_errand_new(size_t count)
     assert_true(count > 0);
     e->indexes = mem_alloc_array(count, sizeof(*e->indexes));
     e->addresses = mem_alloc_array(count, sizeof(*e->addresses));
+    e->results = mem_alloc_array(count, sizeof(*e->results));
+    e->stays = mem_alloc_array(count, sizeof(*e->stays));
     return e;
 }
 
@@ -283,6 +287,8 @@ world_notify(void *context, struct notice *n, struct job *job)
     e->attempt = n->attempt;
     for (size_t i = 0; i < n->recipient_count; i++) {
         e->indexes[e->count] = n->recipients[i].index;
+        e->results[e->count] = n->recipients[i].result;
+        e->stays[e->count] = n->recipients[i].stays != 0;
         (void)snprintf(e->addresses[e->count++], WORLD_TEXT, SLICE_FMT,
             SLICE_ARG(n->recipients[i].rcpt.address));
     }
@@ -532,6 +538,8 @@ world_errand_end(struct errand *e)
     list_remove(&e->link);
     mem_free(e->indexes);
     mem_free(e->addresses);
+    mem_free(e->results);
+    mem_free(e->stays);
     mem_free(e);
 }
 
@@ -578,11 +586,14 @@ struct world_mail {
     const char *sender;
     const char *recipients[WORLD_RCPTS]; /* ends with NULL */
     const char *drop_file;
+    const char *expanded; /* the alias that they came from, or NULL */
+    uint32_t notify;      /* of all */
     uint32_t flags;
     size_t body; /* octets */
     const struct attempt *settles;
     const uint32_t *indexes;
     size_t index_count;
+    const struct rcpt_result *result; /* of those, for the sender */
     bool settle_only;
 };
 
@@ -595,6 +606,8 @@ world_put_settle(const struct world_mail *mail, struct buf *to)
     attempt_encode(mail->settles, ATTR_TOKEN, &one);
     for (size_t i = 0; i < mail->index_count; i++)
         tlv_put_u64(&one, ATTR_RCPT_INDEX, mail->indexes[i]);
+    if (mail->result != NULL)
+        rcpt_result_encode(mail->result, ATTR_RCPT_RESULT, &one);
     tlv_put(to, ATTR_SETTLE, buf_slice(&one));
     buf_fini(&one);
 }
@@ -634,7 +647,16 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
     buf_init(&envelope, 1 << 20);
     buf_init(&body, 1 << 24);
     for (size_t i = 0; mail->recipients[i] != NULL; i++) {
-        struct recipient r = { .address = slice_of(mail->recipients[i]) };
+        struct recipient r = { .address = slice_of(mail->recipients[i]),
+            .notify = mail->notify };
+
+        assert_int_equal(envelope_add_recipient(&env, &arena, &r, &why),
+            RESULT_OK);
+    }
+    if (mail->expanded != NULL) {
+        struct recipient r = { .address = slice_of(mail->expanded),
+            .notify = NOTIFY_SUCCESS,
+            .expanded = 1 };
 
         assert_int_equal(envelope_add_recipient(&env, &arena, &r, &why),
             RESULT_OK);

@@ -1,0 +1,420 @@
+#include "tests/unit/qmgr_world.h"
+
+/*
+ * Notices of success, reports of sendmail -v and probes: each recipient is told
+ * of once, whatever dies in between, and is never delivered to again for it.
+ */
+
+static const char main_cf[] = "maximal_queue_lifetime = 1h\n"
+                              "minimal_backoff_time = 60s\n"
+                              "maximal_backoff_time = 600s\n"
+                              "queue_run_delay = 60s\n";
+
+static int
+open_world(void **state)
+{
+    struct world *w = mem_alloc(sizeof(*w));
+
+    random_set_seed(7);
+    world_open(w, main_cf);
+    agent_up(&w->q, ROLE_SMTP, w);
+    *state = w;
+    return 0;
+}
+
+static int
+close_world(void **state)
+{
+    world_close_all(*state);
+    mem_free(*state);
+    return 0;
+}
+
+static const struct world_mail asks = {
+    .sender = "s@example.org",
+    .recipients = { "r@example.com" },
+    .notify = NOTIFY_SUCCESS,
+    .body = 100,
+};
+
+static const struct world_mail two = {
+    .sender = "s@example.org",
+    .recipients = { "a@example.com", "b@other.example" },
+    .body = 100,
+};
+
+/* bounce settles those that do not stay, with a notice or without one. */
+static void
+notice_done(struct world *w, struct errand *e)
+{
+    uint32_t indexes[WORLD_RCPTS];
+    struct world_mail settles = {
+        .sender = "",
+        .body = 10,
+        .settles = &e->attempt,
+        .indexes = indexes,
+        .settle_only = true,
+    };
+
+    assert_true(e->is_notice);
+    for (size_t i = 0; i < e->count; i++)
+        if (!e->stays[i])
+            indexes[settles.index_count++] = e->indexes[i];
+    if (settles.index_count > 0)
+        world_submit_as(w, 0, &settles, NULL);
+    world_settle(w);
+    job_notified(&w->q, e->job, RESULT_OK);
+    world_errand_end(e);
+    world_settle(w);
+}
+
+static struct errand *
+only(struct world *w)
+{
+    assert_int_equal(world_count(&w->errands), 1);
+    return world_errand(w, 0);
+}
+
+static void
+restart(struct world *w)
+{
+    world_crash(w);
+    world_start(w);
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_pass_ms(w, 200 * 1000);
+}
+
+/* A single recipient's answer, with what an agent says of success. */
+static void
+sent(struct world *w, struct errand *e, uint32_t next_hop_tells)
+{
+    struct rcpt_result result = {
+        .index = e->indexes[0],
+        .outcome = OUTCOME_SENT,
+        .status = "2.0.0",
+        .text = SLICE_LIT("250 kept"),
+        .action = DSN_RELAYED,
+        .next_hop_tells = next_hop_tells,
+    };
+    struct delivery_answer a = { .attempt = e->attempt,
+        .results = &result,
+        .count = 1 };
+
+    job_answered(&w->q, e->job, &a);
+    world_errand_end(e);
+    world_settle(w);
+}
+
+static void
+test_success(void **state)
+{
+    struct world *w = *state;
+    struct errand *e;
+
+    world_submit(w, &asks);
+    world_settle(w);
+    sent(w, only(w), 0);
+    e = only(w);
+    assert_true(e->is_notice);
+    assert_int_equal(e->kind, NOTICE_SUCCESS);
+    assert_int_equal(e->results[0].action, DSN_RELAYED);
+    notice_done(w, e);
+    world_assert_empty(w);
+}
+
+/* Nobody asked; or the next hop knows DSN, and tells. */
+static void
+test_no_success(void **state)
+{
+    static const struct {
+        uint32_t notify, next_hop_tells;
+    } cases[] = {
+        { 0, 0 },
+        { NOTIFY_FAILURE | NOTIFY_DELAY, 0 },
+        { NOTIFY_NEVER, 0 },
+        { NOTIFY_SUCCESS, 1 },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world_mail mail = asks;
+
+        mail.notify = cases[i].notify;
+        world_submit(w, &mail);
+        world_settle(w);
+        sent(w, only(w), cases[i].next_hop_tells);
+        world_assert_empty(w);
+    }
+}
+
+/* What was delivered is told of by the next life, and not delivered again. */
+static void
+test_crash_before_notice(void **state)
+{
+    struct world *w = *state;
+    struct errand *e;
+
+    world_submit(w, &asks);
+    world_settle(w);
+    w->no_bounce = true;
+    sent(w, only(w), 0);
+    for (unsigned i = 0; i < 3; i++)
+        restart(w);
+    assert_int_equal(world_count(&w->errands), 0);
+    w->no_bounce = false;
+    world_pass_ms(w, 200 * 1000);
+    e = only(w);
+    assert_true(e->is_notice);
+    assert_int_equal(e->kind, NOTICE_SUCCESS);
+    assert_int_equal(e->results[0].action, DSN_RELAYED);
+    assert_string_equal(e->results[0].status, "2.0.0");
+    notice_done(w, e);
+    world_assert_empty(w);
+}
+
+/* bounce has it when we die: it did not settle, so it is asked again, once. */
+static void
+test_crash_with_notice(void **state)
+{
+    struct world *w = *state;
+
+    world_submit(w, &asks);
+    world_settle(w);
+    sent(w, only(w), 0);
+    assert_true(only(w)->is_notice);
+    restart(w);
+    assert_true(only(w)->is_notice);
+    notice_done(w, only(w));
+    world_assert_empty(w);
+}
+
+/* The notice is on disk, and its settlement with it: nothing is left to do. */
+static void
+test_crash_after_notice(void **state)
+{
+    struct world *w = *state;
+    struct errand *e;
+    struct world_mail settles = { .sender = "", .settle_only = true };
+
+    world_submit(w, &asks);
+    world_settle(w);
+    sent(w, only(w), 0);
+    e = only(w);
+    settles.settles = &e->attempt;
+    settles.indexes = e->indexes;
+    settles.index_count = 1;
+    world_submit_as(w, 0, &settles, NULL);
+    while (world_step_txn(w))
+        ;
+    restart(w);
+    assert_int_equal(world_count(&w->errands), 0);
+    world_assert_empty(w);
+}
+
+/* One is delivered, the other late: he is tried again, and one notice each. */
+static void
+test_success_beside_delay(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = two;
+
+    mail.notify = NOTIFY_SUCCESS;
+    world_submit(w, &mail);
+    world_settle(w);
+    sent(w, world_errand(w, 0), 0);
+    world_report(w, only(w), OUTCOME_DEFERRED, DESTINATION_OK);
+    world_settle(w);
+    assert_true(only(w)->is_notice);
+    assert_int_equal(only(w)->count, 1);
+    assert_string_equal(only(w)->addresses[0], "a@example.com");
+    notice_done(w, only(w));
+    world_pass_ms(w, 200 * 1000);
+    assert_false(only(w)->is_notice);
+    assert_string_equal(only(w)->addresses[0], "b@other.example");
+    sent(w, only(w), 0);
+    assert_string_equal(only(w)->addresses[0], "b@other.example");
+    notice_done(w, only(w));
+    world_assert_empty(w);
+}
+
+/* An alias of virtual(5) is in the envelope to be told of, and for nothing else. */
+static void
+test_expanded(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = two;
+
+    mail.recipients[1] = NULL;
+    mail.expanded = "alias@example.org";
+    world_submit(w, &mail);
+    world_settle(w);
+    assert_int_equal(only(w)->count, 1);
+    assert_false(only(w)->is_notice);
+    restart(w);
+    assert_string_equal(only(w)->addresses[0], "a@example.com");
+    sent(w, only(w), 0);
+    assert_string_equal(only(w)->addresses[0], "alias@example.org");
+    assert_int_equal(only(w)->results[0].action, DSN_EXPANDED);
+    notice_done(w, only(w));
+    world_assert_empty(w);
+}
+
+/* What local expands is told of by the word of the transaction that did it. */
+static void
+test_expanded_by_agent(void **state)
+{
+    static const struct rcpt_result told = {
+        .outcome = OUTCOME_SENT,
+        .status = "2.0.0",
+        .text = SLICE_LIT("alias expanded"),
+        .action = DSN_EXPANDED,
+    };
+    struct world *w = *state;
+
+    for (unsigned crash = 0; crash < 2; crash++) {
+        struct world_mail settles = { .sender = "s@example.org",
+            .recipients = { "copy@example.com" },
+            .result = &told };
+        struct errand *e;
+
+        world_submit(w, &asks);
+        world_settle(w);
+        e = only(w);
+        settles.settles = &e->attempt;
+        settles.indexes = e->indexes;
+        settles.index_count = 1;
+        world_submit(w, &settles);
+        while (world_step_txn(w))
+            ;
+        if (crash != 0) {
+            restart(w);
+        } else {
+            world_report(w, e, OUTCOME_EXPANDED, DESTINATION_OK);
+            world_settle(w);
+        }
+        /* The copy is on its way, and the sender is told of the alias. */
+        assert_int_equal(world_count(&w->errands), 2);
+        for (unsigned i = 0; i < 2; i++) {
+            e = world_errand(w, 0);
+            if (e->is_notice) {
+                assert_string_equal(e->addresses[0], "r@example.com");
+                assert_int_equal(e->results[0].action, DSN_EXPANDED);
+                notice_done(w, e);
+            } else {
+                assert_string_equal(e->addresses[0], "copy@example.com");
+                sent(w, e, 0);
+            }
+        }
+        world_assert_empty(w);
+    }
+}
+
+/* sendmail -v: one report of the first round, whatever came of it. */
+static void
+test_trace(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = two;
+    struct errand *e;
+
+    mail.flags = ENVELOPE_TRACE;
+    world_submit(w, &mail);
+    world_settle(w);
+    sent(w, world_errand(w, 0), 1);
+    world_report(w, only(w), OUTCOME_DEFERRED, DESTINATION_OK);
+    world_settle(w);
+    e = only(w);
+    assert_int_equal(e->kind, NOTICE_VERIFY);
+    assert_int_equal(e->count, 2);
+    assert_false(e->stays[0]);
+    assert_true(e->stays[1]);
+    notice_done(w, e);
+    world_pass_ms(w, 200 * 1000);
+    assert_false(only(w)->is_notice);
+    sent(w, only(w), 0);
+    world_assert_empty(w);
+}
+
+/* A failure is in the report, and in a notice of its own. */
+static void
+test_trace_failure(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = asks;
+
+    mail.notify = 0;
+    mail.flags = ENVELOPE_TRACE;
+    world_submit(w, &mail);
+    world_settle(w);
+    world_report(w, only(w), OUTCOME_BOUNCED, DESTINATION_OK);
+    world_settle(w);
+    assert_int_equal(only(w)->kind, NOTICE_VERIFY);
+    assert_true(only(w)->stays[0]);
+    notice_done(w, only(w));
+    assert_int_equal(only(w)->kind, NOTICE_FAILURE);
+    assert_false(only(w)->stays[0]);
+    notice_done(w, only(w));
+    world_assert_empty(w);
+}
+
+/* A probe is over when it was tried once, whatever was found. */
+static void
+test_probe(void **state)
+{
+    static const enum outcome outcomes[] = { OUTCOME_SENT, OUTCOME_DEFERRED,
+        OUTCOME_BOUNCED };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct world_mail mail = asks;
+
+        mail.notify = 0;
+        mail.flags = ENVELOPE_VERIFY;
+        world_submit(w, &mail);
+        world_settle(w);
+        world_report(w, only(w), outcomes[i], DESTINATION_OK);
+        world_settle(w);
+        assert_int_equal(only(w)->kind, NOTICE_VERIFY);
+        assert_int_equal(only(w)->results[0].outcome, outcomes[i]);
+        notice_done(w, only(w));
+        world_assert_empty(w);
+    }
+}
+
+/* A notice that cannot be made is not tried for ever. */
+static void
+test_expires(void **state)
+{
+    struct world *w = *state;
+
+    w->no_bounce = true;
+    world_submit(w, &asks);
+    world_settle(w);
+    sent(w, only(w), 0);
+    assert_int_equal(w->q.index.entries.count, 1);
+    world_pass_ms(w, 3700 * 1000);
+    world_assert_empty(w);
+}
+
+int
+main(void)
+{
+    log_set_sink(world_no_log, NULL, NULL);
+#define TEST(t) cmocka_unit_test_setup_teardown(t, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        TEST(test_success),
+        TEST(test_no_success),
+        TEST(test_crash_before_notice),
+        TEST(test_crash_with_notice),
+        TEST(test_crash_after_notice),
+        TEST(test_success_beside_delay),
+        TEST(test_expanded),
+        TEST(test_expanded_by_agent),
+        TEST(test_trace),
+        TEST(test_trace_failure),
+        TEST(test_probe),
+        TEST(test_expires),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
