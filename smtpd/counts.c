@@ -128,16 +128,24 @@ struct limit {
     int64_t client, login, sender;
 };
 
+/* Whose events these are. */
+struct culprit {
+    struct slice key;
+    const char *name;  /* for the log */
+    const char *shown; /* in the reply */
+};
+
 static bool
-check(struct session *s, const struct limit *l, int64_t most, struct slice key,
-    const char *who, const char *shown, struct refusal *no)
+check(struct session *s, const struct limit *l, int64_t most,
+    const struct culprit *c, struct refusal *no)
 {
     struct count count;
 
-    if (most == 0 || !count_ask(l->event, key, &count) || count.rate <= most)
+    if (most == 0 || !count_ask(l->event, c->key, &count) || count.rate <= most)
         return true;
-    (void)too_many(s, l->what, count.rate, who);
-    return refusal_set(no, 450, "4.7.1", "Error: %s from %s", l->text, shown);
+    (void)too_many(s, l->what, count.rate, c->name);
+    return refusal_set(no, 450, "4.7.1", "Error: %s from %s", l->text,
+        c->shown);
 }
 
 static bool
@@ -153,9 +161,10 @@ check_named(struct session *s, const struct limit *l, int64_t most,
     make_key(&key, kind, who);
     if (!buf_failed(&key)) {
         const char *name = buf_text(&key);
+        const struct culprit c = { buf_slice(&key), name,
+            name + strlen(kind) + 1 };
 
-        ok = check(s, l, most, buf_slice(&key), name, name + strlen(kind) + 1,
-            no);
+        ok = check(s, l, most, &c, no);
     }
     buf_fini(&key);
     return ok;
@@ -164,9 +173,10 @@ check_named(struct session *s, const struct limit *l, int64_t most,
 static bool
 check_all(struct session *s, const struct limit *l, struct refusal *no)
 {
-    return (s->count_key == NULL ||
-               check(s, l, l->client, slice_of(s->count_key), s->peer.text,
-                   s->peer.addr, no)) &&
+    const struct culprit client = { slice_of(s->count_key), s->peer.text,
+        s->peer.addr };
+
+    return (s->count_key == NULL || check(s, l, l->client, &client, no)) &&
         check_named(s, l, l->login, "login", slice_of(s->login.user), no) &&
         check_named(s, l, l->sender, "sender", s->mail.envelope.sender, no);
 }

@@ -343,33 +343,25 @@ become_daemon_user(void)
 static bool
 parse(int argc, char **argv)
 {
+    static const char **const places[] = { &q.directory, &q.client, &q.name,
+        &q.helo, &q.from, &q.to, &q.sasl, &q.service };
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'C' },
-        { "client", required_argument, NULL, 'c' },
-        { "name", required_argument, NULL, 'n' },
-        { "helo", required_argument, NULL, 'h' },
-        { "from", required_argument, NULL, 'f' },
-        { "to", required_argument, NULL, 't' },
-        { "sasl", required_argument, NULL, 's' },
-        { "service", required_argument, NULL, 'l' },
+        { "config", required_argument, NULL, 0 },
+        { "client", required_argument, NULL, 0 },
+        { "name", required_argument, NULL, 0 },
+        { "helo", required_argument, NULL, 0 },
+        { "from", required_argument, NULL, 0 },
+        { "to", required_argument, NULL, 0 },
+        { "sasl", required_argument, NULL, 0 },
+        { "service", required_argument, NULL, 0 },
         { NULL, 0, NULL, 0 },
     };
-    int option;
+    int option, which = 0;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        const char **to = option == 'C' ? &q.directory
-            : option == 'c'             ? &q.client
-            : option == 'n'             ? &q.name
-            : option == 'h'             ? &q.helo
-            : option == 'f'             ? &q.from
-            : option == 't'             ? &q.to
-            : option == 's'             ? &q.sasl
-            : option == 'l'             ? &q.service
-                                        : NULL;
-
-        if (to == NULL)
+    while ((option = getopt_long(argc, argv, "", options, &which)) != -1) {
+        if (option != 0)
             return false;
-        *to = optarg;
+        *places[which] = optarg;
     }
     return optind == argc && q.client != NULL && q.from != NULL && q.to != NULL;
 }

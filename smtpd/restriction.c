@@ -173,6 +173,7 @@ check_list_free(struct check_list *list)
 }
 
 static bool
+/* NOLINTNEXTLINE(misc-no-recursion): classes in classes, CLASS_DEPTH deep */
 guards_relay(const struct check_list *list, unsigned depth)
 {
     for (size_t i = 0; i < list->count; i++) {
