@@ -7,7 +7,7 @@
  * taken, save at the steps that the plan names. All plans of up to DEVIATIONS
  * deviations are run, then many random ones. After each the rest is led to its
  * end, and the log is judged: no recipient lost, none settled twice, no notice
- * doubled.
+ * doubled. All of it also for a sender who asks to be told of success.
  */
 #include "tests/unit/qmgr_world.h"
 
@@ -63,6 +63,9 @@ struct run {
 
 static struct config_set *set;
 
+/* The sender wants to hear of success. */
+static bool asks_success;
+
 struct plan {
     unsigned count;
     struct {
@@ -85,9 +88,10 @@ edit_ended(struct edit *edit, uint64_t id)
 static void
 open_run(struct run *r)
 {
-    static const struct world_mail mail = {
+    const struct world_mail mail = {
         .sender = "s@example.org",
         .recipients = { "alias@x", "unknown@x", "plain@x" },
+        .notify = asks_success ? NOTIFY_SUCCESS | NOTIFY_FAILURE : 0,
         .body = 10,
     };
 
@@ -132,20 +136,52 @@ has_index(const struct errand *e, uint32_t index)
 }
 
 static void
-submit_child(struct run *r, const struct attempt *token, uint32_t index,
-    const char *to)
+submit_child(struct run *r, struct world_mail *mail)
 {
+    mail->sender = "";
+    mail->body = 10;
+    r->child = world_lease(&r->w);
+    world_submit_as(&r->w, r->child, mail, NULL);
+}
+
+/* What the alias stands for; the sender may want to be told. */
+static void
+submit_expanded(struct run *r, const struct attempt *token)
+{
+    static const uint32_t alias = ALIAS;
+    static const struct rcpt_result told = {
+        .outcome = OUTCOME_SENT,
+        .status = "2.0.0",
+        .text = SLICE_LIT("alias expanded"),
+        .action = DSN_EXPANDED,
+    };
     struct world_mail mail = {
-        .sender = "",
-        .recipients = { to },
-        .body = 10,
+        .recipients = { "child@x" },
         .settles = token,
-        .indexes = &index,
+        .indexes = &alias,
         .index_count = 1,
+        .result = &told,
     };
 
-    r->child = world_lease(&r->w);
-    world_submit_as(&r->w, r->child, &mail, NULL);
+    submit_child(r, &mail);
+}
+
+/* A notice of all that e is about; wrong: of one that it is not about. */
+static void
+submit_notice(struct run *r, const struct errand *e, bool wrong)
+{
+    uint32_t indexes[RCPTS];
+    struct world_mail mail = {
+        .recipients = { "s@example.org" },
+        .settles = &e->attempt,
+        .indexes = indexes,
+    };
+
+    for (uint32_t i = 0; i < RCPTS; i++)
+        if (has_index(e, i) != wrong)
+            indexes[mail.index_count++] = i;
+    if (mail.index_count > 0)
+        submit_child(r, &mail);
 }
 
 static void
@@ -258,7 +294,7 @@ take_job_action(struct run *r, enum action action, struct errand *job)
 {
     if (action == ACT_EXPAND || action == ACT_EXPAND_AGAIN) {
         r->expanded = true;
-        submit_child(r, &job->attempt, ALIAS, "child@x");
+        submit_expanded(r, &job->attempt);
     } else if (action == ACT_ANSWER) {
         answer(r, job, OUTCOME_SENT);
     } else if (action == ACT_DEFER) {
@@ -277,9 +313,9 @@ take_notice_action(struct run *r, enum action action, struct errand *notice)
 {
     if (action == ACT_NOTICE || action == ACT_NOTICE_AGAIN) {
         r->noticed = true;
-        submit_child(r, &notice->attempt, UNKNOWN, "s@example.org");
+        submit_notice(r, notice, false);
     } else if (action == ACT_SETTLE_WRONG) {
-        submit_child(r, &notice->attempt, PLAIN, "s@example.org");
+        submit_notice(r, notice, true);
     } else {
         r->noticed = false;
         job_notified(&r->w.q, notice->job, RESULT_OK);
@@ -323,7 +359,7 @@ take(struct run *r, enum action action)
         take_notice_action(r, action, find_errand(r, true));
         break;
     case ACT_EXPAND_LATE:
-        submit_child(r, &r->late, ALIAS, "child@x");
+        submit_expanded(r, &r->late);
         break;
     case ACT_POWER:
         power(r);
@@ -375,18 +411,28 @@ finish(struct run *r)
     world_settle(&r->w);
 }
 
+static void
+count_set(struct slice octets, unsigned counts[RCPTS])
+{
+    uint32_t at = 0, start, count;
+
+    while (set_next(&octets, &at, &start, &count))
+        for (uint32_t i = start; i < start + count; i++)
+            counts[i]++;
+}
+
 /* How often each recipient was settled by a transaction that is in the log. */
 static void
 judge(struct run *r)
 {
-    unsigned settled[RCPTS] = { 0 };
+    unsigned settled[RCPTS] = { 0 }, told[RCPTS] = { 0 };
     struct status_brief brief;
+    struct rcpt_result result;
     struct why why;
 
     list_foreach (it, &r->w.log) {
         struct stored *s = LIST_ENTRY(it, struct stored, link);
-        struct slice set_octets;
-        uint32_t at = 0, start, count;
+        struct slice set_octets, rest = { s->head, s->head_len };
 
         if (s->type != RECORD_STATUS || s->id != r->id)
             continue;
@@ -399,16 +445,18 @@ judge(struct run *r)
         assert_int_equal(status_settled((struct slice){ s->head, s->head_len },
                              &set_octets, &why),
             RESULT_OK);
-        while (set_next(&set_octets, &at, &start, &count))
-            for (uint32_t i = start; i < start + count; i++)
-                settled[i]++;
+        count_set(set_octets, settled);
+        while (status_next_group(&rest, &result, &set_octets))
+            count_set(set_octets, told);
     }
     for (unsigned i = 0; i < RCPTS; i++) {
         assert_in_range(settled[i], 0, 1);
+        /* An alias is expanded once, and then told of. */
+        assert_in_range(told[i], 0, asks_success && i == ALIAS ? 1 : 0);
         if (!r->deleted)
-            assert_true(settled[i] == 1 || r->sent[i]);
+            assert_true(settled[i] == 1 || (r->sent[i] && !asks_success));
         /* Who gets his mail is not told of as failed, and the reverse. */
-        if (i == PLAIN)
+        if (i == PLAIN && !asks_success)
             assert_int_equal(settled[i], 0);
     }
     world_assert_empty(&r->w);
@@ -499,6 +547,20 @@ test_random(void **state)
     }
 }
 
+static void
+test_every_deviation_told(void **state)
+{
+    asks_success = true;
+    test_every_deviation(state);
+}
+
+static void
+test_random_told(void **state)
+{
+    asks_success = true;
+    test_random(state);
+}
+
 static int
 open_set(void **state)
 {
@@ -527,6 +589,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_deviation),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_every_deviation_told),
+        cmocka_unit_test(test_random_told),
     };
 
     return cmocka_run_group_tests(tests, open_set, close_set);
