@@ -9,8 +9,10 @@
 #    include <db.h>
 #    include <dirent.h>
 #    include <errno.h>
+#    include <fcntl.h>
 #    include <stdio.h>
 #    include <string.h>
+#    include <sys/file.h>
 #    include <sys/stat.h>
 #    include <unistd.h>
 
@@ -25,6 +27,7 @@ enum {
 };
 
 struct memo_file {
+    int lock; /* recovery must not run below another process's feet */
     DB_ENV *env;
     DB *books[BOOKS_MAX];
     unsigned count;
@@ -120,6 +123,8 @@ close_all(struct memo_file *f)
         (void)f->env->txn_checkpoint(f->env, 0, 0, DB_FORCE);
         (void)f->env->close(f->env, 0);
     }
+    if (f->lock >= 0)
+        close(f->lock);
     mem_free(f);
 }
 
@@ -129,6 +134,7 @@ try_open(const char *directory, const char *const *paths, unsigned books,
 {
     struct memo_file *f = mem_alloc(sizeof(*f));
 
+    f->lock = -1;
     f->count = books;
     *error = open_environment(f, directory);
     for (unsigned i = 0; i < books && *error == 0; i++) {
@@ -142,6 +148,21 @@ try_open(const char *directory, const char *const *paths, unsigned books,
         return f;
     close_all(f);
     return NULL;
+}
+
+/* -1: another process has it. */
+static int
+lock_directory(const char *directory)
+{
+    char *name = mem_format("%s/lock", directory);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    mem_free(name);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* Damaged beyond repair: away with it. Only names that are ours. */
@@ -169,23 +190,27 @@ enum result
 memo_file_open(const char *directory, const char *const *paths, unsigned books,
     memo_load_fn load, void *context, struct memo_file **file, struct why *why)
 {
-    int error;
+    int error, lock;
 
     if (books > BOOKS_MAX)
         return why_perm(why, "5.3.0", "too many books");
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
         return why_errno(why, "create %s", directory);
-    if (access(directory, W_OK | X_OK) < 0)
-        return why_errno(why, "%s", directory);
+    lock = lock_directory(directory);
+    if (lock < 0)
+        return why_errno(why, "lock %s", directory);
     *file = try_open(directory, paths, books, load, context, &error);
-    if (*file != NULL)
+    if (*file == NULL) {
+        log_warning("%s: %s: what was remembered is thrown away", directory,
+            db_strerror(error));
+        throw_away(directory, paths, books);
+        *file = try_open(directory, paths, books, load, context, &error);
+    }
+    if (*file != NULL) {
+        (*file)->lock = lock;
         return RESULT_OK;
-    log_warning("%s: %s: what was remembered is thrown away", directory,
-        db_strerror(error));
-    throw_away(directory, paths, books);
-    *file = try_open(directory, paths, books, load, context, &error);
-    if (*file != NULL)
-        return RESULT_OK;
+    }
+    close(lock);
     return why_temp(why, "4.3.0", "%s: %s", directory, db_strerror(error));
 }
 

@@ -219,6 +219,27 @@ test_file(void **state)
     book_fini(&b);
 }
 
+/* Two of them would each recover what the other one uses. */
+static void
+test_one_owner(void **state)
+{
+    const char *const paths[] = { NULL, path };
+    struct book b;
+    struct memo_file *f, *other;
+    struct why why;
+
+    (void)state;
+    book_init(&b, 100, true);
+    f = open_file(&b);
+    assert_int_equal(memo_file_open(directory, paths, 2, load, &b, &other,
+                         &why),
+        RESULT_TEMPFAIL);
+    memo_file_close(f);
+    f = open_file(&b);
+    memo_file_close(f);
+    book_fini(&b);
+}
+
 static void
 spoil(const char *name)
 {
@@ -268,6 +289,8 @@ main(void)
         cmocka_unit_test(test_messages),
 #ifdef HAVE_DB
         cmocka_unit_test_setup_teardown(test_file, make_directory,
+            remove_directory),
+        cmocka_unit_test_setup_teardown(test_one_owner, make_directory,
             remove_directory),
         cmocka_unit_test_setup_teardown(test_damaged_file, make_directory,
             remove_directory),
