@@ -274,6 +274,8 @@ serve(const struct job *job, struct why *why)
     done = done && settles.count > 0;
     if (n->kind == NOTICE_REQUEUE && !done) /* it would never end */
         return why_perm(why, "5.3.0", "nothing to settle");
+    if (n->kind == NOTICE_REQUEUE && n->is_damaged)
+        return why_perm(why, "5.3.0", "its content is damaged");
     if (n->kind == NOTICE_REQUEUE)
         return requeue(job->set, n, job->arena, job->deadline_ms, &settles,
             why);

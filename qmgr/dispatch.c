@@ -376,7 +376,9 @@ job_give_up(struct qmgr *q, struct job *j, enum result res,
 {
     char id[QUEUE_ID_SIZE];
 
-    if (res == RESULT_PERMFAIL && j->kind != JOB_DELIVERY) {
+    /* A message that is to go on must not go on without its content. */
+    if (res == RESULT_PERMFAIL && j->kind != JOB_DELIVERY &&
+        j->kind != JOB_REQUEUE) {
         log_warning("%s: notice goes without the content: %s",
             queue_id_text(j->attempt.id, q->long_ids, id), why->text);
         j->bare = true;
@@ -384,6 +386,8 @@ job_give_up(struct qmgr *q, struct job *j, enum result res,
         return;
     }
 
+    if (res == RESULT_PERMFAIL && j->kind == JOB_REQUEUE && j->message != NULL)
+        j->message->entry->flags &= (uint16_t)~ENTRY_REQUEUE;
     log_warning("%s: %s is not begun: %s",
         queue_id_text(j->attempt.id, q->long_ids, id),
         j->kind == JOB_DELIVERY ? "delivery" : "notice", why->text);

@@ -318,6 +318,36 @@ test_requeue_refused(void **state)
     world_assert_empty(w);
 }
 
+/* Without its content it is not the message: it stays, and waits for repair. */
+static void
+test_requeue_damaged(void **state)
+{
+    struct world *w = *state;
+    uint64_t id = make(w, DEFERRED);
+    struct errand *e;
+
+    assert_true(order(w, id, EDIT_REQUEUE));
+    world_settle(w);
+    world_crash(w);
+    world_start(w);
+    w->content_is_damaged = true;
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_settle(w);
+    world_pass_ms(w, 5000);
+    assert_null(world_errand(w, 0));
+    assert_non_null(entry_of(w, id));
+    w->content_is_damaged = false;
+    for (int i = 0; i < 100 && entry_of(w, id) != NULL; i++) {
+        while ((e = world_errand(w, 0)) != NULL) {
+            assert_false(e->is_notice);
+            world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
+            world_settle(w);
+        }
+        world_pass_ms(w, 600 * 1000);
+    }
+    world_assert_empty(w);
+}
+
 static void
 test_flush(void **state)
 {
@@ -392,6 +422,7 @@ main(void)
         T(test_expire),
         T(test_requeue),
         T(test_requeue_refused),
+        T(test_requeue_damaged),
         T(test_flush),
         T(test_delete_while_settling),
     };
