@@ -104,7 +104,11 @@ end_of_share(const struct book *b)
             counts[(record_of(n)->end_s - first) / width]++;
     while (step + 1 < SPAN_STEPS && (sum += counts[step]) < b->most / SHARE)
         step++;
-    return first + (int64_t)(step + 1) * width;
+    /* A far end is some process's word: no overflow by it. */
+    return __builtin_mul_overflow((int64_t)(step + 1), width, &width) ||
+            __builtin_add_overflow(first, width, &width)
+        ? INT64_MAX
+        : width;
 }
 
 /*

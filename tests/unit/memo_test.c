@@ -78,6 +78,22 @@ test_flood(void **state)
     book_fini(&b);
 }
 
+/* An end that only a process that was taken over would name. */
+static void
+test_far_end(void **state)
+{
+    struct book b;
+    char text[16];
+
+    (void)state;
+    book_init(&b, 100, false);
+    for (unsigned i = 0; i < 200; i++) {
+        book_keep(&b, number(i, text), slice_of("x"), INT64_MAX, NOW);
+        assert_true(knows(&b, text, NOW, "x"));
+    }
+    book_fini(&b);
+}
+
 /* A file that does not keep up does not make the book grow. */
 static void
 test_flood_with_file(void **state)
@@ -285,6 +301,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_far_end),
         cmocka_unit_test(test_flood_with_file),
         cmocka_unit_test(test_messages),
 #ifdef HAVE_DB
