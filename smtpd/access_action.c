@@ -340,8 +340,11 @@ static enum verdict
 run_restrictions(const struct entry *t)
 {
     struct evaluation *e = t->a->e;
-    const struct restriction_scope scope = { e->s->config,
-        &e->s->profile->restriction_classes };
+    const struct restriction_scope scope = {
+        .config = e->s->config,
+        .classes = &e->s->profile->restriction_classes,
+        .in_table = true,
+    };
     struct subject before;
     struct check_list list;
     struct slice unknown = { NULL, 0 };

@@ -52,6 +52,10 @@ parse_table(struct parse *p, struct slice argument, struct check *c)
             "restriction %s: bad argument \"" SLICE_FMT
             "\": need maptype:mapname",
             c->what->name, SLICE_ARG(argument));
+    if (p->scope->in_table && !table_is_harmless(argument))
+        return why_perm(p->why, "4.3.5",
+            "restriction %s: the configuration does not name \"" SLICE_FMT "\"",
+            c->what->name, SLICE_ARG(argument));
     return table_open(argument, p->scope->config, &c->table, p->why);
 }
 
@@ -70,6 +74,10 @@ parse_argument(struct parse *p, struct slice argument, struct check *c)
     case ARGUMENT_DNS_LIST:
         return dns_list_parse(slice_of(c->text), &c->list, p->why);
     case ARGUMENT_POLICY:
+        if (p->scope->in_table)
+            return why_perm(p->why, "4.3.5",
+                "restriction %s has to stand in a restriction class",
+                c->what->name);
         return policy_parse(argument, p->scope->config, &c->policy, p->why);
     case ARGUMENT_NONE:
     case ARGUMENT_CHECK:

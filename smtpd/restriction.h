@@ -109,6 +109,12 @@ struct check {
 struct restriction_scope {
     const struct config *config;
     const struct restriction_classes *classes;
+    /*
+     * The words stand in an access table. Who may write there, a customer in a
+     * database for one, must not have us open files or connect to hosts: tables
+     * are those that the configuration names, servers stand in classes.
+     */
+    bool in_table;
 };
 
 /* As in main.cf. A class may name another; the last one frees. */

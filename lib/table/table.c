@@ -177,6 +177,17 @@ table_open_with(struct slice spec, unsigned flags, const struct config *config,
     return res;
 }
 
+bool
+table_is_harmless(struct slice spec)
+{
+    const struct slice proxy = SLICE_LIT("proxy:");
+
+    while (slice_starts(spec, proxy))
+        spec = slice_skip(spec, proxy.len);
+    return slice_starts(spec, SLICE_LIT("inline:")) ||
+        slice_starts(spec, SLICE_LIT("static:")) || find_open(spec, 0) != NULL;
+}
+
 enum result
 table_open(struct slice spec, const struct config *config, struct table **table,
     struct why *why)

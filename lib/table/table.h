@@ -32,6 +32,12 @@ enum table_status {
 };
 
 /*
+ * May somebody who is not the admin name it? It is open already, so that the
+ * configuration has it too, or has neither file nor host.
+ */
+bool table_is_harmless(struct slice spec) ATTR_MUST_USE;
+
+/*
  * Open "type:name" (or what default_database_type makes of a bare "name").
  * Opening the same again gives the same table with one more reference.
  * RESULT_PERMFAIL: unknown type, bad syntax. A file that is missing is
