@@ -25,6 +25,19 @@ reply_soften(const struct session *s, int *code, char *status)
         status[0] = '4';
 }
 
+/*
+ * access(5): who is told 421 or 521 is disconnected, be it a restriction, an
+ * access table or a filter of replies that said so.
+ */
+static void
+say_octets(struct session *s, struct slice reply)
+{
+    const struct slice code = slice_head(reply, 3);
+
+    s->hangup |= slice_eq_text(code, "421") || slice_eq_text(code, "521");
+    stream_write(s->client, reply, clock_now_ms() + s->config->smtpd_timeout);
+}
+
 static void
 say_with_footer(struct session *s, struct slice reply)
 {
@@ -33,8 +46,7 @@ say_with_footer(struct session *s, struct slice reply)
     buf_init(&lines, 2 * REPLY_MAX);
     reply_add_footer(s, reply, &lines);
     if (!buf_failed(&lines))
-        stream_write(s->client, buf_slice(&lines),
-            clock_now_ms() + s->config->smtpd_timeout);
+        say_octets(s, buf_slice(&lines));
     buf_fini(&lines);
 }
 
@@ -65,8 +77,7 @@ say(struct session *s, int code, char separator, const char *fmt, va_list ap)
     }
     line[len++] = '\r';
     line[len++] = '\n';
-    stream_write(s->client, (struct slice){ line, len },
-        clock_now_ms() + s->config->smtpd_timeout);
+    say_octets(s, (struct slice){ line, len });
 }
 
 /* Whoever errs much waits: not the others. */

@@ -273,12 +273,10 @@ handle_line(struct session *s, enum verb verb, struct slice args)
             "5.5.2 %s Error: bare <LF> received", s->config->myhostname);
         return COMMAND_HANGUP;
     }
-    if (verb == VERB_COUNT) {
-        reply(s, 500, "5.5.2 Error: bad syntax");
-        return COMMAND_BAD;
-    }
-    if (is_bad_text(s, args)) {
-        reply(s, 500, "5.5.2 Error: bad UTF-8 syntax");
+    if (verb == VERB_COUNT || is_bad_text(s, args)) {
+        reply(s, 500, "5.5.2 Error: bad %ssyntax",
+            verb == VERB_COUNT ? "" : "UTF-8 ");
+        s->errors++;
         return COMMAND_BAD;
     }
     return count_result(s, verb, run_command(s, verb, args));
@@ -499,7 +497,7 @@ is_forbidden(const struct session *s, enum verb verb, struct slice line)
 static enum session_end
 converse(struct session *s, struct buf *filtered)
 {
-    while (s->errors < s->config->smtpd_hard_error_limit) {
+    while (!s->hangup && s->errors < s->config->smtpd_hard_error_limit) {
         struct slice line, args;
         enum verb verb;
 
@@ -544,7 +542,7 @@ converse(struct session *s, struct buf *filtered)
         if (verb == VERB_QUIT)
             return close_with(s, SESSION_QUIT);
     }
-    return too_many_errors(s);
+    return s->hangup ? close_with(s, SESSION_REFUSED) : too_many_errors(s);
 }
 
 /* Not one too many: smtpd_client_connection_count_limit and its kin. */

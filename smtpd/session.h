@@ -126,6 +126,7 @@ struct session {
     bool trusted_lines; /* smtpd_forbid_bare_newline_exclusions */
     bool denied;        /* smtpd_client_restrictions refused, at connect */
     bool idle;          /* waiting for a command: may be ended by a drain */
+    bool hangup;        /* 421 or 521 was said: the session is over */
 
     struct login login;
     struct client_tls tls;

@@ -368,6 +368,14 @@ static const struct dialogue {
                  "L too many errors after UNKNOWN from unknown[127.0.0.1]\n"
                  "L disconnect from unknown[127.0.0.1] unknown=0/2 "
                  "commands=0/2\n" },
+    { "errors that are no commands",
+        "smtpd_hard_error_limit = 2\nsmtpd_error_sleep_time = 0\n", OWN,
+        GREETING "> \n"
+                 "< 500 5.5.2 Error: bad syntax\n"
+                 "> NOOP \xff\n"
+                 "< 500 5.5.2 Error: bad UTF-8 syntax\n"
+                 "< 421 4.7.0 mx.test Error: too many errors\n"
+                 "EOF\n" },
     { "too much junk",
         "smtpd_hard_error_limit = 2\nsmtpd_junk_command_limit = 1\n", OWN,
         GREETING "> NOOP\n"
