@@ -53,12 +53,18 @@ put_off(struct session *s, enum stage stage, const struct refusal *until_rcpt)
     *s->put_off[stage] = *until_rcpt;
 }
 
-/* What was put off by stage and before it. */
+/*
+ * What was put off by stage and before it. Each has what came before it besides
+ * its own, but there may have been none: a client need not say HELO.
+ */
 static void
 recall(struct evaluation *e, enum stage stage)
 {
-    const struct refusal *r = e->s->put_off[stage];
+    const struct refusal *r = NULL;
 
+    for (size_t i = 0; i <= stage; i++)
+        if (e->s->put_off[i] != NULL)
+            r = e->s->put_off[i];
     if (r != NULL)
         e->if_permit = *r;
 }

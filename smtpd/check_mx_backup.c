@@ -58,6 +58,8 @@ any_address(struct backup *b, struct slice host, address_fn has)
 
     if (hosts_addresses(host, &addresses, &why) == RESULT_TEMPFAIL)
         cannot_look_up(b, host, &why);
+    /* Who has no address is at none of the networks, whatever he gets later. */
+    any = addresses->count == 0 && has == is_foreign_to_networks;
     for (size_t i = 0; i < addresses->count && !any; i++) {
         char text[SOCK_TEXT_MAX];
 

@@ -41,6 +41,8 @@ static const struct {
     { "first.test", DNS_A, 0, "192.0.2.90" },
     { "me.test", DNS_A, 0, "127.0.0.1" },
     { "primary.test", DNS_MX, 10, "me.test" },
+    { "lost.test", DNS_MX, 10, "nowhere.test" },
+    { "lost.test", DNS_MX, 20, "me.test" },
 };
 
 static bool
@@ -279,6 +281,30 @@ static const struct dialogue {
         CLIENT,
         HELLO MAIL("a@s.test") ANN("554 5.7.1 <unknown[192.0.2.7]>: Client "
                                    "host rejected: Access denied") },
+    { "no files and no hosts from a table",
+        "smtpd_helo_restrictions = check_helo_access "
+        "texthash:/etc/host.conf\n" SENDER_TABLE(
+            "{a@s.test=check_client_access texthash:/etc/hosts},"
+            "{b@s.test=texthash:/etc/hosts},"
+            "{c@s.test=check_policy_service inet:127.0.0.1:9},"
+            "{d@s.test=check_client_access proxy:texthash:/etc/host.conf}"),
+        CLIENT,
+        HELLO MAIL("a@s.test") ANN(
+            "451 4.3.5 Server configuration error") "> RSET\n< 250 2.0.0 Ok\n" MAIL("b@s.test")
+            ANN("451 4.3.5 Server configuration error") "> RSET\n< 250 2.0.0 Ok\n" MAIL(
+                "c@s.test")
+                ANN("451 4.3.5 Server configuration error") "> RSET\n< 250 2.0.0 Ok\n" MAIL(
+                    "d@s.test") ANN(OK) },
+    { "421 and 521 end the session", SENDER_TABLE("{a@s.test=521 5.7.0 go}"),
+        CLIENT,
+        HELLO MAIL("a@s.test")
+            ANN("521 5.7.0 <a@s.test>: Sender address rejected: go") "EOF\n" },
+    { "421 at once",
+        "smtpd_delay_reject = no\n"
+        "smtpd_client_restrictions = inline:{{192.0.2.7=421 4.7.0 later}}\n",
+        CLIENT,
+        "< 421 4.7.0 <unknown[192.0.2.7]>: Client host rejected: later\n"
+        "EOF\n" },
     { "permits in the log",
         "smtpd_log_access_permit_actions = static:all\n" SENDER_TABLE(
             "{a@s.test=OK}"),
@@ -294,6 +320,13 @@ static const struct dialogue {
         CLIENT,
         HELLO MAIL("a@s.test") RCPT("x@other.test",
             "454 4.7.1 <x@other.test>: Relay access denied")
+            ANN("450 4.7.0 <unknown[192.0.2.7]>: Client host rejected: "
+                "defer_if_permit requested") },
+    { "what is put off, without HELO",
+        "smtpd_delay_reject = no\n"
+        "smtpd_client_restrictions = defer_if_permit\n",
+        CLIENT,
+        "< 220 mx.test ESMTP Postern\n" MAIL("a@s.test")
             ANN("450 4.7.0 <unknown[192.0.2.7]>: Client host rejected: "
                 "defer_if_permit requested") },
     { "a sender at once",
@@ -453,6 +486,13 @@ static const struct dialogue {
         CLIENT,
         HELLO MAIL("a@s.test") RCPT("x@backup.test",
             "554 5.7.1 <x@backup.test>: Relay access denied") },
+    { "a backup of nobody who can be found",
+        "smtpd_relay_restrictions = permit_mx_backup, "
+        "reject_unauth_destination\n"
+        "permit_mx_backup_networks = 192.0.2.90\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") RCPT("x@lost.test",
+            "554 5.7.1 <x@lost.test>: Relay access denied") },
     { "names of clients",
         "smtpd_peername_lookup = yes\n"
         "smtpd_client_restrictions = reject_rhsbl_reverse_client rhs.test\n",
