@@ -46,6 +46,11 @@ put_server(const struct session *s, struct buf *to)
     struct sock_addr addr = { .len = sizeof(addr.u) };
     char text[SOCK_TEXT_MAX];
 
+    if (s->peer.dest_addr[0] != '\0') { /* PROXY or XCLIENT said so */
+        put_text(to, "server_address", s->peer.dest_addr);
+        put_number(to, "server_port", s->peer.dest_port);
+        return;
+    }
     if (getsockname(stream_fd(s->client), &addr.u.any, &addr.len) < 0 ||
         addr.u.any.sa_family == AF_UNIX) {
         put_text(to, "server_address", "");
@@ -83,6 +88,7 @@ static void
 put_message(struct session *s, struct buf *to)
 {
     bool has_all = strcmp(s->where, "DATA") == 0 ||
+        strcmp(s->where, "BDAT") == 0 ||
         strcmp(s->where, "END-OF-MESSAGE") == 0;
     const struct envelope *env = &s->mail.envelope;
     char id[QUEUE_ID_SIZE];

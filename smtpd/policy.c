@@ -229,7 +229,8 @@ is_quiet(const struct connection *c)
 {
     char octet;
 
-    return recv(stream_fd(c->stream), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+    return stream_buffered(c->stream) == 0 &&
+        recv(stream_fd(c->stream), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
         (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 

@@ -118,6 +118,37 @@ def test_request(instance, policy):
     assert server.connections == 2
 
 
+def test_proxied(instance, policy):
+    """XCLIENT says where the client connected; BDAT is like DATA."""
+    server = policy("DUNNO")
+    instance.set(smtpd_data_restrictions="check_policy_service " + server.name,
+                 smtpd_authorized_xclient_hosts="127.0.0.1")
+    instance.start()
+    with smtplib.SMTP("127.0.0.1", instance.port) as client:
+        client.ehlo("client.test")
+        assert client.docmd("XCLIENT", "DESTADDR=192.0.2.1 DESTPORT=2525"
+                            )[0] == 220
+        client.ehlo("client.test")
+        client.mail("s@client.test")
+        for name in ("u1", "u2"):
+            assert client.rcpt(f"{name}@md.test")[0] == 250
+        client.send(b"BDAT 3 LAST\r\nx\r\n")
+        assert client.getreply()[0] == 250
+    assert server.requests[0]["server_address"] == "192.0.2.1"
+    assert server.requests[0]["server_port"] == "2525"
+    assert server.requests[2]["protocol_state"] == "BDAT"
+    assert server.requests[2]["recipient_count"] == "2"
+
+
+def test_answer_out_of_turn(instance, policy):
+    """What the server says too much is not the answer to the next question."""
+    server = policy("DUNNO\n\naction=REJECT")
+    instance.start()
+    assert [code for code, _ in rcpt(instance, "u1@md.test", "u2@md.test")
+            ] == [250, 250]
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize("action, reply, log", [
     ("DUNNO", (250, "2.1.5 Ok"), None),
     ("OK", (250, "2.1.5 Ok"), None),
