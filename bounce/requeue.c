@@ -11,7 +11,7 @@ enum {
     /* What the message keeps; milters have seen it, filters are those of now. */
     KEPT_FLAGS = ENVELOPE_8BIT | ENVELOPE_UTF8 | ENVELOPE_LOCAL |
         ENVELOPE_INTERNAL | ENVELOPE_NO_MAPPING | ENVELOPE_TRACE |
-        ENVELOPE_VERIFY,
+        ENVELOPE_VERIFY | ENVELOPE_PROBE,
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "lib/io/fiber.h"
 #include "lib/mail/route.h"
 #include "lib/mail/submission.h"
+#include "lib/table/memo.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/intake.h"
 #include "qmgr/late.h"
@@ -255,6 +256,13 @@ wake(void *context)
     fiber_cond_signal(&((struct outdoors *)context)->woken);
 }
 
+static void
+remember(void *context, struct slice address, struct slice value, int64_t end_s)
+{
+    (void)context;
+    memo_keep(MEMO_VERIFY, address, value, end_s);
+}
+
 const struct outside links_outside = {
     .commit = commit,
     .disk = disk,
@@ -267,6 +275,7 @@ const struct outside links_outside = {
     .backlog = backlog,
     .deliver = deliver,
     .notify = notify,
+    .remember = remember,
     .answer = answer_request,
     .pressure = pressure,
     .wake = wake,

@@ -12,6 +12,7 @@
 #include "qmgr/notify.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
+#include "qmgr/verify.h"
 
 #include <assert.h>
 
@@ -226,11 +227,12 @@ note_new(struct batch *b, const struct rcpt_result *result)
 void
 rcpt_sent(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
-    struct note *n = notify_wants_success(r, result)
-        ? note_new(r->batch, result)
-        : NULL;
+    struct note *n;
 
     r->job = NULL;
+    if (verify_keep(q, r, result))
+        return;
+    n = notify_wants_success(r, result) ? note_new(r->batch, result) : NULL;
     if (n != NULL)
         r->note = n;
     rcpt_set_state(r, n == NULL ? RCPT_SETTLED : RCPT_DONE);
@@ -242,6 +244,8 @@ void
 rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
 {
     r->job = NULL;
+    if (verify_keep(q, r, &note->result))
+        return;
     r->note = note;
     if (envelope_is_probe(&r->message->envelope))
         rcpt_set_state(r, RCPT_DONE);

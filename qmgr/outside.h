@@ -110,6 +110,10 @@ struct outside {
     /* The same for bounce. */
     bool (*notify)(void *context, struct notice *n, struct job *job);
 
+    /* What a probe of address found, for all processes (lib/table/memo). */
+    void (*remember)(void *context, struct slice address, struct slice value,
+        int64_t end_s);
+
     /* End a request for an id, a blob or a submission. Takes fd (or -1). */
     void (*answer)(void *context, void *request, enum message type,
         const struct queue_answer *answer, int fd);

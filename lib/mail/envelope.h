@@ -41,6 +41,7 @@ enum envelope_flag {
     ENVELOPE_TRACE = 1 << 8,  /* sendmail -v: report every delivery */
     ENVELOPE_VERIFY = 1 << 9, /* sendmail -bv: probe, do not deliver */
     ENVELOPE_NO_BOUNCE_CONTENT = 1 << 10,
+    ENVELOPE_PROBE = 1 << 11, /* with VERIFY, by smtpd: nobody gets a report */
 };
 
 struct recipient {

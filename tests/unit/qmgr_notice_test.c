@@ -381,6 +381,39 @@ test_probe(void **state)
     }
 }
 
+/* Nobody gets a report of smtpd's own probes: all processes know the result. */
+static void
+test_own_probe(void **state)
+{
+    static const struct {
+        enum outcome outcome;
+        const char *remembered;
+        int64_t days;
+    } cases[] = {
+        { OUTCOME_SENT, "r@example.com=0:0:1700000000:said the test", 31 },
+        { OUTCOME_DEFERRED, "r@example.com=1:0:1700000000:said the test", 3 },
+        { OUTCOME_BOUNCED, "r@example.com=2:0:1700000000:said the test", 3 },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct world_mail mail = asks;
+
+        mail.recipients[0] = "R@example.com";
+        mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
+        w->remembered_count = 0;
+        world_submit(w, &mail);
+        world_settle(w);
+        world_report(w, only(w), cases[i].outcome, DESTINATION_OK);
+        world_settle(w);
+        assert_int_equal(w->remembered_count, 1);
+        assert_string_equal(w->remembered, cases[i].remembered);
+        assert_int_equal(w->remembered_until_s,
+            1700000000 + cases[i].days * 86400);
+        world_assert_empty(w);
+    }
+}
+
 /* A notice that cannot be made is not tried for ever. */
 static void
 test_expires(void **state)
@@ -413,6 +446,7 @@ main(void)
         TEST(test_trace),
         TEST(test_trace_failure),
         TEST(test_probe),
+        TEST(test_own_probe),
         TEST(test_expires),
     };
 

@@ -98,6 +98,9 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
+    char remembered[WORLD_TEXT]; /* "ADDRESS=VALUE", the last */
+    int64_t remembered_until_s;
+    unsigned remembered_count;
     uint64_t no_room;       /* for so many octets and more; 0: there is */
     enum pressure pressure; /* as submitters were told last */
     unsigned pressures;     /* how often */
@@ -328,6 +331,18 @@ world_answer(void *context, void *request, enum message type,
 }
 
 WORLD_FN void
+world_remember(void *context, struct slice address, struct slice value,
+    int64_t end_s)
+{
+    struct world *w = context;
+
+    w->remembered_count++;
+    (void)snprintf(w->remembered, WORLD_TEXT, SLICE_FMT "=" SLICE_FMT,
+        SLICE_ARG(address), SLICE_ARG(value));
+    w->remembered_until_s = end_s;
+}
+
+WORLD_FN void
 world_wake(void *context)
 {
     (void)context;
@@ -347,6 +362,7 @@ static const struct outside world_outside = {
     .deliver = world_deliver,
     .notify = world_notify,
     .answer = world_answer,
+    .remember = world_remember,
     .wake = world_wake,
 };
 
