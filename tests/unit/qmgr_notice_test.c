@@ -414,6 +414,28 @@ test_own_probe(void **state)
     }
 }
 
+/* address_verify_negative_cache = no: what failed is asked again. */
+static void
+test_own_probe_not_kept(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = asks;
+
+    world_close_all(w);
+    world_open(w, "address_verify_negative_cache = no\n");
+    agent_up(&w->q, ROLE_SMTP, w);
+    mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
+    for (unsigned i = 0; i < 2; i++) {
+        world_submit(w, &mail);
+        world_settle(w);
+        world_report(w, only(w), i == 0 ? OUTCOME_BOUNCED : OUTCOME_SENT,
+            DESTINATION_OK);
+        world_settle(w);
+        assert_int_equal(w->remembered_count, i);
+        world_assert_empty(w);
+    }
+}
+
 /* A notice that cannot be made is not tried for ever. */
 static void
 test_expires(void **state)
@@ -447,6 +469,7 @@ main(void)
         TEST(test_trace_failure),
         TEST(test_probe),
         TEST(test_own_probe),
+        TEST(test_own_probe_not_kept),
         TEST(test_expires),
     };
 
