@@ -270,7 +270,8 @@ want_all(struct update *u, const struct config_set *set)
 
         if (strcmp(service->type, "inet") != 0)
             continue;
-        if (strcmp(service->program, "smtpd") == 0)
+        if (strcmp(service->program, "smtpd") == 0 ||
+            strcmp(service->program, "postscreen") == 0)
             res = want_inet(u, service);
         else
             log_warning("service %s/inet: %s is not built, nothing listens",
@@ -292,6 +293,24 @@ move_all(struct list *from, struct list *to)
         list_append(to, item);
 }
 
+/*
+ * The process limit of postscreen's line is one, and says nothing of sessions:
+ * those that it screens are besides the ones that the server behind it may have.
+ */
+static int64_t
+limit_of(const struct config_set *set, const struct service *service)
+{
+    const struct service *behind;
+    int64_t screened = service->config->postscreen_pre_queue_limit;
+
+    if (strcmp(service->program, "postscreen") != 0)
+        return service->maxproc;
+    behind = config_find_service(set, service->config->smtpd_service_name,
+        "pass");
+    return behind == NULL || behind->maxproc == 0 ? 0
+                                                  : behind->maxproc + screened;
+}
+
 static void
 set_limits(struct sockets *s, const struct config_set *set)
 {
@@ -308,7 +327,7 @@ set_limits(struct sockets *s, const struct config_set *set)
             if (strncmp(e->service, service->name, n) == 0 &&
                 e->service[n] == '/' &&
                 strcmp(e->service + n + 1, service->type) == 0)
-                limit = service->maxproc;
+                limit = limit_of(set, service);
         }
         slots_set_limit(s->slots, e->row,
             limit < 0 || limit > INT32_MAX ? 0 : (uint32_t)limit);

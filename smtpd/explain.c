@@ -317,7 +317,7 @@ run(void *arg)
         printf("no such smtpd service in master.cf\n");
         q.status = EX_USAGE;
     } else if (profiles_compile(q.set, &why) != RESULT_OK ||
-        (p = profile_use(q.set, service, false)) == NULL) {
+        (p = profile_use(q.set, service, false, false)) == NULL) {
         printf("%s\n", why.text);
         q.status = EX_CONFIG;
     } else {

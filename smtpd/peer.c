@@ -111,6 +111,7 @@ find_name(struct session *s, const struct sock_addr *addr)
     } else if (s->config->smtpd_peername_lookup) {
         dns_ask_client(addr, clock_now_ms() + NAME_WAIT_MS, &found);
     }
+    mem_free(s->peer.name);
     s->peer.name = mem_text(found.name);
     s->peer.name_status = found.status;
     s->peer.reverse_status = found.reverse_status;
@@ -130,25 +131,22 @@ peer_describe(struct session *s)
 }
 
 bool
-peer_find(struct session *s, const struct sock_addr *from)
+peer_find_address(struct session *s, struct sock_addr *addr)
 {
     struct client *peer = &s->peer;
-    struct sock_addr addr = *from;
     bool refused;
 
     if (s->profile->stand_alone) {
         (void)snprintf(peer->addr, sizeof(peer->addr), "127.0.0.1");
     } else {
-        (void)sock_addr_text(from, peer->addr);
-        peer->port = sock_addr_port(from);
+        (void)sock_addr_text(addr, peer->addr);
+        peer->port = sock_addr_port(addr);
     }
-    if (speaks_proxy(s, &refused) && !read_proxy(s, &addr))
+    if (speaks_proxy(s, &refused) && !read_proxy(s, addr))
         return false;
     if (refused)
         return no_proxy(s, "not in smtpd_upstream_proxy_networks",
             (struct slice){ NULL, 0 });
-    find_name(s, &addr);
-    peer_describe(s);
     return true;
 }
 
@@ -166,6 +164,13 @@ peer_pretend(struct session *s, const char *address, const char *name)
         s->peer.name = mem_text(name);
     peer_describe(s);
     return true;
+}
+
+void
+peer_find_name(struct session *s, const struct sock_addr *addr)
+{
+    find_name(s, addr);
+    peer_describe(s);
 }
 
 void

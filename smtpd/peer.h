@@ -13,10 +13,15 @@ struct session;
 struct login;
 
 /*
- * Fill s->peer for a new connection. False: the proxy did not say for whom it
- * speaks; that is logged and the client told. Waits.
+ * The addresses of a new connection into s->peer; *addr becomes the client's,
+ * where a proxy speaks for it. False: the proxy did not say for whom it speaks;
+ * that is logged and the client told. Waits.
  */
-bool peer_find(struct session *s, const struct sock_addr *addr) ATTR_NONNULL;
+bool peer_find_address(struct session *s, struct sock_addr *addr) ATTR_NONNULL;
+
+/* Its name, and how the log calls it. Waits. */
+void peer_find_name(struct session *s, const struct sock_addr *addr)
+    ATTR_NONNULL;
 
 /*
  * As if a client had connected from address, with the given name or, when that

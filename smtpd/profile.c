@@ -5,6 +5,7 @@
 #include "lib/mail/address_lookup.h"
 #include "lib/mail/envelope.h"
 #include "smtpd/command.h"
+#include "smtpd/screen.h"
 
 struct profile_set;
 
@@ -12,6 +13,7 @@ struct entry {
     struct profile profile; /* first: what users hold */
     struct profile_set *of;
     const struct service *service; /* NULL: sendmail -bs */
+    bool stressed;
 };
 
 /* All profiles of one snapshot. */
@@ -77,6 +79,10 @@ compile_lists(struct profile *p, struct why *why)
 {
     enum result res = restriction_classes_parse(p->config,
         &p->restriction_classes, why);
+
+    /* Who is not let through meets none; others meet those of smtpd. */
+    if (p->screen != NULL)
+        return res;
 
     for (size_t i = 0; res == RESULT_OK && i < sizeof(lists) / sizeof(lists[0]);
          i++)
@@ -393,6 +399,7 @@ compile(struct profile *p, struct why *why)
 static void
 profile_fini(struct profile *p)
 {
+    screen_close(p->screen);
     for (size_t i = 0; i < STAGE_COUNT; i++)
         check_list_free(&p->lists[i]);
     restriction_classes_free(&p->restriction_classes);
@@ -427,6 +434,12 @@ is_ours(const struct service *service)
     return slice_eq_text(slice_of(service->program), "smtpd");
 }
 
+static bool
+is_screening(const struct service *service)
+{
+    return slice_eq_text(slice_of(service->program), "postscreen");
+}
+
 /* Which line of master.cf it is that has a parameter that is wrong. */
 static enum result
 name_service(const struct profile *p, enum result res, const struct why *wrong,
@@ -439,6 +452,17 @@ name_service(const struct profile *p, enum result res, const struct why *wrong,
         return why_temp(why, wrong->status, "service %s: %s", p->name,
             wrong->text);
     return RESULT_OK;
+}
+
+static enum result
+compile_entry(struct entry *e, struct why *why)
+{
+    enum result res = RESULT_OK;
+
+    if (e->service != NULL && is_screening(e->service))
+        res = screen_open(e->profile.config, e->of->set, &e->profile.screen,
+            why);
+    return res == RESULT_OK ? compile(&e->profile, why) : res;
 }
 
 static enum result
@@ -457,7 +481,58 @@ add_entry(struct profile_set *ps, const struct service *service,
     e->profile.tag = service == NULL ? NULL : service->log_tag;
     e->profile.stand_alone = service == NULL;
     e->profile.long_ids = config_main(ps->set)->enable_long_queue_ids;
-    return name_service(&e->profile, compile(&e->profile, &wrong), &wrong, why);
+    return name_service(&e->profile, compile_entry(e, &wrong), &wrong, why);
+}
+
+/* A service as it is, and as it is under overload. */
+static enum result
+add_service(struct profile_set *ps, const struct service *service,
+    struct why *why)
+{
+    enum result res = add_entry(ps, service, service->config, why);
+
+    if (res != RESULT_OK)
+        return res;
+    res = add_entry(ps, service, service->stressed, why);
+    ps->entries[ps->count - 1].stressed = true;
+    ps->entries[ps->count - 1].profile.calm =
+        &ps->entries[ps->count - 2].profile;
+    return res;
+}
+
+static struct entry *
+find_entry(struct profile_set *ps, const struct service *service, bool stressed)
+{
+    for (size_t i = 0; i < ps->count; i++)
+        if (ps->entries[i].service == service &&
+            ps->entries[i].stressed == stressed)
+            return &ps->entries[i];
+    return NULL;
+}
+
+/* Who passes goes on under the service that smtpd_service_name names. */
+static enum result
+link_screens(struct profile_set *ps, struct why *why)
+{
+    for (size_t i = 0; i < ps->count; i++) {
+        const struct entry *e = &ps->entries[i];
+        const char *name = e->profile.config->smtpd_service_name;
+        const struct service *service;
+        const struct entry *next = NULL;
+
+        if (e->profile.screen == NULL)
+            continue;
+        service = config_find_service(ps->set, name, "pass");
+        if (service != NULL && is_ours(service))
+            next = find_entry(ps, service, e->stressed);
+        if (next == NULL)
+            return why_perm(why, "4.3.5",
+                "service %s: postscreen needs a service \"%s\" of type pass "
+                "and program smtpd behind it",
+                e->profile.name, name);
+        screen_link(&e->profile, &next->profile);
+    }
+    return RESULT_OK;
 }
 
 /* What sendmail -bs obeys: the first listener's line. */
@@ -475,7 +550,7 @@ profiles_compile(struct config_set *set, struct why *why)
 {
     size_t services = config_service_count(set);
     struct profile_set *ps = mem_alloc(
-        sizeof(*ps) + (services + 1) * sizeof(ps->entries[0]));
+        sizeof(*ps) + (2 * services + 1) * sizeof(ps->entries[0]));
     enum result res;
 
     ps->set = config_hold(set);
@@ -485,9 +560,11 @@ profiles_compile(struct config_set *set, struct why *why)
     for (size_t i = 0; res == RESULT_OK && i < services; i++) {
         const struct service *service = config_service(set, i);
 
-        if (is_ours(service))
-            res = add_entry(ps, service, service->config, why);
+        if (is_ours(service) || is_screening(service))
+            res = add_service(ps, service, why);
     }
+    if (res == RESULT_OK)
+        res = link_screens(ps, why);
     if (res != RESULT_OK) {
         profile_set_free(ps);
         return res;
@@ -507,20 +584,30 @@ profiles_forget(void)
 }
 
 const struct profile *
-profile_use(struct config_set *set, const struct service *service, bool public)
+profile_use(struct config_set *set, const struct service *service, bool public,
+    bool stressed)
 {
     if (public)
         service = NULL;
     list_foreach (it, &all) {
         struct profile_set *ps = LIST_ENTRY(it, struct profile_set, node);
+        struct entry *e = ps->set != set
+            ? NULL
+            : find_entry(ps, service, stressed && service != NULL);
 
-        for (size_t i = 0; ps->set == set && i < ps->count; i++)
-            if (ps->entries[i].service == service) {
-                ps->users++;
-                return &ps->entries[i].profile;
-            }
+        if (e != NULL) {
+            ps->users++;
+            return &e->profile;
+        }
     }
     return NULL;
+}
+
+const struct profile *
+profile_hold(const struct profile *p)
+{
+    LIST_ENTRY_CONST(p, struct entry, profile)->of->users++;
+    return p;
 }
 
 void

@@ -34,6 +34,8 @@ enum proxy_use {
     PROXY_REQUIRED,  /* and nobody else may come */
 };
 
+struct screen;
+
 struct profile {
     const char *name;             /* of the service, for messages */
     const struct config *config;  /* under its overrides */
@@ -44,6 +46,10 @@ struct profile {
      * restrictions, and what he sends is local mail.
      */
     bool stand_alone;
+    /* What comes before the session; NULL: nothing. */
+    struct screen *screen;
+    /* Under overload (stress=yes): the same without it; else NULL. */
+    const struct profile *calm;
     bool long_ids;
     enum bare_newline bare_newline;
     /* receive_override_options, as flags of an envelope and for us. */
@@ -85,12 +91,15 @@ enum result profiles_compile(struct config_set *set, struct why *why)
 
 /*
  * The profile of service in set, for one more user; NULL service, or public
- * true: that of sendmail -bs. NULL: there is none.
+ * true: that of sendmail -bs. stressed: as under overload. NULL: there is none.
  */
 const struct profile *profile_use(struct config_set *set,
-    const struct service *service, bool public) __attribute__((nonnull(1)))
-ATTR_MUST_USE;
+    const struct service *service, bool public, bool stressed)
+    __attribute__((nonnull(1))) ATTR_MUST_USE;
 void profile_leave(const struct profile *p); /* NULL is welcome */
+
+/* One more user of p, which has one. Returns p. */
+const struct profile *profile_hold(const struct profile *p) ATTR_NONNULL;
 
 /* Let the newest go, too: the process ends. */
 void profiles_forget(void);

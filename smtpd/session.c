@@ -13,6 +13,7 @@
 #include "smtpd/keyword.h"
 #include "smtpd/peer.h"
 #include "smtpd/reply.h"
+#include "smtpd/screen.h"
 
 #include <stdio.h>
 
@@ -494,12 +495,26 @@ is_forbidden(const struct session *s, enum verb verb, struct slice line)
             match_list_find(tables, word, &why) == TABLE_FOUND);
 }
 
+/* False: nothing more is to be done about it. */
+static bool
+passes_screen(struct session *s, enum verb verb, struct slice line,
+    bool *dropped)
+{
+    enum screen_answer answer = s->screening == NULL
+        ? SCREEN_GO_ON
+        : screen_command(s, verb, line);
+
+    *dropped = answer == SCREEN_DROPPED;
+    return answer == SCREEN_GO_ON;
+}
+
 static enum session_end
 converse(struct session *s, struct buf *filtered)
 {
     while (!s->hangup && s->errors < s->config->smtpd_hard_error_limit) {
         struct slice line, args;
         enum verb verb;
+        bool dropped;
 
         switch (read_command(s, &line)) {
         case STREAM_OK:
@@ -521,6 +536,11 @@ converse(struct session *s, struct buf *filtered)
         verb = command_parse(line, &args);
         if (command_is_listed(s->config->smtpd_noop_commands, line))
             verb = VERB_NOOP;
+        if (!passes_screen(s, verb, line, &dropped)) {
+            if (dropped)
+                return close_with(s, SESSION_REFUSED);
+            continue;
+        }
         if (is_forbidden(s, verb, line))
             return not_smtp(s, line);
         if (is_ahead(s, verb) && s->config->smtpd_forbid_unauth_pipelining)

@@ -144,6 +144,8 @@ struct session {
     /* Told of each restriction that was asked; NULL: nobody wants to know. */
     void (*trace)(const struct evaluation *e, const struct check *c,
         enum verdict verdict);
+    /* Tests after the greeting that are under way; NULL: none. */
+    struct screening *screening;
     struct answers *answers; /* of DNS lists; NULL: none yet */
     /* By stage: what is refused at RCPT unless something else refuses. */
     struct refusal *put_off[STAGE_SENDER + 1];

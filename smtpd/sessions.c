@@ -7,6 +7,7 @@
 #include "smtpd/answers.h"
 #include "smtpd/counts.h"
 #include "smtpd/peer.h"
+#include "smtpd/screen.h"
 #include "smtpd/session.h"
 
 #include <netinet/tcp.h>
@@ -62,6 +63,7 @@ log_disconnect(const struct session *s)
 static void
 session_fini(struct session *s)
 {
+    screen_end(s);
     counts_disconnect(s);
     session_forget(s);
     stream_free(s->client);
@@ -71,8 +73,12 @@ session_fini(struct session *s)
 static void
 serve(struct session *s, const struct sock_addr *addr)
 {
-    if (!peer_find(s, addr))
+    struct sock_addr client = *addr;
+
+    if (!peer_find_address(s, &client) ||
+        (s->profile->screen != NULL && !screen_client(s)))
         return;
+    peer_find_name(s, &client);
     log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s", s->peer.text);
     (void)session_run(s);
     log_disconnect(s);
@@ -84,7 +90,7 @@ sessions_serve(int fd, const struct sock_addr *addr,
 {
     struct session *s = mem_alloc(sizeof(*s));
 
-    s->profile = profile_use(set, service, public);
+    s->profile = profile_use(set, service, public, false);
     if (s->profile == NULL) {
         log_warning("no configuration for a connection");
         close(fd);

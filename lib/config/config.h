@@ -39,7 +39,8 @@ struct config_set;
 /*
  * One line of master.cf. Where program is "lmtp", the smtp_ fields of config
  * hold what the lmtp_ parameters say (smtp_helo_name: lmtp_lhlo_name), so that
- * the client reads the same fields in both.
+ * the client reads the same fields in both. Where it is "postscreen", the smtpd_
+ * fields hold what the postscreen_ parameters of that name say.
  */
 struct service {
     const char *name;    /* "smtp", "127.0.0.1:2525", "slow" */
@@ -52,8 +53,9 @@ struct service {
     const char *const *argv; /* program, then what follows the options; NULL */
     unsigned verbose;        /* how many -v */
     const char *log_tag;     /* "postfix/smtpd" from syslog_name and program */
-    const struct config *config; /* main.cf under this line's overrides */
-    unsigned index;              /* place in master.cf, from 0 */
+    const struct config *config;   /* main.cf under this line's overrides */
+    const struct config *stressed; /* with stress=yes besides; servers only */
+    unsigned index;                /* place in master.cf, from 0 */
 };
 
 /* Each complaint of one load: severity, "file, line N: text". */

@@ -2,6 +2,8 @@
 
 #include "lib/config/parameters.h"
 
+#include <stdio.h>
+
 static const struct parameter table[] = {
 #define PARAM_AS(t, field, n, def, lo, hi, progs, st, desc) \
     { .name = (n),                                          \
@@ -183,6 +185,24 @@ parameter_lmtp_twin(const struct parameter *p)
     memcpy(name, p->name, len);
     memcpy(name, "lmtp", 4);
     return parameter_find((struct slice){ name, len });
+}
+
+const struct parameter *
+parameter_screen_twin(const struct parameter *p)
+{
+    static const char screen[] = "postscreen_";
+    char name[PARAMETER_NAME_MAX];
+    const char *rest = p->name;
+    int n;
+
+    if (strncmp(rest, "smtpd_", 6) == 0)
+        rest += 6;
+    else if (strcmp(rest, "disable_vrfy_command") != 0)
+        return NULL;
+    n = snprintf(name, sizeof(name), "%s%s", screen, rest);
+    if (n < 0 || (size_t)n >= sizeof(name))
+        return NULL;
+    return parameter_find((struct slice){ name, (size_t)n });
 }
 
 bool

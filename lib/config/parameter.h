@@ -62,6 +62,10 @@ const char *parameter_nearest(struct slice name) ATTR_MUST_USE;
 const struct parameter *parameter_lmtp_twin(const struct parameter *p)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/* The postscreen_ parameter that takes the place of p; NULL if none. */
+const struct parameter *parameter_screen_twin(const struct parameter *p)
+    ATTR_NONNULL ATTR_MUST_USE;
+
 /* Whether a program of Postfix ("smtpd") obeys p. */
 bool parameter_applies(const struct parameter *p, const char *program)
     ATTR_NONNULL;

@@ -67,13 +67,18 @@ fill_arguments(struct config_set *set, const struct master_entry *e,
     s->argv = argv;
 }
 
-/* lmtp is the SMTP client under other parameter names. */
+typedef const struct parameter *(*twin_fn)(const struct parameter *p);
+
+/*
+ * lmtp is the SMTP client, and postscreen a part of the server, under other
+ * parameter names.
+ */
 static void
-take_lmtp_names(struct config_scope *scope)
+take_names(struct config_scope *scope, twin_fn twin_of)
 {
     for (size_t i = 0; i < parameter_count(); i++) {
         const struct parameter *p = parameter_at(i);
-        const struct parameter *twin = parameter_lmtp_twin(p);
+        const struct parameter *twin = twin_of(p);
         size_t size = p->type == PARAMETER_BOOL ? sizeof(bool) : 8;
 
         if (twin == NULL || twin->type != p->type)
@@ -106,8 +111,44 @@ services_prepare(struct config_set *set, struct report *report)
 
     set->services = set_alloc(set, (count + 1) * sizeof(set->services[0]));
     set->scopes = set_alloc(set, (count + 1) * sizeof(set->scopes[0]));
+    set->stressed = set_alloc(set, (count + 1) * sizeof(set->stressed[0]));
     for (; set->count < count; set->count++)
         prepare_one(set, set->count, report);
+}
+
+static bool
+is_server(const char *program)
+{
+    return strcmp(program, "smtpd") == 0 || strcmp(program, "postscreen") == 0;
+}
+
+static void
+evaluate(struct config_scope *scope, struct report *report)
+{
+    scope_evaluate(scope, report);
+    if (strcmp(scope->program, "lmtp") == 0)
+        take_names(scope, parameter_lmtp_twin);
+    else if (strcmp(scope->program, "postscreen") == 0)
+        take_names(scope, parameter_screen_twin);
+}
+
+/* The same line under overload. */
+static void
+build_stressed(struct config_set *set, size_t i, struct report *report)
+{
+    const struct config_scope *calm = &set->scopes[i];
+    struct config_scope *scope = &set->stressed[i];
+    const char *old;
+
+    scope_init(scope, set, &set->main);
+    scope->service_name = calm->service_name;
+    scope->program = calm->program;
+    for (const struct assignment *a = calm->own.first; a != NULL; a = a->next)
+        assignments_put(set, &scope->own, a->name, a->text, a->line, &old);
+    assignments_put(set, &scope->own, "stress", "yes",
+        set->entries.entry[i].line, &old);
+    evaluate(scope, report);
+    set->services[i].stressed = &scope->config;
 }
 
 void
@@ -117,19 +158,20 @@ services_build(struct config_set *set, struct report *report)
     for (size_t i = 0; i < set->count; i++) {
         struct config_scope *scope = &set->scopes[i];
 
-        scope_evaluate(scope, report);
-        if (strcmp(scope->program, "lmtp") == 0)
-            take_lmtp_names(scope);
+        evaluate(scope, report);
+        if (is_server(scope->program))
+            build_stressed(set, i, report);
         set->services[i].log_tag = set_format(set, "%s/%s",
             scope->config.syslog_name, scope->program);
     }
 }
 
 static const char *const tagged[] = { "anvil", "bounce", "cleanup", "defer",
-    "discard", "error", "flush", "lmtp", "local", "lookup", "master", "pickup",
-    "pipe", "postdrop", "postern", "postlog", "postqueue", "postsuper",
-    "proxymap", "qmgr", "scache", "sendmail", "showq", "smtp", "smtpd",
-    "tlsmgr", "trace", "trivial-rewrite", "verify", "virtual" };
+    "discard", "dnsblog", "error", "flush", "lmtp", "local", "lookup", "master",
+    "pickup", "pipe", "postdrop", "postern", "postlog", "postqueue",
+    "postscreen", "postsuper", "proxymap", "qmgr", "scache", "sendmail",
+    "showq", "smtp", "smtpd", "tlsmgr", "trace", "trivial-rewrite", "verify",
+    "virtual" };
 
 enum { TAGGED = sizeof(tagged) / sizeof(tagged[0]) };
 

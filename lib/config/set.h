@@ -71,9 +71,10 @@ struct config_set {
     struct config_scope main;
     struct master_entries entries;
     struct service *services;
-    struct config_scope *scopes; /* of services, in the same order */
-    size_t count;                /* of services */
-    const char **tags;           /* services.c */
+    struct config_scope *scopes;   /* of services, in the same order */
+    struct config_scope *stressed; /* likewise, under stress=yes */
+    size_t count;                  /* of services */
+    const char **tags;             /* services.c */
 };
 
 /* set.c */

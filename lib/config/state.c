@@ -38,7 +38,7 @@ static const struct {
     { "pickup", STATE_BUILT },
     { "pipe", STATE_PENDING },
     { "postlogd", STATE_BUILT },
-    { "postscreen", STATE_SECURITY },
+    { "postscreen", STATE_BUILT },
     { "proxymap", STATE_BUILT },
     { "qmgr", STATE_BUILT },
     { "qmqpd", STATE_PENDING },

@@ -90,7 +90,8 @@ first_smtpd(const struct config_set *set)
     for (size_t i = 0; i < config_service_count(set); i++) {
         const struct service *s = config_service(set, i);
 
-        if (slice_eq_text(slice_of(s->type), "inet") &&
+        if ((slice_eq_text(slice_of(s->type), "inet") ||
+                slice_eq_text(slice_of(s->type), "pass")) &&
             slice_eq_text(slice_of(s->program), "smtpd"))
             return s;
     }

@@ -258,23 +258,19 @@ delivery_answer_decode(struct slice in, struct arena *arena,
     return RESULT_OK;
 }
 
-/*
- * Postfix's form of a delay: two significant digits, no trailing zeros, "0" for
- * what rounds to nothing.
- */
-static const char *
-delay_text(int64_t us, char text[16])
+const char *
+delivery_delay_text(int64_t us, char text[DELAY_TEXT_SIZE])
 {
     double s = us < 0 ? 0 : (double)us / 1e6;
 
     if (s < 0.005)
-        (void)snprintf(text, 16, "0");
+        (void)snprintf(text, DELAY_TEXT_SIZE, "0");
     else if (s < 0.1)
-        (void)snprintf(text, 16, "%.2f", s);
+        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2f", s);
     else if (s < 10)
-        (void)snprintf(text, 16, "%.2g", s);
+        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2g", s);
     else
-        (void)snprintf(text, 16, "%.0f", s);
+        (void)snprintf(text, DELAY_TEXT_SIZE, "%.0f", s);
     return text;
 }
 
@@ -334,8 +330,10 @@ delivery_log(const char *tag, bool long_ids, const struct delivery *d,
         SLICE_ARG(rcpt->rcpt.address), has_original ? "orig_to=<" : "",
         SLICE_ARG((has_original ? original : SLICE_LIT(""))),
         has_original ? ">, " : "", SLICE_ARG(relay),
-        delay_text(done - arrival, total), delay_text(active - arrival, a),
-        delay_text(start - active, b), delay_text(connected - start, c),
-        delay_text(done - connected, e), r->status, outcome_word(d, r),
+        delivery_delay_text(done - arrival, total),
+        delivery_delay_text(active - arrival, a),
+        delivery_delay_text(start - active, b),
+        delivery_delay_text(connected - start, c),
+        delivery_delay_text(done - connected, e), r->status, outcome_word(d, r),
         SLICE_ARG(r->text));
 }

@@ -141,6 +141,14 @@ envelope_is_probe(const struct envelope *env)
 }
 
 /*
+ * Postfix's form of a delay: two significant digits, no trailing zeros, "0" for
+ * what rounds to nothing.
+ */
+enum { DELAY_TEXT_SIZE = 16 };
+const char *delivery_delay_text(int64_t us, char text[DELAY_TEXT_SIZE])
+    ATTR_NONNULL;
+
+/*
  * The log line of one recipient, Postfix's words and order:
  * QID: to=<a>, orig_to=<b>, relay=r, delay=d, delays=a/b/c/d, dsn=s,
  * status=sent (text)

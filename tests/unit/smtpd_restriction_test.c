@@ -609,7 +609,7 @@ evaluate(void *arg)
 {
     struct session s = { .profile = profile_use(world.set,
                              config_find_service(world.set, "smtp", "inet"),
-                             false) };
+                             false, false) };
     struct evaluation e;
     char text[] = "unknown[192.0.2.7]", name[] = "unknown";
     char *user = known.user == NULL ? NULL : mem_text(known.user);

@@ -25,6 +25,14 @@
 #include <ctype.h>
 #include <fcntl.h>
 
+/* A test may have another master.cf. */
+#ifndef WORLD_MASTER
+#    define WORLD_MASTER                   \
+        "smtp inet n - n - - smtpd\n"      \
+        "cleanup unix n - n - 0 cleanup\n" \
+        "pickup unix n - n 60 1 pickup\n"
+#endif
+
 /* 2026-11-21 20:05:11 UTC */
 #define WORLD_US INT64_C(1795291511000000)
 
@@ -175,11 +183,8 @@ world_configure(const char *main_cf)
                            "enable_long_queue_ids = yes\n"
                            "%s",
         main_cf);
-    enum result res = config_from_text(all,
-        "smtp inet n - n - - smtpd\n"
-        "cleanup unix n - n - 0 cleanup\n"
-        "pickup unix n - n 60 1 pickup\n",
-        &world.set, &world.why);
+    enum result res = config_from_text(all, WORLD_MASTER, &world.set,
+        &world.why);
 
     mem_free(all);
     if (res != RESULT_OK)
