@@ -4,7 +4,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/count.h"
 #include "lib/mail/delivery.h"
+#include "smtpd/counts.h"
 #include "smtpd/peer.h"
 #include "smtpd/reply.h"
 #include "smtpd/screen_private.h"
@@ -111,14 +113,13 @@ screen_fail(struct session *s, enum screen_action action, int drop_code,
 }
 
 static bool
-turn_away(struct session *s, int code, const char *status, const char *text,
+turn_away(struct session *s, const char *status, const char *text,
     const char *logged)
 {
     log_write(LOG_LEVEL_INFO, s->profile->tag,
         "NOQUEUE: reject: CONNECT from [%s]:%u: %s", s->peer.addr, s->peer.port,
         logged);
-    reply(s, code, "%s %s%s%s", status, s->config->myhostname,
-        text[0] == '\0' ? "" : " ", text);
+    reply(s, 421, "%s %s", status, text);
     farewell(s);
     return false;
 }
@@ -455,13 +456,32 @@ has_room(const struct screen *screen)
     return under_test < (limit + pool - 1) / pool;
 }
 
+/* Of one client, over all processes. Who is let through is counted anew. */
+static bool
+is_one_too_many(struct session *s)
+{
+    int64_t limit =
+        s->screening->screen->config->postscreen_client_connection_count_limit;
+    struct count count;
+
+    if (limit == 0)
+        return false;
+    s->count_key = mem_format("%s:%s", s->profile->tag, s->peer.addr);
+    return count_ask(COUNT_CONNECT, slice_of(s->count_key), &count) &&
+        count.connections > limit;
+}
+
 static bool
 test_client(struct session *s)
 {
     struct screening *sc = s->screening;
 
+    if (is_one_too_many(s))
+        return turn_away(s, "4.7.0", "Error: too many connections",
+            "too many connections");
+
     if (!has_room(sc->screen))
-        return turn_away(s, 421, "4.3.2", "All screening ports are busy",
+        return turn_away(s, "4.3.2", "All screening ports are busy",
             "all screening ports busy");
     if (is_vetoed(s)) {
         log_listed(s, "ALLOWLIST VETO", "WHITELIST VETO");
@@ -535,6 +555,7 @@ screen_client(struct session *s)
         screen_log(s, "DISCONNECT");
         return false;
     }
+    counts_disconnect(s);
     /* Tests that are not done yet go on in the session. */
     sc->begun_ms = clock_now_ms();
     if ((sc->todo & TESTS_AFTER & ~sc->passed) == 0)

@@ -67,6 +67,22 @@ fill_arguments(struct config_set *set, const struct master_entry *e,
     s->argv = argv;
 }
 
+static bool
+is_text(const struct parameter *p)
+{
+    return p->type == PARAMETER_STR || p->type == PARAMETER_RAW;
+}
+
+/* "$smtpd_reject_footer": what is expanded at use must not be so before. */
+static bool
+says_same(const struct config_scope *scope, const struct parameter *twin,
+    const struct parameter *p)
+{
+    const char *raw = scope_raw(scope, slice_of(twin->name));
+
+    return raw != NULL && raw[0] == '$' && strcmp(raw + 1, p->name) == 0;
+}
+
 typedef const struct parameter *(*twin_fn)(const struct parameter *p);
 
 /*
@@ -81,7 +97,8 @@ take_names(struct config_scope *scope, twin_fn twin_of)
         const struct parameter *twin = twin_of(p);
         size_t size = p->type == PARAMETER_BOOL ? sizeof(bool) : 8;
 
-        if (twin == NULL || twin->type != p->type)
+        if (twin == NULL || is_text(twin) != is_text(p) ||
+            (!is_text(p) && twin->type != p->type) || says_same(scope, twin, p))
             continue;
         memcpy((char *)&scope->config + p->offset,
             (const char *)&scope->config + twin->offset, size);
@@ -154,12 +171,16 @@ build_stressed(struct config_set *set, size_t i, struct report *report)
 void
 services_build(struct config_set *set, struct report *report)
 {
+    unsigned errors;
+
     services_prepare(set, report);
     for (size_t i = 0; i < set->count; i++) {
         struct config_scope *scope = &set->scopes[i];
 
+        errors = report->errors;
         evaluate(scope, report);
-        if (is_server(scope->program))
+        /* What is wrong anyway is said once. */
+        if (is_server(scope->program) && report->errors == errors)
             build_stressed(set, i, report);
         set->services[i].log_tag = set_format(set, "%s/%s",
             scope->config.syslog_name, scope->program);
