@@ -29,6 +29,7 @@ const struct restriction restrictions[] = {
     PLAIN("defer_if_reject", check_defer_if_reject, 0),
     { "warn_if_reject", check_warn_if_reject, ARGUMENT_CHECK, 0, NULL },
     { "check_policy_service", check_policy_service, ARGUMENT_POLICY, 0, NULL },
+    PLAIN("check_greylist", check_greylist, 0),
     { "sleep", check_sleep, ARGUMENT_NUMBER, 0, NULL },
     PLAIN("reject_unauth_pipelining", check_unauth_pipelining, 0),
     PLAIN("reject_plaintext_session", check_plaintext_session, 0),

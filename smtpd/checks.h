@@ -51,6 +51,9 @@ CHECK_FN(check_permit_auth_destination);
 CHECK_FN(check_reject_unauth_destination);
 CHECK_FN(check_defer_unauth_destination);
 
+/* greylist.c */
+CHECK_FN(check_greylist);
+
 /* check_policy.c */
 CHECK_FN(check_policy_service);
 
