@@ -90,7 +90,8 @@ sessions_serve(int fd, const struct sock_addr *addr,
 {
     struct session *s = mem_alloc(sizeof(*s));
 
-    s->profile = profile_use(set, service, public, false);
+    s->profile = profile_use(set, service, public,
+        service != NULL && !public && daemon_strained(service));
     if (s->profile == NULL) {
         log_warning("no configuration for a connection");
         close(fd);

@@ -111,6 +111,12 @@ int daemon_private(void);
 /* True from DRAIN on. */
 bool daemon_draining(void);
 
+/*
+ * Are all sessions that service may have taken, or were they a moment ago? Then
+ * new ones are to be shorter (stress=yes). The log is told when that begins.
+ */
+bool daemon_strained(const struct service *service) ATTR_NONNULL;
+
 /* Which process of its pool this is, and how many the pool has. */
 unsigned daemon_index(void);
 unsigned daemon_pool(void);

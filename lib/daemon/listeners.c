@@ -58,7 +58,7 @@ static struct {
     struct fiber_cond idle;
     bool begun;
     int64_t warn_again_ms;
-} listeners;
+} listeners = { .all = LIST_INIT(listeners.all) };
 
 void
 listeners_init(const struct daemon_options *options)
@@ -368,4 +368,40 @@ listeners_wait_idle(int64_t deadline)
     while (listeners.sessions > 0 &&
         fiber_cond_wait(&listeners.idle, deadline) == WAIT_OK)
         ;
+}
+
+/* In master's name and words, which those who watch the log know. */
+static void
+log_strain(const struct listener *l, uint32_t limit)
+{
+    const char *tag = config_tag_of_service(l->set, "master", "master");
+    const char *port = strrchr(l->name, ':');
+
+    log_write(LOG_LEVEL_WARNING, tag,
+        "service \"%s\" (%s) has reached its process limit \"%u\": new clients "
+        "may experience noticeable delays",
+        l->service->name, port == NULL ? l->name : port + 1, limit);
+    log_write(LOG_LEVEL_WARNING, tag,
+        "to avoid this condition, increase the process count in master.cf or "
+        "reduce the service time per client");
+    log_write(LOG_LEVEL_WARNING, tag,
+        "see smtpd(8), OVERLOAD, for limits that shorten by themselves");
+}
+
+bool
+daemon_strained(const struct service *service)
+{
+    list_foreach (it, &listeners.all) {
+        const struct listener *l = LIST_ENTRY(it, struct listener, node);
+        uint32_t begun;
+
+        if (l->service != service || public_name(l) != NULL)
+            continue;
+        if (!slots_strained(listeners.slots, l->row, &begun))
+            return false;
+        if (begun != 0)
+            log_strain(l, begun);
+        return true;
+    }
+    return false;
 }

@@ -11,6 +11,7 @@
 struct slots {
     _Atomic uint32_t columns; /* the most ever used + 1: what is summed up */
     _Atomic uint32_t limit[SLOTS_ROWS];
+    _Atomic uint32_t strained[SLOTS_ROWS];
     _Alignas(4096) _Atomic uint32_t used[SLOTS_COLUMNS][SLOTS_ROWS];
 };
 
@@ -100,4 +101,25 @@ slots_give(struct slots *s, unsigned row, unsigned column)
     assert(row < SLOTS_ROWS && column < SLOTS_COLUMNS);
     if (s->used[column][row] > 0)
         s->used[column][row]--;
+}
+
+bool
+slots_strained(struct slots *s, unsigned row, uint32_t *begun)
+{
+    uint32_t limit, used;
+
+    assert(row < SLOTS_ROWS);
+    *begun = 0;
+    limit = s->limit[row];
+    if (limit == 0)
+        return false;
+    used = slots_used(s, row);
+    if (used >= limit) {
+        if (atomic_exchange(&s->strained[row], 1) == 0)
+            *begun = limit;
+        return true;
+    }
+    if (used < limit - limit / 4)
+        s->strained[row] = 0;
+    return s->strained[row] != 0;
 }

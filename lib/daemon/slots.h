@@ -39,5 +39,14 @@ bool slots_take(struct slots *s, unsigned row, unsigned column)
     ATTR_NONNULL ATTR_MUST_USE;
 void slots_give(struct slots *s, unsigned row, unsigned column) ATTR_NONNULL;
 
+/*
+ * Is a service short of slots? From when the last one is taken until a quarter
+ * of them is free. *begun: the limit, for the one process that sees it begin,
+ * else 0. What another process writes there wrongly costs no more than limits
+ * that are shorter, or longer, than they should be.
+ */
+bool slots_strained(struct slots *s, unsigned row, uint32_t *begun)
+    ATTR_NONNULL;
+
 /* Sessions of a service over all processes. */
 uint32_t slots_used(const struct slots *s, unsigned row) ATTR_NONNULL;

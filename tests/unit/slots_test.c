@@ -48,6 +48,41 @@ test_limit(void **state)
     close(fd);
 }
 
+/* Short of slots: from the last one until a quarter is free, told once. */
+static void
+test_strain(void **state)
+{
+    int fd;
+    struct slots *s = make(&fd);
+    uint32_t begun;
+
+    (void)state;
+    slots_clear_column(s, 0);
+    assert_true(slots_take(s, 3, 0));
+    assert_false(slots_strained(s, 3, &begun)); /* no limit */
+    slots_set_limit(s, 3, 4);
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(slots_take(s, 3, 0));
+    assert_false(slots_strained(s, 3, &begun));
+    assert_int_equal(begun, 0);
+    assert_true(slots_take(s, 3, 0));
+    assert_true(slots_strained(s, 3, &begun));
+    assert_int_equal(begun, 4);
+    assert_true(slots_strained(s, 3, &begun));
+    assert_int_equal(begun, 0);
+    slots_give(s, 3, 0);
+    assert_true(slots_strained(s, 3, &begun));
+    slots_give(s, 3, 0);
+    assert_false(slots_strained(s, 3, &begun));
+    assert_true(slots_take(s, 3, 0));
+    assert_false(slots_strained(s, 3, &begun));
+    assert_true(slots_take(s, 3, 0));
+    assert_true(slots_strained(s, 3, &begun));
+    assert_int_equal(begun, 4);
+    slots_unmap(s);
+    close(fd);
+}
+
 /* A dead process's column is cleared; the others keep theirs. */
 static void
 test_death(void **state)
@@ -140,6 +175,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_strain),
         cmocka_unit_test(test_death),
         cmocka_unit_test(test_race),
         cmocka_unit_test(test_sealed),
