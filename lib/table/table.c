@@ -263,6 +263,18 @@ table_each_cost(void (*fn)(void *context, const char *spec,
     }
 }
 
+/* What did not fit is in part, or not, in value: that is no answer. */
+static enum table_status
+ask(struct table *t, struct slice key, struct buf *value, struct why *why)
+{
+    enum table_status status = t->type->find(t, key, value, why);
+
+    if (status != TABLE_FOUND || !buf_failed(value))
+        return status;
+    (void)why_temp(why, "4.3.0", "%s: value is too long", t->spec);
+    return TABLE_ERROR;
+}
+
 /*
  * A table goes on being found while its find() waits: the caller's reference
  * keeps it.
@@ -277,10 +289,10 @@ table_find_unfolded(struct table *t, struct slice key, struct buf *value,
 
     buf_clear(value);
     if (!counted)
-        return t->type->find(t, key, value, why);
+        return ask(t, key, value, why);
     before = clock_now_ms();
     t->cost.under_way++;
-    status = t->type->find(t, key, value, why);
+    status = ask(t, key, value, why);
     t->cost.under_way--;
     count(&t->cost, status, (uint64_t)(clock_now_ms() - before));
     return status;

@@ -224,6 +224,34 @@ test_forgotten(void **state)
     table_close(new);
 }
 
+/* Half of a list of recipients, or nothing of a REJECT, is no answer. */
+static void
+test_long_value(void **state)
+{
+    static const char *const specs[] = { "inline:{a=12345678}",
+        "pipemap:{inline:{a=b}, inline:{b=12345678}}", "static:12345678",
+        "unionmap:{inline:{a=1234}, inline:{a=567}}" };
+    struct buf value;
+    struct why why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+        struct table *t = opened(specs[i]);
+
+        print_message("  %s\n", specs[i]);
+        buf_init(&value, 8);
+        assert_int_equal(table_find(t, SLICE_LIT("a"), &value, &why),
+            TABLE_FOUND);
+        buf_fini(&value);
+        buf_init(&value, 7);
+        assert_int_equal(table_find(t, SLICE_LIT("a"), &value, &why),
+            TABLE_ERROR);
+        assert_non_null(strstr(why.text, "too long"));
+        buf_fini(&value);
+        table_close(t);
+    }
+}
+
 static void
 test_long_key(void **state)
 {
@@ -426,6 +454,7 @@ main(void)
         cmocka_unit_test(test_randmap),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_long_value),
         cmocka_unit_test(test_long_key),
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_texthash_lines),
