@@ -14,7 +14,8 @@
 
 #include <unistd.h>
 
-enum { CONNECT_MS = 10 * 1000 };
+/* A thread of a few is held as long, and the session cannot be ended. */
+enum { CONNECT_MS = 10 * 1000, ANSWER_MS = 60 * 1000 };
 
 struct flush {
     struct slice site;
@@ -47,7 +48,8 @@ flush(void *arg)
     msg_init(&m, MESSAGE_QUEUE_FLUSH);
     queue_request_encode(ask, &m);
     mem_free(ask);
-    f->result = queue_control_ask(fd, &m, NULL, NULL, &done, &f->why);
+    f->result = queue_control_ask_until(fd, &m, clock_now_ms() + ANSWER_MS,
+        NULL, NULL, &done, &f->why);
     if (f->result == RESULT_OK && done.result != RESULT_OK) {
         f->result = done.result;
         f->why = done.why;

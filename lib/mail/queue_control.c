@@ -300,7 +300,14 @@ enum result
 queue_control_ask(int fd, struct msg *m, queue_item_fn item, void *context,
     struct queue_done *done, struct why *why)
 {
-    int64_t deadline = clock_now_ms() + ANSWER_MS;
+    return queue_control_ask_until(fd, m, clock_now_ms() + ANSWER_MS, item,
+        context, done, why);
+}
+
+enum result
+queue_control_ask_until(int fd, struct msg *m, int64_t deadline,
+    queue_item_fn item, void *context, struct queue_done *done, struct why *why)
+{
     enum result res = wire_send(fd, m, 1, deadline, why);
     struct msg_in *in;
     bool more = true;

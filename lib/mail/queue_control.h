@@ -146,3 +146,8 @@ typedef bool (*queue_item_fn)(void *context, struct slice item);
 enum result queue_control_ask(int fd, struct msg *m, queue_item_fn item,
     void *context, struct queue_done *done, struct why *why)
     __attribute__((nonnull(2, 5, 6))) ATTR_MUST_USE;
+
+/* For who cannot wait as long as a command does. */
+enum result queue_control_ask_until(int fd, struct msg *m, int64_t deadline_ms,
+    queue_item_fn item, void *context, struct queue_done *done, struct why *why)
+    __attribute__((nonnull(2, 6, 7))) ATTR_MUST_USE;
