@@ -18,7 +18,6 @@
 
 enum {
     ARENA_MAX = 512 * 1024 * 1024, /* a million recipients with their results */
-    PARTS_MAX = 64,                /* read back at a time */
     READ_AGAIN_MS = 60 * 1000,
     GATHER_MS = 50,
     GATHER_MOST_MS = 2000,
@@ -519,19 +518,16 @@ decode_message(struct mail *m, struct why *why)
 static void
 read_statuses(struct qmgr *q, struct mail *m)
 {
-    struct spool_place parts[PARTS_MAX];
     struct entry *e = m->entry;
-    size_t count = index_parts(&q->index, e, parts, PARTS_MAX);
+    size_t count = index_parts(&q->index, e, NULL, 0);
+    struct spool_place *parts = mem_alloc_array(count + 1, sizeof(*parts));
 
+    (void)index_parts(&q->index, e, parts, count);
     if (place_is_set(&e->status))
         read_more(q, m, DISK_READ_HEAD, &e->status, 0, status_read);
-    /*
-     * TODO: parts above PARTS_MAX are not looked at, and their recipients get
-     * the message twice. It takes a crash of the machine after as many alias
-     * expansions of one message within one commit.
-     */
-    for (size_t i = 0; i < count && i < PARTS_MAX; i++)
+    for (size_t i = 0; i < count; i++)
         read_more(q, m, DISK_READ_HEAD, &parts[i], i + 1, status_read);
+    mem_free(parts);
 }
 
 static void

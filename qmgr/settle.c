@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PARTS_MANY = 32 };
+
 /* What was known of it stands: bounce is asked again. */
 static enum rcpt_state
 state_before(enum job_kind kind)
@@ -253,6 +255,15 @@ tells_of(const struct settlement *s, const struct job *j, const struct rcpt *r)
         notify_wants_success(r, s->result);
 }
 
+/* A STATUS takes up those that there are, lest all be read one by one. */
+static void
+add_part(struct qmgr *q, struct mail *m, const struct spool_place *place)
+{
+    index_add_part(&q->index, m->entry, place);
+    if (index_parts(&q->index, m->entry, NULL, 0) >= PARTS_MANY)
+        mail_dirty(q, m);
+}
+
 void
 settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     const struct spool_place *place)
@@ -284,7 +295,7 @@ settle_end(struct qmgr *q, const struct settlement *s, struct job *j,
     if (place != NULL && j->kind == JOB_REQUEUE && s->count > 0)
         m->requeued = false;
     if (place != NULL && s->count > 0)
-        index_add_part(&q->index, m->entry, place);
+        add_part(q, m, place);
     else if (place != NULL)
         q->outside->dead(q->context, place);
     mail_touch(q, m);
