@@ -14,6 +14,9 @@
 #include "qmgr/strain.h"
 #include "qmgr/transport.h"
 
+/* How long a stop tries to write what the disk does not take. */
+enum { STOP_TRIES_MS = 3000 };
+
 int64_t
 qmgr_wall_ms(void)
 {
@@ -126,6 +129,7 @@ void
 qmgr_stop(struct qmgr *q)
 {
     q->stopping = true;
+    q->stop_until_ms = clock_now_ms() + STOP_TRIES_MS;
     qmgr_wake(q);
 }
 
@@ -133,6 +137,7 @@ bool
 qmgr_is_idle(const struct qmgr *q)
 {
     return q->jobs_out == 0 && q->transactions == 0 && q->disk_jobs == 0 &&
+        (q->owed == 0 || clock_now_ms() >= q->stop_until_ms) &&
         q->adoption == NULL && list_empty(&q->checks) && list_empty(&q->dirty);
 }
 

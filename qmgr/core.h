@@ -26,8 +26,9 @@
 
 struct qmgr {
     const struct outside *outside;
-    void *context; /* of outside */
-    bool stopping; /* nothing new is begun */
+    void *context;         /* of outside */
+    bool stopping;         /* nothing new is begun */
+    int64_t stop_until_ms; /* what failed is waited for, clock_now_ms() */
     bool woken;
     size_t transactions; /* under way */
     size_t disk_jobs;    /* under way */
@@ -69,6 +70,7 @@ struct qmgr {
     struct list checks; /* messages to be looked at */
     struct list asking; /* messages with recipients to be resolved */
     struct list writes; /* of qmgr/ledger, under way */
+    size_t owed;        /* of those that failed, and are tried again */
 
     /* qmgr/resolve */
     struct map questions;

@@ -12,11 +12,13 @@ gather_init(struct gather *g)
 void
 gather_add(struct gather *g, struct txn *t, int64_t delay_ms)
 {
+    int64_t since = t->since_ms == 0 ? clock_now_ms() : t->since_ms;
+
     list_append(&g->txns, &t->spool.link);
     if (!t->may_wait || delay_ms <= 0 || ++g->waiting >= GATHER_MAX)
         g->urgent = true;
-    else if (g->due_ms == CLOCK_NEVER)
-        g->due_ms = clock_now_ms() + delay_ms;
+    else if (since + delay_ms < g->due_ms)
+        g->due_ms = since + delay_ms;
 }
 
 void

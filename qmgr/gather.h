@@ -23,12 +23,12 @@ struct gather {
     struct list txns; /* in order */
     size_t waiting;   /* of them may wait */
     bool urgent;      /* one of them must not */
-    int64_t due_ms;   /* of the oldest that waits; CLOCK_NEVER: none */
+    int64_t due_ms;   /* the first that waits is; CLOCK_NEVER: none */
 };
 
 void gather_init(struct gather *g) ATTR_NONNULL;
 
-/* delay_ms is how long t may wait if it may wait at all. */
+/* delay_ms is how long t may wait, since t->since_ms, if it may at all. */
 void gather_add(struct gather *g, struct txn *t, int64_t delay_ms) ATTR_NONNULL;
 
 /* What waits goes now: the system stops, or its settings have changed. */

@@ -25,13 +25,14 @@ struct entry_write {
     struct txn *txn;
     struct timer timer;
     uint64_t id;
+    uint64_t serial; /* of the message, if it has one in memory */
     uint32_t version;
     enum { WRITE_INTERIM, WRITE_ENDING, WRITE_HOLD, WRITE_REMOVE } kind;
     struct spool_place hold;   /* that this one overrides */
     struct spool_place *parts; /* that this one takes up */
     size_t part_count;
     int64_t next_try_ms;
-    bool held;
+    bool owed; /* it failed, and waits for its next try */
     struct edit *edit;
 };
 
@@ -109,7 +110,7 @@ status_written(struct qmgr *q, struct entry_write *w)
 {
     struct entry *e = index_find(&q->index, w->id);
     struct spool_place place = w->txn->records[0].place;
-    struct mail *m = e == NULL ? NULL : e->message;
+    struct mail *m = mail_find(q, w->id, w->serial);
 
     if (e == NULL || e->state == ENTRY_LEAVING) {
         q->outside->dead(q->context, &place);
@@ -139,7 +140,10 @@ write_again(struct qmgr *q, struct timer *t)
     struct entry_write *w = LIST_ENTRY(t, struct entry_write, timer);
     struct entry *e = index_find(&q->index, w->id);
     bool gone = e == NULL || e->state == ENTRY_LEAVING;
+    struct mail *m = mail_find(q, w->id, w->serial);
 
+    q->owed -= w->owed;
+    w->owed = false;
     switch (w->kind) {
     case WRITE_REMOVE:
         /* The cleaner may have moved it: the REMOVE must outlive the copy. */
@@ -151,9 +155,11 @@ write_again(struct qmgr *q, struct timer *t)
         txn_commit(q, w->txn);
         return;
     case WRITE_INTERIM:
-        if (!gone && e->message != NULL) {
-            e->message->writing--;
-            mail_dirty(q, e->message);
+        /* Not of another round, which has read what the end of this said. */
+        if (m != NULL) {
+            m->writing--;
+            m->dirty_ms = w->txn->since_ms;
+            mail_dirty(q, m);
         }
         break;
     case WRITE_HOLD:
@@ -175,6 +181,8 @@ written(struct qmgr *q, struct txn *t)
     if (t->spool.result != RESULT_OK) {
         log_error("%s: status is not written, trying again: %s",
             queue_id_text(w->id, q->long_ids, id), t->spool.why.text);
+        w->owed = true;
+        q->owed++;
         timer_arm(q, &w->timer, clock_now_ms() + AGAIN_MS);
         return;
     }
@@ -197,12 +205,17 @@ static struct entry_write *
 write_new(struct qmgr *q, struct entry *e)
 {
     struct entry_write *w = mem_alloc(sizeof(*w));
+    const struct mail *m = e->message;
 
     w->txn = txn_new(written, w);
     w->txn->spool.settling = true;
     w->txn->may_wait = true;
     w->timer.fire = write_again;
     w->id = e->id;
+    if (m != NULL) {
+        w->serial = m->serial;
+        w->txn->since_ms = m->dirty_ms == 0 ? clock_now_ms() : m->dirty_ms;
+    }
     w->version = ++e->version;
     list_append(&q->writes, &w->link);
     return w;
@@ -317,6 +330,7 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
         w->txn->may_wait = mail_unsettled(m) == 0;
     }
     list_remove(&m->dirty_link);
+    m->dirty_ms = 0;
     if (mail_is_large(m))
         timer_arm(q, &m->status_due, clock_now_ms() + LARGE_EVERY_MS);
     txn_commit(q, w->txn);
@@ -332,10 +346,8 @@ ledger_write_dirty(struct qmgr *q)
         struct mail *m = LIST_ENTRY(it, struct mail, dirty_link);
 
         /* One at a time: the next gathers what happens meanwhile. */
-        if (m->writing > 0)
+        if (m->writing > 0 || (m->status_due.node.slot != 0 && !q->stopping))
             list_append(&waiting, it);
-        else if (m->status_due.node.slot != 0)
-            continue; /* comes back then */
         else if (mail_unsettled(m) > 0)
             ledger_status(q, m, STATUS_INTERIM, qmgr_wall_ms());
     }

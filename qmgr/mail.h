@@ -103,6 +103,7 @@ struct mail {
     size_t gathered_at;      /* not resolved when it was armed */
     int64_t gather_until_ms; /* at the latest */
     struct list dirty_link;  /* q->dirty */
+    int64_t dirty_ms; /* since when something is in no STATUS; 0: nothing is */
     struct list check_link;  /* q->checks */
     struct list notice_link; /* q->notice_waiters */
     unsigned reading;        /* disk jobs under way */

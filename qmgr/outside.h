@@ -36,7 +36,8 @@ struct txn {
     struct spool_record records[TXN_RECORDS];
     struct buf briefs[TXN_RECORDS];
     struct buf heads[TXN_RECORDS];
-    bool may_wait; /* nobody waits for it (qmgr/gather) */
+    bool may_wait;    /* nobody waits for it (qmgr/gather) ... */
+    int64_t since_ms; /* but what it says is so since then; 0: now */
     /* Called on the loop, once, in the order of the commits. Frees t. */
     void (*done)(struct qmgr *q, struct txn *t);
     void *owner;

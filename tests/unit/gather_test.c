@@ -79,6 +79,23 @@ test_the_oldest_decides(void **state)
     take(1);
 }
 
+/* What became so before it was built is due before the others. */
+static void
+test_since_when_it_is_so(void **state)
+{
+    struct txn *t = &w.txns[1];
+
+    (void)state;
+    add(true);
+    *t = (struct txn){ .may_wait = true, .since_ms = 4300 };
+    w.count++;
+    gather_add(&w.g, t, DELAY);
+    assert_int_equal(gather_due_ms(&w.g), 5300);
+    add(true);
+    assert_int_equal(gather_due_ms(&w.g), 5300);
+    take(3);
+}
+
 static void
 test_fresh_mail_takes_it_along(void **state)
 {
@@ -131,6 +148,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_fresh_mail_goes_at_once, setup),
         cmocka_unit_test_setup(test_the_oldest_decides, setup),
+        cmocka_unit_test_setup(test_since_when_it_is_so, setup),
         cmocka_unit_test_setup(test_fresh_mail_takes_it_along, setup),
         cmocka_unit_test_setup(test_many_do_not_wait, setup),
         cmocka_unit_test_setup(test_hurry, setup),

@@ -270,6 +270,28 @@ test_power_cut(void **state)
     judge(x, false);
 }
 
+/* A stop loses nothing, however short before it somebody was settled. */
+static void
+test_stop(void **state)
+{
+    struct list_test *x = *state;
+
+    submit(x, 7);
+    for (unsigned n = 0; n < 5; n++) {
+        run(x, 300);
+        qmgr_stop(&x->w.q);
+        run(x, UINT_MAX);
+        while (!qmgr_is_idle(&x->w.q))
+            world_pass_ms(&x->w, 5);
+        world_crash(&x->w);
+        world_start(&x->w);
+        agent_up(&x->w.q, ROLE_SMTP, x);
+        world_settle(&x->w);
+    }
+    run_out(x);
+    judge(x, false);
+}
+
 /* Nobody gets it for a day: it returns for all of them, once. */
 static void
 test_expiry(void **state)
@@ -326,6 +348,7 @@ main(void)
         T(test_memory_is_bounded),
         T(test_single_mail_passes),
         T(test_power_cut),
+        T(test_stop),
         T(test_expiry),
         T(test_hold),
     };
