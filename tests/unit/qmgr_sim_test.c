@@ -16,14 +16,13 @@
 enum {
     MESSAGES = 2500, /* SIM_MESSAGES sets another number */
     DAYS = 3,        /* SIM_DAYS does; SIM_SEED: of the first */
-    HOURS = 24,
+    HOURS = 24,      /* SIM_HOURS: fewer make it denser */
     DESTINATIONS = 12,
-    DEAD = 0,          /* never there */
-    SLOW = 5,          /* a delivery takes long */
-    BUSY = 7,          /* takes few sessions ... */
-    TAKES = 2,         /* ... so many */
-    HEAP_SLACK = 4096, /* what malloc rounds up */
-    BURST = 300,       /* messages at once, now and then */
+    DEAD = 0,    /* never there */
+    SLOW = 5,    /* a delivery takes long */
+    BUSY = 7,    /* takes few sessions ... */
+    TAKES = 2,   /* ... so many */
+    BURST = 300, /* messages at once, now and then */
     RCPTS_MAX = 6,
     SEGMENT = 256 * 1024,
     DISK = 64 * 1024 * 1024,
@@ -452,8 +451,7 @@ release_held(struct sim *s)
             EDIT_RELEASE, 1U << ENTRY_HELD, &edit);
 }
 
-/* How often the power was cut. */
-static unsigned
+static void
 a_day(uint64_t seed)
 {
     static struct sim s;
@@ -461,14 +459,15 @@ a_day(uint64_t seed)
     struct spool_stats stats;
     struct why why;
     unsigned number = 0;
-    int64_t end;
+    int64_t noon, end;
 
     assert_int_equal(config_from_text(main_cf, world_master_cf, &set, &why),
         RESULT_OK);
     random_set_seed(seed);
     sim_open(&s, set);
     config_drop(set);
-    end = clock_now_ms() + HOURS * 3600000;
+    noon = clock_now_ms() + (int64_t)setting("SIM_HOURS", HOURS) * 1800000;
+    end = 2 * noon - clock_now_ms();
     while (clock_now_ms() < end) {
         int64_t left = (end - clock_now_ms()) / 2;
         unsigned burst = (unsigned)dice(6), first = number;
@@ -482,6 +481,9 @@ a_day(uint64_t seed)
                              : STEP_MS * 30);
         for (unsigned i = first; i < number; i++)
             note_answers(&s, i);
+        /* A quiet day has one crash, too. */
+        if (s.crashes == 0 && clock_now_ms() >= noon)
+            cut_power(&s);
     }
     /* Peace: what is left runs out. */
     s.w.no_bounce = s.w.no_lookup = false;
@@ -520,35 +522,53 @@ a_day(uint64_t seed)
         assert_int_equal(LIST_ENTRY(n, struct transport, node)->waiting, 0);
     }
     sim_close(&s);
-    return s.crashes;
 }
 
 static void
 test_days(void **state)
 {
     uint64_t seed = setting("SIM_SEED", 1), before = 0;
-    unsigned crashes = 0;
 
     (void)state;
     log_set_sink(world_no_log, NULL, NULL);
     for (uint64_t day = 0; day < setting("SIM_DAYS", DAYS); day++, seed++) {
         print_message("  SIM_SEED=%llu\n", (unsigned long long)seed);
-        crashes += a_day(seed);
-        /* What stdio and the like keep for themselves. */
-        if (day > 0) /* what is allocated once for all */
-            assert_in_range(mallinfo2().uordblks, 0, before + HEAP_SLACK);
-        before = mallinfo2().uordblks;
+        a_day(seed);
+        /* What stdio and the like keep for themselves, once for all. */
+        if (day == 0)
+            before = mallinfo2().uordblks;
+        assert_in_range(mallinfo2().uordblks, 0, before);
     }
-    assert_true(crashes > 0);
+}
+
+/*
+ * What malloc() keeps for the thread that freed it counts as in use, and how
+ * much that is depends on the day: without it, each day ends with the very heap
+ * of the first. It is only heeded when the program starts.
+ */
+static void
+start_without_cache(char **argv)
+{
+    static const char setting[] = "glibc.malloc.tcache_count=0";
+    const char *now = getenv("GLIBC_TUNABLES");
+
+    if (now != NULL && strcmp(now, setting) == 0)
+        return;
+    (void)setenv("GLIBC_TUNABLES", setting, 1);
+    (void)execv("/proc/self/exe", argv);
+    perror("/proc/self/exe");
+    exit(1);
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_days),
     };
 
+    (void)argc;
+    start_without_cache(argv);
     /* The maps' seed is drawn once, so it comes before anything else. */
     random_set_seed(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -391,32 +391,57 @@ world_store(struct world *w, struct spool_record *r)
     list_append(&w->log, &s->link);
 }
 
-/* All transactions with one flush, as the committer does it. */
-WORLD_FN bool
-world_spool_commit(struct world *w)
+/* What has gathered becomes durable with one flush, or fails. */
+WORLD_FN void
+world_write_gathered(struct world *w, struct list *batch)
 {
-    struct list batch, *it;
-    struct spool_step *step;
+    struct list *it;
 
-    if (gather_due_ms(&w->gathered) <= clock_now_ms() || w->q.stopping)
-        gather_take(&w->gathered, &w->txns);
-    if (list_empty(&w->txns))
-        return false;
-    list_init(&batch);
+    list_init(batch);
+    gather_take(&w->gathered, &w->txns);
     while ((it = list_take(&w->txns)) != NULL)
-        list_append(&batch, it);
-    spool_commit(w->spool, &batch);
-    while ((it = list_take(&batch)) != NULL) {
+        list_append(batch, it);
+    if (!list_empty(batch))
+        spool_commit(w->spool, batch);
+}
+
+WORLD_FN void
+world_answer_batch(struct world *w, struct list *batch)
+{
+    struct list *it;
+
+    while ((it = list_take(batch)) != NULL) {
         struct txn *t = LIST_ENTRY(it, struct txn, spool.link);
 
         w->txn_failed |= t->spool.result != RESULT_OK;
         txn_done(&w->q, t);
     }
+}
+
+/*
+ * As the committer does it: what was built before the core knows of a move is
+ * written before the step of the cleaner ends.
+ */
+WORLD_FN bool
+world_spool_commit(struct world *w)
+{
+    struct spool_step *step;
+    struct list batch;
+
+    if (list_empty(&w->txns) && !w->q.stopping &&
+        gather_due_ms(&w->gathered) > clock_now_ms())
+        return false;
+    world_write_gathered(w, &batch);
+    if (list_empty(&batch))
+        return false;
+    world_answer_batch(w, &batch);
     while (!w->frozen && (step = spool_clean_next(w->spool)) != NULL) {
         cleaning_answer(&w->q, step);
         spool_clean_copy(w->spool, step);
         cleaning_take_over(&w->q, step);
+        world_write_gathered(w, &batch);
         spool_clean_done(w->spool, step);
+        world_answer_batch(w, &batch);
     }
     return true;
 }
