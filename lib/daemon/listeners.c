@@ -385,7 +385,7 @@ log_strain(const struct listener *l, uint32_t limit)
         "to avoid this condition, increase the process count in master.cf or "
         "reduce the service time per client");
     log_write(LOG_LEVEL_WARNING, tag,
-        "see smtpd(8), OVERLOAD, for limits that shorten by themselves");
+        "see smtpd(8), Overload, for limits that shorten by themselves");
 }
 
 bool
