@@ -29,8 +29,11 @@ set_free(struct config_set *set)
 {
     if (set == NULL)
         return;
-    for (size_t i = 0; i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++) {
         scope_fini(&set->scopes[i]);
+        if (set->stressed[i].set != NULL)
+            scope_fini(&set->stressed[i]);
+    }
     scope_fini(&set->main);
     map_fini(&set->facts);
     master_entries_fini(&set->entries);
