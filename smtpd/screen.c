@@ -393,11 +393,15 @@ static bool
 test_before(struct session *s)
 {
     struct screening *sc = s->screening;
+    bool passed;
 
     sc->begun_ms = clock_now_ms();
     if ((sc->todo & 1U << TEST_DNSBL) != 0)
         sc->score = score_begin(s, sc->screen);
-    return wait_for_greeting(s) && judge(s);
+    s->idle = true; /* a drain need not wait for this */
+    passed = wait_for_greeting(s);
+    s->idle = false;
+    return passed && judge(s);
 }
 
 /* The way through */

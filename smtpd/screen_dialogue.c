@@ -234,11 +234,13 @@ read_line(struct session *s, struct slice *line)
     int64_t deadline = clock_now_ms() + c->postscreen_command_time_limit;
     enum stream_status status = stream_flush(s->client, deadline);
 
+    s->idle = true;
     if (status == STREAM_OK)
         status = daemon_draining()
             ? STREAM_CANCELLED
             : stream_read_line(s->client, (size_t)c->line_length_limit,
                   deadline, line);
+    s->idle = false;
     switch (status) {
     case STREAM_OK:
         return true;

@@ -265,3 +265,16 @@ def test_needs_a_server(screened):
     assert done.returncode != 0
     assert ('postscreen needs a service "smtpd" of type pass'
             in screened.log() + done.stderr)
+
+
+def test_stop_does_not_wait(screened):
+    """Neither for who is under test nor for who is refused."""
+    screened.set(postscreen_greet_wait="60s",
+                 postscreen_access_list="cidr:{{127.0.0.3 reject}}",
+                 postscreen_denylist_action="enforce").start()
+    with connect(screened) as sock:
+        assert line(sock).startswith("220-")
+        began = time.monotonic()
+        screened.command("postern", "stop")
+        assert time.monotonic() - began < 5
+        assert line(sock).startswith("421 4.3.2 ")
