@@ -131,7 +131,8 @@ wants_warning(const struct qmgr *q, const struct entry *e)
 
 /*
  * There is no sense in looking at it before its destination is looked at. Who
- * flushed it wants to see it tried, and one that is to end does so.
+ * flushed it wants to see it tried, and one that is to end does so: also one
+ * whose end came while nobody was there to see it, or while it was on hold.
  */
 static bool
 put_off(struct qmgr *q, struct entry *e)
@@ -143,7 +144,8 @@ put_off(struct qmgr *q, struct entry *e)
     int64_t now = qmgr_wall_ms();
 
     if (d == NULL || d->health != HEALTH_DEAD || e->attempts == 0 ||
-        (e->flags & (ENTRY_FLUSHED | ENTRY_EXPIRE)) != 0 || wants_warning(q, e))
+        (e->flags & (ENTRY_FLUSHED | ENTRY_EXPIRE | ENTRY_REQUEUE)) != 0 ||
+        now >= round_expiry_ms(q, e) || wants_warning(q, e))
         return false;
     round_schedule(q, e,
         now + d->until_ms - clock_now_ms() + (int64_t)random_below(spread));
