@@ -111,7 +111,7 @@ slots_strained(struct slots *s, unsigned row, uint32_t *begun)
     assert(row < SLOTS_ROWS);
     *begun = 0;
     limit = s->limit[row];
-    if (limit == 0)
+    if (limit <= 1) /* none, or one after the other as its admin wants it */
         return false;
     used = slots_used(s, row);
     if (used >= limit) {

@@ -41,7 +41,7 @@ void slots_give(struct slots *s, unsigned row, unsigned column) ATTR_NONNULL;
 
 /*
  * Is a service short of slots? From when the last one is taken until a quarter
- * of them is free. *begun: the limit, for the one process that sees it begin,
+ * of them is free. One that has a single slot never is. *begun: the limit, for the one process that sees it begin,
  * else 0. What another process writes there wrongly costs no more than limits
  * that are shorter, or longer, than they should be.
  */

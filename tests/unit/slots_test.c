@@ -60,6 +60,8 @@ test_strain(void **state)
     slots_clear_column(s, 0);
     assert_true(slots_take(s, 3, 0));
     assert_false(slots_strained(s, 3, &begun)); /* no limit */
+    slots_set_limit(s, 3, 1);
+    assert_false(slots_strained(s, 3, &begun)); /* one at a time */
     slots_set_limit(s, 3, 4);
     for (unsigned i = 0; i < 2; i++)
         assert_true(slots_take(s, 3, 0));
