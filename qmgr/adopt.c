@@ -716,7 +716,7 @@ source_open(struct qmgr *q, struct disk_job *j)
         return;
     }
     before = adopted_find(q, slice_of(a->other));
-    if (strcmp(a->own, a->other) == 0) {
+    if (strcmp(a->own, a->other) == 0) { /* NOLINT(bugprone-branch-clone) */
         start_job(a, leave_source, left);
     } else if (before == NULL || !before->complete) {
         log_info("spool %s is being adopted: %zu records", a->other, a->count);

@@ -101,7 +101,7 @@ queue_filter_set(struct queue_filter *f, int option, const char *text,
     int64_t now_us, struct why *why)
 {
     struct slice *const texts[] = {
-        [QUEUE_FILTER_SENDER - QUEUE_FILTER_SENDER] = &f->sender,
+        [0] = &f->sender, /* QUEUE_FILTER_SENDER is the first */
         [QUEUE_FILTER_RECIPIENT - QUEUE_FILTER_SENDER] = &f->recipient,
         [QUEUE_FILTER_DOMAIN - QUEUE_FILTER_SENDER] = &f->domain,
         [QUEUE_FILTER_REASON - QUEUE_FILTER_SENDER] = &f->reason,

@@ -10,6 +10,7 @@
 #include "lib/ipc/frame.h"
 #include "lib/ipc/link_private.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +150,7 @@ serve_lease(struct request *r)
 {
     struct msg answer;
 
+    assert(r != NULL);
     ((struct end *)r->context)->served++;
     put_count(&answer, MESSAGE_LEASED, 2 * count_of(r->in));
     request_reply(r, &answer);

@@ -1,5 +1,7 @@
 #include "tests/unit/qmgr_world.h"
 
+#include <assert.h>
+
 /* What the admin does to messages, in each state of theirs. */
 
 static const char main_cf[] = "minimal_backoff_time = 60s\n"
@@ -257,7 +259,7 @@ test_requeue(void **state)
             world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
             world_settle(w);
         }
-        assert_non_null(e);
+        assert(e != NULL);
         assert_int_equal(e->kind, NOTICE_REQUEUE);
         assert_int_equal(e->count, 2);
         /* bounce did not manage: once more, soon. */
@@ -267,7 +269,7 @@ test_requeue(void **state)
         assert_null(world_errand(w, 0));
         world_pass_ms(w, 5000);
         e = world_errand(w, 0);
-        assert_non_null(e);
+        assert(e != NULL);
         assert_int_equal(e->kind, NOTICE_REQUEUE);
         child.settles = &e->attempt;
         world_submit_as(w, world_lease(w), &child, &told);
@@ -304,7 +306,7 @@ test_requeue_refused(void **state)
     world_settle(w);
     world_pass_ms(w, 5000);
     e = world_errand(w, 0);
-    assert_non_null(e);
+    assert(e != NULL);
     assert_int_equal(e->kind, NOTICE_REQUEUE);
     job_notified(&w->q, e->job, RESULT_PERMFAIL);
     world_errand_end(e);

@@ -1,6 +1,8 @@
 /* How soon it is on disk that a recipient is settled, whatever else happens. */
 #include "tests/unit/qmgr_world.h"
 
+#include <assert.h>
+
 enum { DELAY_MS = 1000 };
 
 static const char main_cf[] = "minimal_backoff_time = 60s\n"
@@ -56,9 +58,10 @@ report(struct world *w, const char *nexthop, enum outcome outcome)
     struct errand *e;
     size_t nth = 0;
 
-    while ((e = world_errand(w, nth)) != NULL && strcmp(e->nexthop, nexthop))
+    while (
+        (e = world_errand(w, nth)) != NULL && strcmp(e->nexthop, nexthop) != 0)
         nth++;
-    assert_non_null(e);
+    assert(e != NULL);
     world_report(w, e, outcome, DESTINATION_OK);
 }
 
