@@ -249,7 +249,7 @@ main(int argc, char **argv)
         { MESSAGE_TABLE_ASK, serve_table, SERVE_FIBER },
         { MESSAGE_TALLY, serve_count, SERVE_INLINE },
         { MESSAGE_TALLY_TELL, serve_count, SERVE_INLINE },
-        { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_INLINE },
+        { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_FIBER },
         { MESSAGE_MEMO_KEEP, memo_keeper_keep, SERVE_INLINE },
         { MESSAGE_NONE },
     };

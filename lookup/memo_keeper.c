@@ -15,6 +15,7 @@ enum {
     WRITE_EVERY_MS = 1000,
     BATCH_MAX = 2000, /* records in one transaction */
     COMPLAIN_EVERY_MS = 60 * 1000,
+    OPENING_MS = 2000, /* how long a question waits for the books */
 };
 
 /* Copies of what is to be written: the thread that writes shares nothing. */
@@ -40,6 +41,8 @@ static struct {
     char *directory, *paths[MEMO_BOOKS];
     struct memo_file *file;
     struct fiber *writer; /* NULL: has ended */
+    bool opening;         /* the books are being read */
+    struct fiber_cond opened;
     bool closing;
     int64_t complain_at_ms;
 } keeper;
@@ -167,6 +170,8 @@ open_books(void)
             book_lose_file(&keeper.books[i]);
     }
     mem_free(o);
+    keeper.opening = false;
+    fiber_cond_broadcast(&keeper.opened);
 }
 
 /* Writing */
@@ -275,7 +280,11 @@ memo_keeper_configure(const struct config *config)
     set_paths(config);
     for (unsigned i = 0; i < MEMO_BOOKS; i++)
         book_init(&keeper.books[i], RECORDS_MAX, keeper.paths[i] != NULL);
+    fiber_cond_init(&keeper.opened);
+    keeper.opening = true;
     keeper.writer = fiber_spawn("memo writer", writer_main, NULL);
+    if (keeper.writer == NULL)
+        keeper.opening = false;
 }
 
 static void
@@ -327,6 +336,8 @@ memo_keeper_ask(struct request *r)
 
     if (!decode(r, &memo))
         return;
+    if (keeper.opening) /* who passed yesterday need not pass again */
+        (void)fiber_cond_wait(&keeper.opened, clock_now_ms() + OPENING_MS);
     if (book_find(&keeper.books[memo.book], memo.key, clock_wall_s(), &a.value))
         a.status = MEMO_FOUND;
     memo_answer_encode(&a, &m);

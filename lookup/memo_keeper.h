@@ -12,8 +12,8 @@
 #include "lib/ipc/link.h"
 
 /*
- * The first time the books begin to be read; until they are, what they hold is
- * not known. Trouble with files is logged. Does not wait.
+ * The first time the books begin to be read; questions wait for that, for some
+ * seconds at most. Trouble with files is logged. Does not wait.
  */
 void memo_keeper_configure(const struct config *config) ATTR_NONNULL;
 
