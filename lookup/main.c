@@ -231,11 +231,10 @@ serve_table(struct request *r)
 static void
 drain(int64_t deadline_ms)
 {
-    (void)deadline_ms;
     fiber_timer_disarm(&statistics);
     counters_log(counters,
         config_tag_of_service(daemon_config(), "anvil", "anvil"));
-    memo_keeper_close();
+    memo_keeper_close(deadline_ms);
 }
 
 int

@@ -42,7 +42,7 @@ static struct {
     struct memo_file *file;
     struct fiber *writer; /* NULL: has ended */
     bool opening;         /* the books are being read */
-    struct fiber_cond opened;
+    struct fiber_cond opened, work, ended;
     bool closing;
     int64_t complain_at_ms;
 } keeper;
@@ -222,25 +222,29 @@ complain(const struct why *why)
     log_warning("%s: %s", keeper.directory, why->text);
 }
 
-/* False: there was nothing to write. */
-static bool
+static void
 write_some(void)
 {
     struct batch *b = mem_alloc(sizeof(*b));
-    bool any;
 
     b->file = keeper.file;
     arena_init(&b->arena,
         (size_t)BATCH_MAX * (MEMO_KEY_MAX + MEMO_VALUE_MAX + 64));
     gather(b);
-    any = b->count > 0;
-    if (any)
-        offload(write_batch, b);
-    if (any && b->result != RESULT_OK)
+    offload(write_batch, b);
+    if (b->result != RESULT_OK)
         complain(&b->why);
     arena_clear(&b->arena);
     mem_free(b);
-    return any;
+}
+
+static bool
+any_dirty(void)
+{
+    for (unsigned i = 0; i < MEMO_BOOKS; i++)
+        if (!list_empty(&keeper.books[i].dirty))
+            return true;
+    return false;
 }
 
 static void
@@ -256,18 +260,39 @@ clean(void)
     }
 }
 
+static int64_t
+next_clean_ms(void)
+{
+    int64_t next = CLOCK_NEVER;
+
+    for (unsigned i = 0; i < MEMO_BOOKS; i++)
+        if (keeper.clean_every_ms[i] > 0 && keeper.clean_at_ms[i] < next)
+            next = keeper.clean_at_ms[i];
+    return next;
+}
+
+/* What comes within a second goes into one transaction. */
+static void
+wait_for_work(void)
+{
+    if (!any_dirty())
+        (void)fiber_cond_wait(&keeper.work, next_clean_ms());
+    (void)fiber_sleep_until(clock_now_ms() + WRITE_EVERY_MS);
+}
+
 static void
 writer_main(void *arg)
 {
     (void)arg;
     open_books();
-    while (!keeper.closing) {
-        (void)fiber_sleep_until(clock_now_ms() + WRITE_EVERY_MS);
+    do {
+        wait_for_work();
         clean();
-        while (keeper.file != NULL && write_some())
-            continue;
-    }
+        while (keeper.file != NULL && any_dirty())
+            write_some();
+    } while (!keeper.closing);
     keeper.writer = NULL;
+    fiber_cond_broadcast(&keeper.ended);
 }
 
 void
@@ -281,6 +306,8 @@ memo_keeper_configure(const struct config *config)
     for (unsigned i = 0; i < MEMO_BOOKS; i++)
         book_init(&keeper.books[i], RECORDS_MAX, keeper.paths[i] != NULL);
     fiber_cond_init(&keeper.opened);
+    fiber_cond_init(&keeper.work);
+    fiber_cond_init(&keeper.ended);
     keeper.opening = true;
     keeper.writer = fiber_spawn("memo writer", writer_main, NULL);
     if (keeper.writer == NULL)
@@ -294,15 +321,17 @@ close_file(void *arg)
 }
 
 void
-memo_keeper_close(void)
+memo_keeper_close(int64_t deadline_ms)
 {
     if (!keeper.configured)
         return;
     keeper.closing = true;
-    if (keeper.writer != NULL)
+    if (keeper.writer != NULL) {
         fiber_cancel(keeper.writer);
-    while (keeper.writer != NULL)
-        fiber_yield();
+        (void)fiber_cond_wait(&keeper.ended, deadline_ms);
+    }
+    if (keeper.writer != NULL)
+        return; /* the disk hangs: the next one recovers */
     offload(close_file, keeper.file);
     keeper.file = NULL;
     for (unsigned i = 0; i < MEMO_BOOKS; i++) {
@@ -338,7 +367,8 @@ memo_keeper_ask(struct request *r)
         return;
     if (keeper.opening) /* who passed yesterday need not pass again */
         (void)fiber_cond_wait(&keeper.opened, clock_now_ms() + OPENING_MS);
-    if (book_find(&keeper.books[memo.book], memo.key, clock_wall_s(), &a.value))
+    if (keeper.configured &&
+        book_find(&keeper.books[memo.book], memo.key, clock_wall_s(), &a.value))
         a.status = MEMO_FOUND;
     memo_answer_encode(&a, &m);
     request_reply(r, &m);
@@ -353,5 +383,6 @@ memo_keeper_keep(struct request *r)
         return;
     book_keep(&keeper.books[memo.book], memo.key, memo.value, memo.end_s,
         clock_wall_s());
+    fiber_cond_signal(&keeper.work);
     request_drop(r);
 }

@@ -17,8 +17,11 @@
  */
 void memo_keeper_configure(const struct config *config) ATTR_NONNULL;
 
-/* What there is to write is written, and the files are closed. Waits. */
-void memo_keeper_close(void);
+/*
+ * What there is to write is written, and the files are closed, if that is done
+ * by the deadline. Waits.
+ */
+void memo_keeper_close(int64_t deadline_ms);
 
 /* Serve MEMO_ASK and MEMO_KEEP. */
 void memo_keeper_ask(struct request *r) ATTR_NONNULL;

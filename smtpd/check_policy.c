@@ -127,7 +127,7 @@ put_request(struct session *s, const struct policy *policy, struct buf *to)
     put_message(s, to);
     put_text(to, "policy_context", policy_context(policy));
     put_login(s, to);
-    put_text(to, "stress", "");
+    put_text(to, "stress", s->config->stress);
     put_text(to, "compatibility_level", s->config->compatibility_level);
     put_text(to, "mail_version", s->config->mail_version);
     buf_add_octet(to, '\n');

@@ -269,18 +269,6 @@ keep(struct policy *p, struct connection *c)
 }
 
 static enum result
-connect_to(const struct policy *p, struct sock_addr *addr, int64_t deadline,
-    int *fd, struct why *why)
-{
-    enum result res;
-
-    if (p->path == NULL)
-        sock_addr_set_port(addr, p->port);
-    res = sock_connect(addr, NULL, deadline, fd, why);
-    return res;
-}
-
-static enum result
 connect_to_host(const struct policy *p, int64_t deadline, int *fd,
     struct why *why)
 {
@@ -290,13 +278,15 @@ connect_to_host(const struct policy *p, int64_t deadline, int *fd,
     enum result res = RESULT_TEMPFAIL;
 
     if (sock_addr_parse(slice_of(p->host), p->port, &addr))
-        return connect_to(p, &addr, deadline, fd, why);
+        return sock_connect(&addr, NULL, deadline, fd, why);
     arena_init(&arena, RESOLVE_MAX);
     if (dns_ask_native(slice_of(p->host), DNS_WANT_INET | DNS_WANT_INET6,
             &arena, deadline, &answer, why) != DNS_OK)
         answer.count = 0;
-    for (size_t i = 0; i < answer.count && res != RESULT_OK; i++)
-        res = connect_to(p, &answer.records[i].addr, deadline, fd, why);
+    for (size_t i = 0; i < answer.count && res != RESULT_OK; i++) {
+        sock_addr_set_port(&answer.records[i].addr, p->port);
+        res = sock_connect(&answer.records[i].addr, NULL, deadline, fd, why);
+    }
     arena_clear(&arena);
     return res;
 }
@@ -315,7 +305,7 @@ open_connection(const struct policy *p, int64_t deadline,
     else if (!sock_addr_unix(p->path, &addr))
         res = why_perm(why, "4.3.5", "%s: name is too long", p->path);
     else
-        res = connect_to(p, &addr, deadline, &fd, why);
+        res = sock_connect(&addr, NULL, deadline, &fd, why);
     if (res != RESULT_OK)
         return res;
     c = mem_alloc(sizeof(*c));
