@@ -667,17 +667,20 @@ destination_refuse_all(struct qmgr *q, struct destination *d,
 }
 
 void
+destination_revive(struct qmgr *q, struct destination *d)
+{
+    if (d->health != HEALTH_DEAD)
+        return;
+    d->failures = 0;
+    begin_probing(q, d);
+}
+
+void
 destination_revive_all(struct qmgr *q)
 {
     for (struct map_node *n = map_first(&q->destinations); n != NULL;
-         n = map_after(&q->destinations, n)) {
-        struct destination *d = LIST_ENTRY(n, struct destination, node);
-
-        if (d->health != HEALTH_DEAD)
-            continue;
-        d->failures = 0;
-        begin_probing(q, d);
-    }
+         n = map_after(&q->destinations, n))
+        destination_revive(q, LIST_ENTRY(n, struct destination, node));
 }
 
 void

@@ -126,7 +126,8 @@ void destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
 void destination_refuse_all(struct qmgr *q, struct destination *d,
     const char *status, const char *text) ATTR_NONNULL;
 
-/* A flush: the dead ones are tried again now. */
+/* A flush: if it is dead it is tried again now. */
+void destination_revive(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 void destination_revive_all(struct qmgr *q) ATTR_NONNULL;
 
 /* Take r, which is WAITING, out of its bundle. Its state is the caller's. */

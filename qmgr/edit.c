@@ -173,8 +173,8 @@ edit_message(struct qmgr *q, struct entry *e, enum edit_task task,
     return true;
 }
 
-void
-edit_flush(struct qmgr *q, struct entry *e)
+static void
+try_soon(struct qmgr *q, struct entry *e)
 {
     e->flags |= ENTRY_FLUSHED;
     if (e->state == ENTRY_DEFERRED)
@@ -184,6 +184,17 @@ edit_flush(struct qmgr *q, struct entry *e)
         e->message->again = true;
 }
 
+void
+edit_flush(struct qmgr *q, struct entry *e)
+{
+    struct destination *d = destination_of_lane(q, e->lane);
+
+    if (d != NULL)
+        destination_revive(q, d);
+    try_soon(q, e);
+}
+
+/* Each of the dead is tried with one message: see qmgr/lane. */
 void
 edit_flush_all(struct qmgr *q, void (*pause)(void))
 {
@@ -195,7 +206,7 @@ edit_flush_all(struct qmgr *q, void (*pause)(void))
         struct map_node *n = map_step(&q->index.entries, &cursor);
 
         for (; n != NULL; n = n->next)
-            edit_flush(q, LIST_ENTRY(n, struct entry, node));
+            try_soon(q, LIST_ENTRY(n, struct entry, node));
         if (pause != NULL && ++looked % FLUSH_TURN == 0)
             pause();
     } while (cursor != 0);

@@ -130,9 +130,11 @@ wants_warning(const struct qmgr *q, const struct entry *e)
 }
 
 /*
- * There is no sense in looking at it before its destination is looked at. Who
- * flushed it wants to see it tried, and one that is to end does so: also one
- * whose end came while nobody was there to see it, or while it was on hold.
+ * There is no sense in looking at it before its destination is looked at. A
+ * flush made its destination be looked at: when that is dead all the same,
+ * trying each of the others would tell nobody anything. One that is to end does
+ * so: also one whose end came while nobody was there to see it, or while it was
+ * on hold.
  */
 static bool
 put_off(struct qmgr *q, struct entry *e)
@@ -144,9 +146,10 @@ put_off(struct qmgr *q, struct entry *e)
     int64_t now = qmgr_wall_ms();
 
     if (d == NULL || d->health != HEALTH_DEAD || e->attempts == 0 ||
-        (e->flags & (ENTRY_FLUSHED | ENTRY_EXPIRE | ENTRY_REQUEUE)) != 0 ||
+        (e->flags & (ENTRY_EXPIRE | ENTRY_REQUEUE)) != 0 ||
         now >= round_expiry_ms(q, e) || wants_warning(q, e))
         return false;
+    e->flags &= (uint16_t)~ENTRY_FLUSHED;
     round_schedule(q, e,
         now + d->until_ms - clock_now_ms() + (int64_t)random_below(spread));
     return true;

@@ -1,4 +1,5 @@
 #include "qmgr/describe.h"
+#include "qmgr/edit.h"
 #include "tests/unit/qmgr_world.h"
 
 /* Limits, turns and waiting: what is delivered when. */
@@ -567,6 +568,46 @@ test_probe_with_one(void **state)
     world_assert_empty(w);
 }
 
+/*
+ * A flush has one message try each dead destination. The others go when that
+ * went well; else nothing is said of them that was not known.
+ */
+static void
+test_flush_of_the_dead(void **state)
+{
+    struct world *w = *state;
+    uint64_t serial;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 200, "r@smtp.dead.example");
+    while (running(w) > 0)
+        end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
+    for (unsigned i = 0; i < 3; i++) {
+        serial = w->q.serial;
+        edit_flush_all(&w->q, NULL);
+        world_settle(w);
+        assert_int_equal(running(w), 1);
+        end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
+        assert_int_equal(running(w), 0);
+        assert_int_equal(w->q.serial - serial, 1);
+        assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 200);
+    }
+    /* Of one message: the same. */
+    edit_flush(&w->q,
+        LIST_ENTRY(map_first(&w->q.index.entries), struct entry, node));
+    world_settle(w);
+    assert_int_equal(running(w), 1);
+    end_one(w, OUTCOME_SENT, DESTINATION_OK);
+    assert_int_equal(w->q.index.entries.count, 199);
+    edit_flush_all(&w->q, NULL);
+    world_settle(w);
+    for (unsigned i = 0; running(w) > 0; i++) {
+        assert_true(i < 200);
+        end_all(w);
+    }
+    world_assert_empty(w);
+}
+
 /* Who is put off hears of the delay all the same. */
 static void
 test_delay_warning_of_all(void **state)
@@ -692,6 +733,7 @@ main(void)
         T(test_description),
         T(test_admission_caps),
         T(test_probe_with_one),
+        T(test_flush_of_the_dead),
         T(test_expiry_while_parked),
         T(test_delay_warning_of_all),
     };
