@@ -8,7 +8,7 @@
 #include "qmgr/lane.h"
 #include "qmgr/lease.h"
 #include "qmgr/ledger.h"
-#include "qmgr/mail.h"
+#include "qmgr/opening.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
 #include "qmgr/strain.h"

@@ -61,7 +61,7 @@ struct qmgr {
     struct map drops_by_name, drops_by_id;
     struct past drops_past;
 
-    /* qmgr/mail: the active set */
+    /* qmgr/mail, qmgr/readback, qmgr/opening: the active set */
     size_t active_recipients;
     size_t held_octets; /* of contents in memory */
     uint64_t serial;    /* of the newest message */

@@ -6,6 +6,7 @@
 #include "lib/base/random.h"
 #include "qmgr/inside.h"
 #include "qmgr/lane.h"
+#include "qmgr/opening.h"
 
 #include <assert.h>
 #include <stdio.h>

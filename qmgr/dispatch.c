@@ -8,6 +8,7 @@
 #include "qmgr/inside.h"
 #include "qmgr/late.h"
 #include "qmgr/notify.h"
+#include "qmgr/readback.h"
 #include "qmgr/settle.h"
 
 #include <assert.h>

@@ -10,6 +10,7 @@
 #include "qmgr/lane.h"
 #include "qmgr/lease.h"
 #include "qmgr/mail.h"
+#include "qmgr/opening.h"
 #include "qmgr/record.h"
 #include "qmgr/round.h"
 #include "qmgr/settle.h"

@@ -2,10 +2,11 @@
  * mail - one message of the active set: envelope, recipients and what
  * becomes of them.
  *
- * A message is active for one round: each recipient that is not settled is
- * resolved and tried, or found to be undeliverable. When nothing is under way
- * any more the round ends (qmgr/round): the sender is told of failures, and
- * what remains goes back to being a small entry in the index.
+ * A message is active for one round: it is read back (qmgr/readback), each
+ * recipient that is not settled is resolved (qmgr/opening) and tried, or found
+ * to be undeliverable. When nothing is under way any more the round ends
+ * (qmgr/round): the sender is told of failures, and what remains goes back to
+ * being a small entry in the index.
  */
 #pragma once
 
@@ -24,6 +25,9 @@ struct batch;
 struct lane;
 struct transport;
 struct msg_in;
+
+/* Until a message is looked at again that the disk had no place for. */
+enum { MAIL_AGAIN_MS = 60 * 1000 };
 
 enum rcpt_state {
     RCPT_PENDING,   /* to be tried in this round */
@@ -144,6 +148,10 @@ void mail_free(struct qmgr *q, struct mail *m);
 struct mail *mail_find(struct qmgr *q, uint64_t id, uint64_t serial)
     ATTR_NONNULL;
 
+/* So many, of none of which is known that it is settled. False: no memory. */
+bool mail_count_recipients(struct mail *m, size_t count)
+    ATTR_NONNULL ATTR_MUST_USE;
+
 /*
  * m->envelope is set: make the recipients, unless they are so many that they
  * are read back in batches. False: no memory.
@@ -163,36 +171,12 @@ struct rcpt *mail_next_rcpt(const struct rcpt *r) ATTR_NONNULL;
          (r) = mail_next_rcpt(r))
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-/* Begin to resolve some of those that are to be; in this pump, and others. */
-void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
-
-/* Read more recipients if it is time to, and there is room. */
-void mail_read_more(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-
 /* So many octets of it are in memory. */
 void mail_count_held(struct qmgr *q, struct mail *m, size_t octets)
     ATTR_NONNULL;
 
 /* It comes into the active set. */
 void mail_activate(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-
-/* Read e back; the round begins when it is there. */
-void mail_load(struct qmgr *q, struct entry *e) ATTR_NONNULL;
-
-/* The round begins. */
-void mail_begin(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-
-/* Nothing of it is asked of lookup any more, or for too long. */
-void mail_gathered(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-static inline bool
-mail_gathers(const struct mail *m)
-{
-    return m->gather.node.slot != 0;
-}
-
-/* Have job_send() called for j when the content is in memory. */
-void mail_want_content(struct qmgr *q, struct mail *m, struct job *j)
-    ATTR_NONNULL;
 
 /* Something changed: the round may be over. Looked at in this pump. */
 void mail_touch(struct qmgr *q, struct mail *m) ATTR_NONNULL;

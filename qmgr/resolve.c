@@ -5,6 +5,7 @@
 #include "lib/mail/route.h"
 #include "qmgr/destination.h"
 #include "qmgr/inside.h"
+#include "qmgr/opening.h"
 
 enum {
     ANSWERS_MAX = 16384,

@@ -11,6 +11,7 @@
 #include "qmgr/lane.h"
 #include "qmgr/ledger.h"
 #include "qmgr/notify.h"
+#include "qmgr/readback.h"
 
 enum {
     SOON_MS = 1000,              /* after trouble of our own ... */

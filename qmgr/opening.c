@@ -1,0 +1,145 @@
+#include "qmgr/opening.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/queue_id.h"
+#include "qmgr/batch.h"
+#include "qmgr/destination.h"
+#include "qmgr/late.h"
+#include "qmgr/readback.h"
+#include "qmgr/resolve.h"
+#include "qmgr/round.h"
+
+enum {
+    GATHER_MS = 50,
+    GATHER_MOST_MS = 2000,
+    ROOM_STATUS = 1024, /* octets in the spool */
+    ROOM_RCPT = 512,
+    ASK_AT_ONCE = 50, /* recipients of a message that are asked for ... */
+    ASK_A_TURN = 200, /* ... and of all, in one pump */
+};
+
+void
+mail_gathered(struct qmgr *q, struct mail *m)
+{
+    timer_disarm(q, &m->gather);
+    bundle_join_all(q, m);
+}
+
+/* Some recipients of m; the number of those that were asked for. */
+static size_t
+ask_some(struct qmgr *q, struct mail *m)
+{
+    size_t n = 0;
+
+    list_foreach (it, &m->batches) {
+        struct batch *b = LIST_ENTRY(it, struct batch, link);
+
+        for (; b->asked < b->count && n < ASK_AT_ONCE; b->asked++) {
+            struct rcpt *r = &b->rcpts[b->asked];
+
+            if (r->state != RCPT_PENDING)
+                continue;
+            resolve_rcpt(q, r);
+            n++;
+        }
+        if (n == ASK_AT_ONCE && b->asked < b->count) {
+            list_append(&q->asking, &m->ask_link);
+            return n;
+        }
+    }
+    if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
+        mail_gathered(q, m);
+    mail_touch(q, m);
+    return n;
+}
+
+void
+mail_ask_some(struct qmgr *q)
+{
+    struct list *it;
+    size_t n = 0;
+
+    while (n < ASK_A_TURN && (it = list_take(&q->asking)) != NULL)
+        n += ask_some(q, LIST_ENTRY(it, struct mail, ask_link));
+    if (!list_empty(&q->asking))
+        qmgr_wake(q);
+}
+
+/*
+ * A list may take a while as long as lookup is getting on with it. A recipient
+ * whose table is slow is not waited for.
+ */
+static void
+gather_timeout(struct qmgr *q, struct timer *t)
+{
+    struct mail *m = LIST_ENTRY(t, struct mail, gather);
+    size_t before = m->gathered_at;
+
+    m->gathered_at = m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING];
+    if (m->gathered_at < before && clock_now_ms() < m->gather_until_ms)
+        timer_arm(q, t, clock_now_ms() + GATHER_MS);
+    else
+        mail_gathered(q, m);
+}
+
+void
+mail_begin_batch(struct qmgr *q, struct mail *m)
+{
+    mail_touch(q, m);
+    late_apply(q, m);
+    if (round_is_over_before_it_begins(q, m))
+        return;
+    if (m->counts[RCPT_PENDING] > 1 && !mail_gathers(m)) {
+        m->gather.fire = gather_timeout;
+        m->gathered_at = SIZE_MAX;
+        m->gather_until_ms = clock_now_ms() + GATHER_MOST_MS;
+        timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
+    }
+    if (m->ask_link.next == &m->ask_link)
+        (void)ask_some(q, m);
+    if (!list_empty(&q->asking))
+        qmgr_wake(q);
+}
+
+/*
+ * Whatever becomes of its recipients can be written: else a full disk would
+ * have delivered mail delivered again and again.
+ */
+static bool
+take_room(struct qmgr *q, struct mail *m)
+{
+    uint64_t octets = ROOM_STATUS +
+        ROOM_RCPT * (uint64_t)m->envelope.recipient_count;
+
+    if (!q->outside->room_take(q->context, octets))
+        return false;
+    m->room = octets;
+    return true;
+}
+
+void
+mail_begin(struct qmgr *q, struct mail *m)
+{
+    struct slice sender = m->envelope.sender;
+    char id[QUEUE_ID_SIZE];
+    size_t left = mail_unsettled(m) - m->counts[RCPT_DONE];
+
+    if (!take_room(q, m)) {
+        struct entry *e = m->entry;
+
+        mail_free(q, m);
+        round_schedule(q, e, qmgr_wall_ms() + MAIL_AGAIN_MS);
+        return;
+    }
+    m->begun = true;
+    m->active_us = clock_wall_us();
+    heap_set(&q->index.timers, &m->entry->timer,
+        round_deadline_ms(q, m->entry));
+    if (left > 0)
+        log_write(LOG_LEVEL_INFO, q->tag,
+            "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
+            queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
+            (unsigned long long)m->envelope.size, left);
+    mail_begin_batch(q, m);
+}

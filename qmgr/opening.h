@@ -1,0 +1,25 @@
+/*
+ * opening - the beginning of a message's active time: room for what will become
+ * of its recipients is set aside, they are resolved, some in each turn, and
+ * those of one destination gather for a moment, so that they go out together.
+ */
+#pragma once
+
+#include "qmgr/mail.h"
+
+/* The round begins. */
+void mail_begin(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* More recipients of it have come into memory. */
+void mail_begin_batch(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
+/* Begin to resolve some of those that are to be; in this pump, and others. */
+void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
+
+/* Nothing of it is asked of lookup any more, or for too long. */
+void mail_gathered(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+static inline bool
+mail_gathers(const struct mail *m)
+{
+    return m->gather.node.slot != 0;
+}
