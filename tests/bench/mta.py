@@ -10,6 +10,9 @@ import socket
 import subprocess
 import time
 
+import postfix_peer
+from services import MASTER_CF
+
 ROOT = os.geteuid() == 0
 TICK = os.sysconf("SC_CLK_TCK")
 USERS = 100         # Maildirs u1..u100@md.test
@@ -54,33 +57,7 @@ virtual_uid_maps = static:{mail_uid}
 virtual_gid_maps = static:{mail_gid}
 virtual_minimum_uid = 1
 """
-MASTER_CF = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup    unix  n - n 60 1 pickup
-cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 300 1 qmgr
-tlsmgr    unix  - - n 1000? 1 tlsmgr
-rewrite   unix  - - n - - trivial-rewrite
-bounce    unix  - - n - 0 bounce
-defer     unix  - - n - 0 bounce
-trace     unix  - - n - 0 bounce
-verify    unix  - - n - 1 verify
-flush     unix  n - n 1000? 0 flush
-proxymap  unix  - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp      unix  - - n - - smtp
-relay     unix  - - n - - smtp
-showq     unix  n - n - - showq
-error     unix  - - n - - error
-retry     unix  - - n - - error
-discard   unix  - - n - - discard
-local     unix  - n n - - local
-virtual   unix  - n n - - virtual
-lmtp      unix  - - n - - lmtp
-anvil     unix  - - n - 1 anvil
-scache    unix  - - n - 1 scache
-postlog   unix-dgram n - n - 1 postlogd
-"""
+SERVICES = MASTER_CF + "tlsmgr unix - - n 1000? 1 tlsmgr\n"
 
 
 def transports(sink, dead):
@@ -207,7 +184,7 @@ class Server:
         self.write("main.cf", MAIN_CF.format(
             base=self.base, owner=self.owner, group=self.group, sessions=self.sessions,
             mail_uid=self.mail_ids[0], mail_gid=self.mail_ids[1]) + extra)
-        self.write("master.cf", MASTER_CF.format(port=self.port))
+        self.write("master.cf", SERVICES.format(port=self.port))
 
     def argv(self):
         raise NotImplementedError
@@ -319,31 +296,6 @@ class Postern(Server):
         return self.command("postqueue", "-j").count(b"\n")
 
 
-# Unpacked packages lie over /usr and /etc, for these processes alone.
-ENTER = """\
-set -e
-if [ -n "{root}" ]; then
-    mount -t overlay overlay -o lowerdir={root}/usr:/usr /usr
-    mount -t overlay overlay -o lowerdir={base}/etc:{root}/etc:/etc /etc
-fi
-mount -t proc proc /proc
-cd /
-exec {command}
-"""
-ACCOUNTS = {"postfix": 950, "postdrop": 951}
-
-
-def with_accounts(path):
-    """The lines of /etc/passwd or /etc/group, and Postfix's accounts."""
-    lines = [line for line in pathlib.Path(path).read_text().splitlines()
-             if line.split(":")[0] not in ACCOUNTS]
-    tail = "::/nonexistent:/usr/sbin/nologin" if path.endswith("passwd") else ""
-    for name, number in ACCOUNTS.items():
-        middle = f"{number}:{number}" if tail else f"{number}:"
-        lines.append(f"{name}:x:{middle}{tail}")
-    return "\n".join(lines) + "\n"
-
-
 class Postfix(Server):
     """Installed, or unpacked by "make check-peers"; in namespaces of its own."""
 
@@ -362,7 +314,7 @@ class Postfix(Server):
 
     @staticmethod
     def unpacked(out):
-        path = pathlib.Path(out).parent / "peers/postfix"
+        path = postfix_peer.unpacked(out)
         return path if path.exists() and not shutil.which("postfix") else None
 
     def __init__(self, base, out):
@@ -370,12 +322,9 @@ class Postfix(Server):
         self.root = self.unpacked(out)
         extra = ""
         if self.root:
-            uid = gid = ACCOUNTS["postfix"]
-            (self.base / "etc").mkdir()
-            for name in ("passwd", "group"):
-                (self.base / "etc" / name).write_text(with_accounts("/etc/" + name))
-            extra = ("command_directory = /usr/sbin\nshlib_directory = /usr/lib/postfix\n"
-                     "daemon_directory = /usr/lib/postfix/sbin\nmeta_directory = /etc/postfix\n")
+            uid = gid = postfix_peer.ACCOUNTS["postfix"]
+            postfix_peer.write_accounts(self.base)
+            extra = postfix_peer.DIRECTORIES
         else:
             account = pwd.getpwnam("postfix")
             uid, gid = account.pw_uid, account.pw_gid
@@ -386,13 +335,8 @@ class Postfix(Server):
     def configure(self, extra=""):
         super().configure(self.extra + extra)
 
-    def inside(self, command):
-        return ENTER.format(root=self.root or "", base=self.base, command=command)
-
     def argv(self):
-        # --kill-child: with unshare goes process 1, and with that all the rest.
-        return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-                "--kill-child", "sh", "-c", self.inside(f"postfix -c {self.base}/conf start-fg")]
+        return postfix_peer.argv(self.base, self.root)
 
     def stop(self):
         began = time.monotonic()

@@ -14,14 +14,14 @@ import socket
 import subprocess
 import tempfile
 
-import conftest
-from conftest import ROOT, SLOW, wait_for
+from instance import ROOT, Instance
+from mode import SLOW
 
 USERS = ["alice", "bob", "carol"]
 FIRST_UID = 30001
 
 
-class Rig(conftest.Instance):
+class Rig(Instance):
     """An instance with local users, and commands as one would type them."""
 
     def __init__(self, base):

@@ -4,7 +4,8 @@ import re
 import shutil
 
 import pytest
-from conftest import ROOT, Instance, mail_user, temporary, wait_for
+from instance import ROOT, Instance, mail_user, temporary
+from waiting import wait_for
 
 COUNT = 30
 

@@ -12,7 +12,9 @@ import threading
 import time
 
 import pytest
-from conftest import OUT, ROOT, SLOW, wait_for
+from instance import ROOT
+from mode import OUT, SLOW
+from waiting import wait_for
 
 needs_root = pytest.mark.skipif(not ROOT, reason="needs another user")
 

@@ -7,7 +7,7 @@ import re
 import threading
 
 import pytest
-from conftest import SLOW
+from mode import SLOW
 
 COUNT = int(os.environ.get("BULK_MESSAGES", "600"))
 CONNECTIONS = min(100, max(4, COUNT // 10))

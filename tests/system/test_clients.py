@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import OUT, SLOW
+from mode import OUT, SLOW
 
 BODY = "".join(f"line {i}\r\n" for i in range(500)) + ".\r\n..\r\nend\r\n"
 MESSAGE = ("From: me@client.example\r\nTo: u1@md.test\r\nSubject: from {}\r\n\r\n" + BODY)

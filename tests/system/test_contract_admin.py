@@ -9,7 +9,9 @@ import time
 
 import contract
 import pytest
-from conftest import ROOT, SLOW, free_port, wait_for
+from instance import ROOT
+from mode import SLOW
+from waiting import free_port, wait_for
 
 
 @pytest.fixture

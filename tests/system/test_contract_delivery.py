@@ -4,7 +4,8 @@ import re
 
 import contract
 import pytest
-from conftest import ROOT, mail_user, wait_for
+from instance import ROOT, mail_user
+from waiting import wait_for
 
 needs_root = pytest.mark.skipif(not ROOT, reason="makes users of its own")
 

@@ -2,15 +2,15 @@
 import os
 import random
 import re
-import shutil
 import socket
-import subprocess
 import threading
 
-import conftest
 import contract
+import nsd
 import pytest
-from conftest import ROOT, SLOW, free_port, wait_for
+from instance import ROOT, mail_user
+from mode import SLOW
+from waiting import free_port
 
 
 def native(rig):
@@ -227,7 +227,7 @@ def test_services_of_ones_own(sink):
     with contract.rig() as rig:
         (rig.base / "mail2").mkdir()
         if ROOT:
-            os.chown(rig.base / "mail2", *conftest.mail_user())
+            os.chown(rig.base / "mail2", *mail_user())
         for line in f"""\
 mysmtp unix - - n - 1 smtp -o syslog_name=custom/out -o smtp_helo_name=helo.example
 mydisc unix - - n - - discard -o syslog_name=gone
@@ -275,55 +275,15 @@ clean2 unix n - n - 0 cleanup -o syslog_name=postfix/c2 -o always_bcc=u4@md.test
                 assert second.recv(100).startswith(b"220 ")
 
 
-class NameServer:
-    """NSD for some zones, on an address of its own and port 53."""
-
-    def __init__(self, directory, zones):
-        directory.mkdir()
-        # Any address of 127.0.0.0/8 is this host: no two of us meet.
-        self.address = f"127.53.{random.randrange(256)}.{random.randrange(1, 255)}"
-        text = f"""server:
-  ip-address: {self.address}@53
-  username: ""
-  zonesdir: "{directory}"
-  pidfile: "{directory}/pid"
-  xfrdfile: "{directory}/xfrd"
-  zonelistfile: "{directory}/zones"
-  logfile: "{directory}/log"
-  database: ""
-  server-count: 1
-remote-control:
-  control-enable: no
-"""
-        for name, records in zones.items():
-            (directory / name).write_text(
-                f"$ORIGIN {name}.\n$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\n"
-                f"ns A {self.address}\n{records}")
-            text += f'zone:\n  name: "{name}"\n  zonefile: "{name}"\n'
-        (directory / "conf").write_text(text)
-        self.process = subprocess.Popen(
-            [shutil.which("nsd") or "/usr/sbin/nsd", "-d", "-c", directory / "conf"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self.answers, what="nsd")
-
-    def answers(self):
-        with socket.socket() as s:
-            return s.connect_ex((self.address, 53)) == 0
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-@pytest.mark.skipif(not ROOT or not (shutil.which("nsd") or
-                                     os.path.exists("/usr/sbin/nsd")),
-                    reason="needs root and nsd")
+@pytest.mark.skipif(not ROOT or nsd.PROGRAM is None, reason="needs root and nsd")
 def test_mail_exchangers(sink):
     port = free_port()
     hosts = [f"127.54.{random.randrange(256)}.{n}" for n in (1, 2, 3)]
-    hops = {h: sink_at(sink, h, port) for h in hosts[1:]}
+    hops = {h: sink(host=h, port=port) for h in hosts[1:]}
+    # Any address of 127.0.0.0/8 is this host: no two of us meet.
+    address = f"127.53.{random.randrange(256)}.{random.randrange(1, 255)}"
     with contract.rig() as rig:
-        server = NameServer(rig.base / "nsd", {"mxt.example": f"""\
+        zones = {"mxt.example": f"""\
 @ MX 10 mx1
 @ MX 20 mx2
 @ A {hosts[2]}
@@ -343,9 +303,13 @@ self A 127.0.0.1
 several MX 10 multi
 multi A {hosts[0]}
 multi A {hosts[1]}
-""", "test.example": "mx A 127.0.0.1\n"})
-        try:
-            (rig.base / "etc/resolv.conf").write_text(f"nameserver {server.address}\n")
+""", "test.example": "mx A 127.0.0.1\n"}
+        (rig.base / "nsd").mkdir()
+        with nsd.Nsd(rig.base / "nsd", {
+                name: f"$ORIGIN {name}.\n$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\n"
+                f"ns A {address}\n{records}" for name, records in zones.items()},
+                address, 53):
+            (rig.base / "etc/resolv.conf").write_text(f"nameserver {address}\n")
             rig.set(smtp_tcp_port=port, minimal_backoff_time="300s",
                     smtpd_relay_restrictions="permit_mynetworks, reject")
             rig.start()
@@ -372,15 +336,3 @@ multi A {hosts[1]}
             rig.wait_log(r"postfix/smtp\[\d+\]: connect to mx1\.mxt\.example"
                          rf"\[{re.escape(hosts[0])}\]:{port}: Connection refused$")
             assert all(h.messages for h in hops.values())
-        finally:
-            server.close()
-
-
-def sink_at(sink, host, port):
-    """A sink on a port that is given."""
-    kept = conftest.free_port
-    conftest.free_port = lambda _host="": port
-    try:
-        return sink(host=host)
-    finally:
-        conftest.free_port = kept

@@ -1,13 +1,9 @@
 """Mail exchangers, addresses and their failures, with NSD as the resolver, by
 libunbound and by the stub that believes its AD bit."""
 import re
-import shutil
-import socket
-import subprocess
 
 import pytest
-
-from conftest import Sink, free_port, wait_for
+from waiting import free_port
 
 ZONES = {
     "zone.test": """\
@@ -33,69 +29,10 @@ mx2 A 127.0.0.3
 """,
 }
 
-NSD_CONF = """\
-server:
-  ip-address: 127.0.0.1@{port}
-  username: ""
-  chroot: ""
-  zonesdir: "{base}"
-  database: ""
-  pidfile: "{base}/nsd.pid"
-  xfrdfile: "{base}/xfrd.state"
-  zonelistfile: "{base}/zone.list"
-  logfile: "{base}/nsd.log"
-  server-count: 1
-remote-control:
-  control-enable: no
-"""
-
-
-class Nsd:
-    """A name server for the zones above, on 127.0.0.1 and a port of its own."""
-
-    def __init__(self, base):
-        self.base = base
-        self.port = free_port()
-        text = NSD_CONF.format(port=self.port, base=base)
-        for name, zone in ZONES.items():
-            (base / name).write_text(zone)
-            text += f'zone:\n  name: "{name}"\n  zonefile: "{name}"\n'
-        (base / "nsd.conf").write_text(text)
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [shutil.which("nsd") or "/usr/sbin/nsd", "-d", "-c",
-             str(self.base / "nsd.conf")],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self.answers, what="NSD")
-
-    def answers(self):
-        query = (b"\0\1\1\0\0\1\0\0\0\0\0\0\4zone\4test\0\0\6\0\1")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.2)
-            s.connect(("127.0.0.1", self.port))
-            try:
-                s.send(query)
-                return len(s.recv(512)) > 12
-            except OSError:
-                return False
-
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
-
-
-@pytest.fixture
-def nsd(tmp_path):
-    if not (shutil.which("nsd") or shutil.which("/usr/sbin/nsd")):
-        pytest.skip("nsd is not installed")
-    server = Nsd(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture(name="nsd")
+def zones_served(nsd):
+    """The name server of the zones above."""
+    return nsd(ZONES)
 
 
 def ask(instance, port, trust_ad):
@@ -116,19 +53,10 @@ def resolving(request, instance, nsd):
     return ask(instance, nsd.port, request.param)
 
 
-def sink_at(host, port, made, **kwargs):
-    """A sink at one address of the zones, at the port that all mail goes to."""
-    made.append(Sink(host=host, port=port, **kwargs))
-    return made[-1]
-
-
 @pytest.fixture
-def sinks(instance):
-    made = []
-    yield lambda host, **kwargs: sink_at(host, instance.smtp_port, made,
-                                         **kwargs)
-    for one in made:
-        one.close()
+def sinks(instance, sink):
+    """Sinks at addresses of the zones, at the port that all mail goes to."""
+    return lambda host, **kwargs: sink(host=host, port=instance.smtp_port, **kwargs)
 
 
 def test_best_exchanger(resolving, sinks):

@@ -7,7 +7,9 @@ import smtplib
 import subprocess
 
 import pytest
-from conftest import ROOT, Sink, free_port, wait_for
+from instance import ROOT
+from sink import Sink
+from waiting import free_port, wait_for
 
 pytestmark = pytest.mark.skipif(not ROOT, reason="mounting needs root")
 

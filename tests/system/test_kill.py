@@ -5,8 +5,9 @@ import signal
 import time
 
 import pytest
-from conftest import SLOW, wait_for
 from load import Load, numbers_below
+from mode import SLOW
+from waiting import wait_for
 
 # How long before a kill a delivery may have been under way, and how long after it
 # one that had lost its master goes on.

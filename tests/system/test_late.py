@@ -5,8 +5,9 @@ import signal
 import threading
 import time
 
-from conftest import SLOW, wait_for
 from load import Load, numbers_below
+from mode import SLOW
+from waiting import wait_for
 
 
 def kill(instance, program):

@@ -5,8 +5,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import OUT, free_port, wait_for
-from mode import SLOW
+from mode import OUT, SLOW
+from waiting import free_port, wait_for
 
 RECIPIENTS = int(os.environ.get("LIST_RECIPIENTS", "5000"))
 SINGLES = int(os.environ.get("LIST_SINGLES", "150"))

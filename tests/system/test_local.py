@@ -5,7 +5,7 @@ import pwd
 import subprocess
 
 import pytest
-from conftest import ROOT
+from instance import ROOT
 
 needs_root = pytest.mark.skipif(not ROOT, reason="makes a user")
 

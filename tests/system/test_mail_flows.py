@@ -2,7 +2,7 @@
 another host, or back to its sender."""
 import re
 
-from conftest import wait_for
+from waiting import wait_for
 
 
 def test_smtp_to_maildir(running):

@@ -10,8 +10,7 @@ import threading
 import time
 
 import pytest
-
-from conftest import free_port, wait_for
+from waiting import free_port, wait_for
 
 HERE = "127.0.0.1"
 

@@ -1,6 +1,6 @@
 """What senders and the postmaster are told, and when nobody is."""
 import pytest
-from conftest import free_port
+from waiting import free_port
 
 
 @pytest.fixture

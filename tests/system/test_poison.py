@@ -4,7 +4,8 @@ import re
 import shutil
 
 import pytest
-from conftest import OUT, wait_for
+from mode import OUT
+from waiting import wait_for
 
 HOOKED = OUT / "tests/hooks/local"
 POISON = "Subject: poison\r\nX-Postern-Test-Kill: yes\r\n\r\nx\r\n"

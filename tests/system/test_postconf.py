@@ -7,8 +7,7 @@ import os
 import subprocess
 
 import pytest
-
-from conftest import OUT
+from mode import OUT
 
 MAIN = """\
 # comment

@@ -9,8 +9,10 @@ import subprocess
 import time
 
 import pytest
-from conftest import OUT, ROOT, SLOW, Instance, temporary, wait_for
+from instance import ROOT, Instance, temporary
 from load import NUMBER, Load
+from mode import OUT, SLOW
+from waiting import wait_for
 
 HOOKED = OUT / "tests/hooks/qmgr"
 TOOL = OUT / "tests/crash/power_cut/power_cut"

@@ -4,7 +4,9 @@ import itertools
 import threading
 import time
 
-from conftest import SLOW, Sink, wait_for
+from mode import SLOW
+from sink import Sink
+from waiting import wait_for
 
 
 def mail(client, sender="s@client.example"):

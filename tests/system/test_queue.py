@@ -7,8 +7,7 @@ import re
 import subprocess
 
 import pytest
-
-from conftest import free_port, wait_for
+from waiting import free_port, wait_for
 
 HEADING = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
 LONG = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"

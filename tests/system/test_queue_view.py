@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import Sink, free_port, wait_for
+from sink import Sink
 from test_queue import deferred, listing
+from waiting import free_port, wait_for
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from conftest import OUT, TOP
+from mode import OUT, TOP
 
 ROGUE = OUT / "tests/actor/rogue"
 LIAR = OUT / "tests/actor/liar"

@@ -9,7 +9,9 @@ import subprocess
 import tempfile
 
 import pytest
-from conftest import ROOT, SLOW, Instance, free_port, wait_for
+from instance import ROOT, Instance
+from mode import SLOW
+from waiting import free_port, wait_for
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")

@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, free_port, wait_for
+from mode import SLOW
+from waiting import free_port, wait_for
 
 IDLE = 9500 if SLOW == 1 else 500
 

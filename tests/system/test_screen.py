@@ -2,15 +2,11 @@
 Postfix's postscreen(8) has them, lists in DNS served by NSD, log lines as
 POSTSCREEN_README has them."""
 import re
-import shutil
 import smtplib
 import socket
-import subprocess
 import time
 
 import pytest
-
-from conftest import free_port, wait_for
 
 SERVICES = """\
 127.0.0.1:{port} inet n - n - 1 postscreen
@@ -29,53 +25,10 @@ ns A 127.0.0.1
 3.0.0.127.good A 127.0.0.1
 """
 
-NSD_CONF = """\
-server:
-  ip-address: 127.0.0.1@{port}
-  username: ""
-  chroot: ""
-  zonesdir: "{base}"
-  database: ""
-  pidfile: "{base}/nsd.pid"
-  xfrdfile: "{base}/xfrd.state"
-  zonelistfile: "{base}/zone.list"
-  logfile: "{base}/nsd.log"
-  server-count: 1
-remote-control:
-  control-enable: no
-zone:
-  name: "list.test"
-  zonefile: "list.test"
-"""
-
-
 @pytest.fixture
-def lists(tmp_path):
+def lists(nsd):
     """The port of a name server that has lists of addresses."""
-    program = shutil.which("nsd") or shutil.which("/usr/sbin/nsd")
-    if program is None:
-        pytest.skip("nsd is not installed")
-    port = free_port()
-    (tmp_path / "list.test").write_text(ZONE)
-    (tmp_path / "nsd.conf").write_text(NSD_CONF.format(port=port,
-                                                       base=tmp_path))
-    nsd = subprocess.Popen([program, "-d", "-c", str(tmp_path / "nsd.conf")],
-                           stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-
-    def answers():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.2)
-            s.connect(("127.0.0.1", port))
-            try:
-                s.send(b"\0\1\1\0\0\1\0\0\0\0\0\0\4list\4test\0\0\6\0\1")
-                return len(s.recv(512)) > 12
-            except OSError:
-                return False
-    wait_for(answers, what="NSD")
-    yield port
-    nsd.terminate()
-    nsd.wait(10)
+    return nsd({"list.test": ZONE}).port
 
 
 @pytest.fixture

@@ -7,11 +7,15 @@ import shutil
 import smtplib
 import subprocess
 
+import postfix_peer
 import pytest
-from conftest import OUT, ROOT, free_port, mail_user, wait_for
+from instance import ROOT, mail_user
+from mode import OUT
+from services import MASTER_CF
 from test_bulk import TIME_LIMIT, in_maildirs, send_all, wanted
+from waiting import free_port, wait_for
 
-UNPACKED = OUT.parent / "peers" / "postfix"
+UNPACKED = postfix_peer.unpacked(OUT)
 
 pytestmark = [
     pytest.mark.skipif(not ROOT, reason="namespaces need root"),
@@ -19,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare"),
 ]
 
-MAIN_CF = """\
+MAIN_CF = postfix_peer.DIRECTORIES + """\
 compatibility_level = 3.6
 myhostname = peer.test
 mydestination =
@@ -31,10 +35,6 @@ mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 queue_directory = {base}/spool
 data_directory = {base}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-shlib_directory = /usr/lib/postfix
-meta_directory = /etc/postfix
 maillog_file = {base}/log/mail.log
 maillog_file_prefixes = {base}
 virtual_mailbox_domains = relay.test
@@ -45,67 +45,26 @@ virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
 default_transport = smtp:[127.0.0.1]:1
 """
-MASTER_CF = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-showq unix n - n - - showq
-smtp unix - - n - - smtp
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-"""
-ACCOUNTS = {"postfix": 950, "postdrop": 951}
-
-# Its package lies over /usr and /etc for the processes in the namespaces alone.
-ENTER = """\
-set -e
-mount -t overlay overlay -o lowerdir={root}/usr:/usr /usr
-mount -t overlay overlay -o lowerdir={base}/etc:{root}/etc:/etc /etc
-mount -t proc proc /proc
-cd /
-exec postfix -c {base}/conf start-fg
-"""
-
-
-def with_accounts(path):
-    """The lines of /etc/passwd or /etc/group, and Postfix's accounts."""
-    lines = [line for line in pathlib.Path(path).read_text().splitlines()
-             if line.split(":")[0] not in ACCOUNTS]
-    tail = "::/nonexistent:/usr/sbin/nologin" if path.endswith("passwd") else ""
-    for name, number in ACCOUNTS.items():
-        middle = f"{number}:{number}" if tail else f"{number}:"
-        lines.append(f"{name}:x:{middle}{tail}")
-    return "\n".join(lines) + "\n"
 
 
 class Postfix:
     def __init__(self, base):
         self.base, self.port = base, free_port()
         uid, gid = mail_user()
-        for name in ("conf", "etc", "log", "mail", "data", "spool"):
+        for name in ("conf", "log", "mail", "data", "spool"):
             (base / name).mkdir(parents=True)
         shutil.chown(base / "mail", uid, gid)
-        shutil.chown(base / "data", ACCOUNTS["postfix"], ACCOUNTS["postfix"])
-        for name in ("passwd", "group"):
-            (base / "etc" / name).write_text(with_accounts("/etc/" + name))
+        account = postfix_peer.ACCOUNTS["postfix"]
+        shutil.chown(base / "data", account, account)
+        postfix_peer.write_accounts(base)
         (base / "conf/main.cf").write_text(MAIN_CF.format(base=base, uid=uid, gid=gid))
         (base / "conf/master.cf").write_text(MASTER_CF.format(port=self.port))
         (base / "conf/vmailbox").write_text(
             "".join(f"u{i}@relay.test u{i}/\n" for i in range(1, 11)))
         with (base / "log/start").open("wb") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-                 "--kill-child", "sh", "-c", ENTER.format(root=UNPACKED, base=base)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                postfix_peer.argv(base, UNPACKED), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log)
 
     def log(self):
         return "".join(p.read_text(errors="replace") for p in (self.base / "log").iterdir())

@@ -5,7 +5,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import ROOT, wait_for
+from instance import ROOT
+from waiting import wait_for
 
 
 def run(instance, *args, text="Subject: x\n\nhi\n", **kwargs):

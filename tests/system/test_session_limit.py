@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, Sink
+from mode import SLOW
+from sink import Sink
 
 LIMIT = 10
 COUNT = int(os.environ.get("SESSION_LIMIT_MESSAGES", "400"))

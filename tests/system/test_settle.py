@@ -3,7 +3,7 @@ and "removed" is logged when it is durable."""
 import re
 import time
 
-from conftest import wait_for
+from waiting import wait_for
 
 
 def removed(instance, qid):

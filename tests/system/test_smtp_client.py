@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from conftest import wait_for
+from waiting import wait_for
 
 
 def route(instance, *lines):

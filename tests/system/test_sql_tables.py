@@ -13,9 +13,8 @@ import threading
 import time
 
 import pytest
-
-from conftest import free_port, wait_for
 from test_network_tables import HERE, ask, listening
+from waiting import free_port, wait_for
 
 USER = "nobody"
 

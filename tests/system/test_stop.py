@@ -3,8 +3,9 @@ import collections
 import smtplib
 import time
 
-from conftest import SLOW, wait_for
 from load import NUMBER, Load, numbers_below
+from mode import SLOW
+from waiting import wait_for
 
 STOPS = 4
 LIST = 6000  # recipients of one message: more than are in memory at a time

@@ -7,7 +7,7 @@ import re
 
 import contract
 import pytest
-from conftest import free_port
+from waiting import free_port
 
 
 @pytest.fixture
