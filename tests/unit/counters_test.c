@@ -1,7 +1,7 @@
 #include "lookup/counters.h"
 
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
+#include "tests/unit/kept_log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,21 +9,6 @@
 /* clang-format off */
 #include <cmocka.h>
 /* clang-format on */
-
-static char logged[2000];
-
-static void
-keep_log(void *context, enum log_level level, const char *tag,
-    struct slice line)
-{
-    size_t used = strlen(logged);
-
-    (void)context;
-    (void)level;
-    (void)tag;
-    snprintf(logged + used, sizeof(logged) - used, SLICE_FMT "\n",
-        SLICE_ARG(line));
-}
 
 static struct count
 count(struct counters *c, const void *owner, enum count_event event,
