@@ -1,18 +1,17 @@
+/*
+ * main.cf: values, complaints, states of parameters, files.
+ */
 #include "lib/config/config.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/config/parameter.h"
-#include "lib/config/set.h"
+#include "tests/unit/config_services.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static char dir[] = "/tmp/config_test.XXXXXX";
 
@@ -89,19 +88,6 @@ load_files(const char *main_cf, const char *master_cf, struct config_set **set,
     }
     buf_fini(&raw);
     return res;
-}
-
-static struct config_set *
-load(const char *main_cf, const char *master_cf)
-{
-    struct config_set *set = NULL;
-    struct why why = { 0 };
-    enum result res = config_from_text(main_cf, master_cf, &set, &why);
-
-    if (res != RESULT_OK)
-        print_error("%s\n", why.text);
-    assert_int_equal(res, RESULT_OK);
-    return set;
 }
 
 /* The table itself: what parameter_find() and the programs rely on. */
@@ -415,219 +401,6 @@ test_files(void **state)
     assert_non_null(strstr(why.text, "too long"));
 }
 
-static const char services_text[] =
-    "smtp      inet  n       -       n       -       -       smtpd\n"
-    "127.0.0.1:2525 inet n - - - 5 smtpd -v -v -o syslog_name=x\n"
-    "# comment\n"
-    "  -o { smtpd_banner = hello  world } -o smtpd_helo_required=yes\n"
-    "  -o smtpd_client_restrictions=$mua_restrictions\n"
-    "pickup    unix  n       -       n       60      1       pickup\n"
-    "flush     unix  n       -       n       1000?   0       flush\n"
-    "qmgr      unix  n       -       n       300     1       qmgr\n"
-    "  -o slow_destination_rate_delay=2s\n"
-    "slow      unix  -       n       n       -       -       smtp\n"
-    "  -o smtp_helo_name=slow.$mydomain\n"
-    "lmtp      unix  -       -       n       -       -       /x/lmtp\n"
-    "maildrop  unix  -       n       n       -       -       pipe\n"
-    "  -o myhostname=q flags=F user=v argv=/bin/x -d {a  $b} -o c=d\n"
-    "cleanup   unix  n       -       n       -       0       cleanup\n"
-    "  -o header_size_limit=7\n";
-
-static const char services_main[] =
-    "myhostname = mx.example.org\n"
-    "mua_restrictions = ${smtpd_helo_required} $mydomain\n"
-    "lmtp_lhlo_name = lhlo.example\n"
-    "lmtp_connect_timeout = 7s\n"
-    "slow_destination_concurrency_limit = 3\n"
-    "default_destination_recipient_limit = 11\n"
-    "local_destination_rate_delay = 500\n"
-    "default_process_limit = 17\n";
-
-static struct config_set *
-load_services(void)
-{
-    return load(services_main, services_text);
-}
-
-static void
-test_services(void **state)
-{
-    struct config_set *set = load_services();
-    const struct service *s;
-
-    (void)state;
-    assert_int_equal(config_service_count(set), 9);
-    s = config_find_service(set, "smtp", "inet");
-    assert_non_null(s);
-    assert_int_equal(s->index, 0);
-    assert_string_equal(s->program, "smtpd");
-    assert_string_equal(s->log_tag, "postern/smtpd");
-    assert_false(s->private);
-    assert_true(s->unpriv);
-    assert_false(s->chroot);
-    assert_int_equal(s->wakeup, 0);
-    assert_int_equal(s->maxproc, 17);
-    assert_string_equal(s->argv[0], "smtpd");
-    assert_null(s->argv[1]);
-    assert_null(config_find_service(set, "smtp", "unix"));
-
-    s = config_service(set, 1);
-    assert_string_equal(s->name, "127.0.0.1:2525");
-    assert_int_equal(s->maxproc, 5);
-    assert_int_equal(s->verbose, 2);
-    assert_string_equal(s->log_tag, "x/smtpd");
-    assert_string_equal(s->config->smtpd_banner, "hello  world");
-    assert_true(s->config->smtpd_helo_required);
-    /* A class of main.cf sees the overrides of the line. */
-    assert_string_equal(s->config->smtpd_client_restrictions,
-        "yes example.org");
-    assert_string_equal(config_get(s->config, "mua_restrictions"),
-        "yes example.org");
-    assert_string_equal(config_get(config_main(set), "mua_restrictions"),
-        "no example.org");
-    assert_null(config_get(s->config, "nosuch"));
-    assert_null(s->argv[1]);
-
-    s = config_find_service(set, "pickup", NULL);
-    assert_int_equal(s->wakeup, 60000);
-    assert_false(s->wakeup_if_used);
-    s = config_find_service(set, "flush", NULL);
-    assert_int_equal(s->wakeup, 1000000);
-    assert_true(s->wakeup_if_used);
-    assert_int_equal(s->maxproc, 0);
-
-    s = config_find_service(set, "slow", "unix");
-    assert_true(s->private);
-    assert_false(s->unpriv);
-    assert_string_equal(s->config->smtp_helo_name, "slow.example.org");
-    assert_string_equal(config_main(set)->smtp_helo_name, "mx.example.org");
-
-    s = config_find_service(set, "maildrop", "unix");
-    assert_string_equal(s->argv[0], "pipe");
-    assert_string_equal(s->argv[3], "argv=/bin/x");
-    assert_string_equal(s->argv[5], "a  $b");
-    assert_string_equal(s->argv[6], "-o");
-    assert_null(s->argv[8]);
-    assert_string_equal(s->config->mydestination,
-        "q, localhost.localdomain, localhost");
-    config_drop(set);
-}
-
-static void
-test_folded(void **state)
-{
-    struct config_set *set = load_services();
-
-    (void)state;
-    assert_int_equal(config_of_service(set, "cleanup")->header_size_limit, 7);
-    assert_int_equal(config_of_service(set, "rewrite")->header_size_limit,
-        102400);
-    assert_ptr_equal(config_of_service(set, "nosuch"), config_main(set));
-    assert_string_equal(config_tag_of_service(set, "cleanup", "cleanup"),
-        "postern/cleanup");
-    assert_string_equal(config_tag_of_service(set, "bounce", "bounce"),
-        "postern/bounce");
-    config_drop(set);
-
-    /* A listener of the same name is not meant. */
-    set = load("",
-        "bounce inet n - n - - smtpd -o myhostname=a\n"
-        "bounce unix - - n - - bounce -o myhostname=b\n");
-    assert_string_equal(config_of_service(set, "bounce")->myhostname, "b");
-    config_drop(set);
-}
-
-static void
-test_lmtp(void **state)
-{
-    struct config_set *set = load_services();
-    const struct config *c = config_of_service(set, "lmtp");
-
-    (void)state;
-    assert_string_equal(c->smtp_helo_name, "lhlo.example");
-    assert_int_equal(c->smtp_connect_timeout, 7000);
-    assert_int_equal(config_main(set)->smtp_connect_timeout, 30000);
-    assert_string_equal(c->smtp_tcp_port, "24");
-    assert_string_equal(config_get(c, "smtp_tcp_port"), "24");
-    config_drop(set);
-}
-
-static void
-test_transports(void **state)
-{
-    struct config_set *set = load_services();
-
-    (void)state;
-    assert_int_equal(config_transport_number(set, "slow",
-                         "destination_concurrency_limit", -1),
-        3);
-    assert_int_equal(config_transport_number(set, "local",
-                         "destination_concurrency_limit", -1),
-        2);
-    assert_int_equal(config_transport_number(set, "maildrop",
-                         "destination_concurrency_limit", -1),
-        20);
-    assert_int_equal(config_transport_number(set, "local",
-                         "destination_recipient_limit", -1),
-        1);
-    assert_int_equal(config_transport_number(set, "slow",
-                         "destination_recipient_limit", -1),
-        11);
-    /* The scheduler's line has the last word. */
-    assert_int_equal(config_transport_time(set, "slow",
-                         "destination_rate_delay", -1),
-        2000);
-    assert_int_equal(config_transport_time(set, "local",
-                         "destination_rate_delay", -1),
-        500 * 1000);
-    assert_int_equal(config_transport_time(set, "maildrop", "time_limit", -1),
-        1000 * 1000);
-    assert_string_equal(config_transport_text(set, "slow",
-                            "destination_concurrency_positive_feedback", "x"),
-        "1");
-    assert_int_equal(config_transport_number(set, "slow", "nosuch", -1), -1);
-    assert_string_equal(config_transport_text(set, "slow", "nosuch", "x"), "x");
-    config_drop(set);
-}
-
-static const struct {
-    const char *line, *error;
-} bad_masters[] = {
-    { "x", "line 1: missing \"type\" field" },
-    { "x unix - - - - - \n", "missing \"command\" field" },
-    { "x foo - - - - - smtp", "bad \"type\" field: \"foo\"" },
-    { "x unix z - - - - smtp", "bad \"private\" field" },
-    { "x unix - yes - - - smtp", "bad \"unprivileged\" field" },
-    { "x unix - - - 1x - smtp", "bad \"wakeup\" field" },
-    { "x unix - - - ? - smtp", "bad \"wakeup\" field" },
-    { "x unix - - - - -1 smtp", "bad \"process_limit\" field" },
-    { "x unix - - - - 99999999999 smtp", "bad \"process_limit\" field" },
-    { "x unix - - - - - {smtp}", "bad \"command\" field" },
-    { "x unix - - - - - smtp -o", "-o needs name=value" },
-    { "x unix - - - - - smtp -o a", "-o needs name=value" },
-    { "x unix - - - - - smtp -o {a b=c}", "-o needs name=value" },
-    { "x unix - - - - - smtp -o =c", "-o needs name=value" },
-    { "x unix - - - - - smtp -o {a=b}c", "bad braces" },
-    { "x unix - - - - - smtp -o {a=b", "bad braces" },
-    { "x unix - - - - - smtp -z", "unknown option \"-z\"" },
-};
-
-static void
-test_bad_masters(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(bad_masters) / sizeof(bad_masters[0]); i++) {
-        struct config_set *set;
-        struct why why = { 0 };
-
-        print_message("  %s\n", bad_masters[i].line);
-        assert_int_equal(config_from_text("", bad_masters[i].line, &set, &why),
-            RESULT_PERMFAIL);
-        if (strstr(why.text, bad_masters[i].error) == NULL)
-            fail_msg("%s", why.text);
-    }
-}
-
 /* What is installed says nothing that is wrong, unknown or not built. */
 static void
 test_installed(void **state)
@@ -649,126 +422,6 @@ test_installed(void **state)
     assert_string_equal(config_main(set)->relay_domains, "");
     config_drop(set);
     buf_fini(&said);
-}
-
-/* A snapshot with facts of a host that is not this one. */
-static struct config_set *
-decode_with_facts(const char *main_cf, const char *hostname,
-    const char *interfaces)
-{
-    struct config_set *set = set_new("/x"), *made = NULL;
-    struct report report = { 0 };
-    struct buf octets;
-    struct why why;
-
-    main_parse(set, slice_of(main_cf), &report);
-    fact_put(set, "hostname", slice_of(hostname));
-    fact_put(set, "interfaces", slice_of(interfaces));
-    fact_put(set, "host:10.1.2.3", SLICE_LIT("10.1.2.3/32"));
-    fact_put(set, "file:/etc/mailname", SLICE_LIT("from.file"));
-    fact_put(set, "program", SLICE_LIT("/opt/p/libexec/postern/master"));
-    buf_init(&octets, 1 << 20);
-    config_encode(set, &octets);
-    set_free(set);
-    assert_int_equal(config_decode(buf_slice(&octets), &made, &why), RESULT_OK);
-    buf_fini(&octets);
-    return made;
-}
-
-static const struct {
-    const char *main_cf, *hostname, *name, *want;
-} hosts[] = {
-    { "", "mx", "myhostname", "mx.localdomain" },
-    { "", "mx.example.org", "myhostname", "mx.example.org" },
-    { "mydomain = b.c\n", "mx", "myhostname", "mx.b.c" },
-    { "myhostname = one\n", "mx", "mydomain", "localdomain" },
-    { "myhostname = a.b.c\n", "mx", "mydomain", "b.c" },
-    { "mynetworks_style = host\n", "mx", "mynetworks",
-        "127.0.0.1/32 10.1.2.3/32 10.1.2.4/32 [::1]/128 [fd00::5]/128" },
-    { "mynetworks_style = subnet\n", "mx", "mynetworks",
-        "127.0.0.0/8 10.1.2.0/23 [::1]/128 [fd00::]/64" },
-    { "mynetworks_style = class\n", "mx", "mynetworks",
-        "127.0.0.0/8 10.0.0.0/8 [::1]/128 [fd00::]/64" },
-    { "mynetworks_style = subnet\ninet_protocols = ipv4\n", "mx", "mynetworks",
-        "127.0.0.0/8 10.1.2.0/23" },
-    { "mynetworks_style = host\ninet_interfaces = loopback-only\n", "mx",
-        "mynetworks", "127.0.0.1/32 [::1]/128" },
-    { "mynetworks_style = subnet\ninet_interfaces = 10.1.2.3\n", "mx",
-        "mynetworks", "10.1.2.0/23" },
-    { "mynetworks = 192.0.2.0/24\n", "mx", "mynetworks", "192.0.2.0/24" },
-    { "myorigin = /etc/mailname\n", "mx", "myorigin", "from.file" },
-    { "", "mx", "daemon_directory", "/opt/p/libexec/postern" },
-    { "", "mx", "command_directory", "/opt/p/sbin" },
-    { "config_directory = /y\n", "mx", "config_directory", "/x" },
-};
-
-static void
-test_hosts(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-        struct config_set *set = decode_with_facts(hosts[i].main_cf,
-            hosts[i].hostname,
-            "127.0.0.1/8 10.1.2.3/23 10.1.2.4/23 ::1/128 fd00::5/64");
-
-        print_message("  %s %s\n", hosts[i].main_cf, hosts[i].name);
-        assert_string_equal(config_get(config_main(set), hosts[i].name),
-            hosts[i].want);
-        config_drop(set);
-    }
-}
-
-/* Every value of every service is the same on the other side. */
-static void
-test_round_trip(void **state)
-{
-    struct config_set *one = load_services(), *two;
-    struct buf a, b;
-    struct why why;
-
-    (void)state;
-    buf_init(&a, 1 << 20);
-    buf_init(&b, 1 << 20);
-    config_encode(one, &a);
-    assert_int_equal(config_decode(buf_slice(&a), &two, &why), RESULT_OK);
-    assert_int_equal(config_service_count(two), config_service_count(one));
-    for (size_t n = 0; n <= config_service_count(one); n++) {
-        bool main = n == config_service_count(one);
-        const struct config *x = main ? config_main(one)
-                                      : config_service(one, n)->config;
-        const struct config *y = main ? config_main(two)
-                                      : config_service(two, n)->config;
-
-        for (size_t i = 0; i < parameter_count(); i++)
-            assert_string_equal(config_get(x, parameter_at(i)->name),
-                config_get(y, parameter_at(i)->name));
-        assert_int_equal(x->smtpd_timeout, y->smtpd_timeout);
-        assert_int_equal(x->swap_bangpath, y->swap_bangpath);
-        assert_string_equal(config_get(x, "mua_restrictions"),
-            config_get(y, "mua_restrictions"));
-        if (!main)
-            assert_string_equal(config_service(one, n)->log_tag,
-                config_service(two, n)->log_tag);
-    }
-    assert_string_equal(config_service(two, 7)->argv[5], "a  $b");
-    config_encode(two, &b);
-    assert_int_equal(a.len, b.len);
-    config_drop(one);
-    config_drop(two);
-
-    /* Cut anywhere but between two attributes it is refused. */
-    for (size_t len = 0; len < a.len; len++) {
-        struct slice head = slice_head(buf_slice(&a), len);
-
-        if (config_decode(head, &two, &why) == RESULT_OK)
-            config_drop(two);
-        else
-            assert_true(why.text[0] != '\0');
-    }
-    a.ptr[2]++; /* the version */
-    assert_int_equal(config_decode(buf_slice(&a), &two, &why), RESULT_PERMFAIL);
-    buf_fini(&a);
-    buf_fini(&b);
 }
 
 static void
@@ -806,14 +459,7 @@ main(void)
         cmocka_unit_test(test_complaints),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_services),
-        cmocka_unit_test(test_folded),
-        cmocka_unit_test(test_lmtp),
-        cmocka_unit_test(test_transports),
-        cmocka_unit_test(test_bad_masters),
         cmocka_unit_test(test_installed),
-        cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_nearest),
     };
