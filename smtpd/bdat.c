@@ -3,7 +3,7 @@
  *
  * No dot ends it, so there is none to smuggle; line ends are normalized as with
  * DATA, so that what we pass on by DATA holds none that others could take for an
- * end. The octets of a chunk that is refused are read and dropped, since the
+ * end. What has none (BODY=BINARYMIME) becomes base64 before that. The octets of a chunk that is refused are read and dropped, since the
  * client has sent them along.
  */
 #include "lib/base/log.h"
@@ -36,6 +36,49 @@ parse(struct slice args, struct chunk *chunk)
     return chunk->last && slice_trim(args).len == 0;
 }
 
+static void
+take_lines(void *context, struct slice octets)
+{
+    struct session *s = context;
+    struct slice run;
+
+    while (unstuff_next(&s->mail.lines, &octets, &run) == UNSTUFF_RUN)
+        content_take(s, run);
+}
+
+static void
+take_octets(struct session *s, struct slice octets)
+{
+    if (s->mail.converter != NULL)
+        mime_convert_take(s->mail.converter, octets);
+    else
+        take_lines(s, octets);
+}
+
+static void
+begin_lines(struct session *s)
+{
+    unstuff_init(&s->mail.lines, UNSTUFF_RAW);
+    if (s->mail.binary)
+        s->mail.converter = mime_convert_new(MIME_CONVERT_BINARY,
+            config_of_service(s->set, s->config->cleanup_service_name),
+            take_lines, s);
+}
+
+static bool
+end_lines(struct session *s, struct refusal *no)
+{
+    struct why why;
+    struct slice run;
+
+    if (s->mail.converter != NULL &&
+        mime_convert_end(s->mail.converter, &why) != RESULT_OK)
+        return refusal_set(no, 550, why.status, "%s", why.text);
+    if (unstuff_finish(&s->mail.lines, &run))
+        content_take(s, run);
+    return true;
+}
+
 /* May this chunk be taken? Begins the message with its first one. */
 static bool
 is_welcome(struct session *s, const struct chunk *chunk, struct refusal *no)
@@ -62,7 +105,7 @@ is_welcome(struct session *s, const struct chunk *chunk, struct refusal *no)
     if (s->mail.chunks == CHUNKS_NONE) {
         if (!access_data(s, no) || !content_begin(s, no))
             return false;
-        unstuff_init(&s->mail.lines, UNSTUFF_RAW);
+        begin_lines(s);
         s->mail.chunks = CHUNKS_OPEN;
     }
     return true;
@@ -76,15 +119,14 @@ read_chunk(struct session *s, uint64_t size, bool keep)
 
     pace_begin(s, &pace);
     while (size > 0) {
-        struct slice in, rest, run;
+        struct slice in;
         enum stream_status status = pace_peek(s, &pace, &in);
 
         if (status != STREAM_OK)
             return status;
         in = slice_head(in, size > SIZE_MAX ? SIZE_MAX : (size_t)size);
-        rest = in;
-        while (keep && unstuff_next(&s->mail.lines, &rest, &run) == UNSTUFF_RUN)
-            content_take(s, run);
+        if (keep)
+            take_octets(s, in);
         pace_took(s, &pace, in.len);
         stream_consume(s->client, in.len);
         size -= in.len;
@@ -104,14 +146,14 @@ refuse(struct session *s, const struct chunk *chunk, const struct refusal *no)
 }
 
 static enum command_result
-finish(struct session *s)
+finish(struct session *s, const struct chunk *chunk)
 {
     enum command_result result;
-    struct slice run;
+    struct refusal no;
     char said[64];
 
-    if (unstuff_finish(&s->mail.lines, &run))
-        content_take(s, run);
+    if (!end_lines(s, &no))
+        return refuse(s, chunk, &no);
     (void)snprintf(said, sizeof(said), "%ju bytes ",
         (uintmax_t)s->mail.chunked);
     result = content_end(s, &s->mail.lines, said);
@@ -132,7 +174,7 @@ take(struct session *s, const struct chunk *chunk)
         return refuse(s, chunk, &no);
     s->mail.chunked += chunk->size;
     if (chunk->last)
-        return finish(s);
+        return finish(s, chunk);
     s->where = "BDAT content";
     if (s->profile->bare_newline == BARE_NEWLINE_REJECT &&
         !content_allow_lines(s, &s->mail.lines, &no))

@@ -63,6 +63,9 @@ is_ready(struct session *s, struct slice args, struct refusal *no)
 {
     if (s->mail.chunks != CHUNKS_NONE)
         return refusal_set(no, 503, "5.5.1", "Error: DATA after BDAT");
+    if (s->mail.binary)
+        return refusal_set(no, 503, "5.5.1",
+            "Error: BODY=BINARYMIME requires BDAT");
     if (s->mail.envelope.recipient_count == 0)
         return s->mail.open
             ? refusal_set(no, 554, "5.5.1", "Error: no valid recipients")

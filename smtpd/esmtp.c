@@ -79,7 +79,10 @@ body_value(struct parse *p, struct slice value)
     struct mail_parameters *mail = p->to;
 
     mail->eight_bit = slice_eq_nocase(value, SLICE_LIT("8BITMIME"));
-    if (!mail->eight_bit && !slice_eq_nocase(value, SLICE_LIT("7BIT"))) {
+    mail->binary = (p->features & ESMTP_BINARYMIME) != 0 &&
+        slice_eq_nocase(value, SLICE_LIT("BINARYMIME"));
+    if (!mail->eight_bit && !mail->binary &&
+        !slice_eq_nocase(value, SLICE_LIT("7BIT"))) {
         (void)refusal_set(p->no, 555, "5.5.4",
             "Unsupported option: BODY=" SLICE_FMT, SLICE_ARG(value));
         return false;

@@ -20,11 +20,13 @@
 enum esmtp_feature {
     ESMTP_DSN = 1 << 0,
     ESMTP_SMTPUTF8 = 1 << 1,
+    ESMTP_BINARYMIME = 1 << 2,
 };
 
 struct mail_parameters {
     uint64_t size;  /* SIZE= (RFC 1870); 0: not given */
     bool eight_bit; /* BODY=8BITMIME */
+    bool binary;    /* BODY=BINARYMIME (RFC 3030 section 3) */
     bool utf8;      /* SMTPUTF8 (RFC 6531) */
     enum dsn_ret ret;
     struct slice envid; /* decoded, in the arena */

@@ -90,6 +90,7 @@ static const struct keyword {
     { "DSN", KEYWORD_DSN, no_value },
     { "SMTPUTF8", KEYWORD_SMTPUTF8, smtputf8_value },
     { "CHUNKING", KEYWORD_CHUNKING, no_value },
+    { "BINARYMIME", KEYWORD_BINARYMIME, no_value },
     { "LIMITS", KEYWORD_LIMITS, limits_value },
 };
 
@@ -133,7 +134,7 @@ log_discarded(const struct session *s)
     struct buf names;
 
     buf_init(&names, LINE_MAX_OCTETS);
-    for (enum keyword_bit k = 1; k <= KEYWORD_LIMITS; k <<= 1)
+    for (enum keyword_bit k = 1; k <= KEYWORD_LAST; k <<= 1)
         for (size_t i = 0; i < KEYWORDS; i++)
             if (keywords[i].bit == k && keyword_is_discarded(s, k))
                 buf_add_format(&names, " %s", keywords[i].name);
@@ -171,6 +172,8 @@ choose(struct session *s)
     /* Under test nobody may send ahead. */
     if (s->screening != NULL)
         s->discarded |= KEYWORD_PIPELINING | KEYWORD_CHUNKING;
+    if (keyword_is_discarded(s, KEYWORD_CHUNKING))
+        s->discarded |= KEYWORD_BINARYMIME;
 }
 
 /* Each line is said when the next is known: only the last ends the reply. */

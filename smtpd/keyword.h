@@ -26,11 +26,16 @@ enum keyword_bit {
     KEYWORD_SMTPUTF8 = 1 << 12,
     KEYWORD_CHUNKING = 1 << 13,
     KEYWORD_LIMITS = 1 << 14,
+    KEYWORD_BINARYMIME = 1 << 15,
+    KEYWORD_LAST = KEYWORD_BINARYMIME,
 };
 
 /* At EHLO: the client's s->discarded, and the reply. Waits. */
 void keywords_announce(struct session *s) ATTR_NONNULL;
 
-/* Was it kept back from this client? */
+/*
+ * Was it kept back from this client? BINARYMIME is, too, where CHUNKING is, which
+ * it needs (RFC 3030 section 3).
+ */
 bool keyword_is_discarded(const struct session *s, enum keyword_bit k)
     ATTR_NONNULL;

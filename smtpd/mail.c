@@ -39,6 +39,7 @@ parse(struct session *s, struct slice args, struct mail_parameters *parameters,
         return false;
     t->envelope.size = parameters->size; /* what it is to be: for policies */
     t->utf8 = parameters->utf8;
+    t->binary = parameters->binary;
     return session_allows_address(s, path.address, no);
 }
 
@@ -77,7 +78,7 @@ fill_envelope(struct session *s, const struct mail_parameters *parameters)
 
     env->arrival_us = clock_wall_us();
     env->flags = s->profile->overrides |
-        (parameters->eight_bit ? ENVELOPE_8BIT : 0U) |
+        (parameters->eight_bit || parameters->binary ? ENVELOPE_8BIT : 0U) |
         (parameters->utf8 || esmtp_autodetects_utf8(s->config, "smtpd")
                 ? ENVELOPE_UTF8
                 : 0U) |

@@ -71,6 +71,7 @@ void
 session_reset(struct session *s)
 {
     cleanup_abort(s->mail.cleanup);
+    mime_convert_free(s->mail.converter);
     arena_clear(&s->mail.arena);
     s->mail = (struct transaction){ .open = false };
     arena_init(&s->mail.arena, TRANSACTION_MAX);
@@ -87,6 +88,7 @@ unsigned
 session_features(const struct session *s)
 {
     return (keyword_is_discarded(s, KEYWORD_DSN) ? 0U : ESMTP_DSN) |
+        (keyword_is_discarded(s, KEYWORD_BINARYMIME) ? 0U : ESMTP_BINARYMIME) |
         (s->config->smtputf8_enable ? ESMTP_SMTPUTF8 : 0U);
 }
 

@@ -17,6 +17,7 @@
 #include "lib/io/stream.h"
 #include "lib/mail/cleanup.h"
 #include "lib/mail/envelope.h"
+#include "lib/mail/mime_convert.h"
 #include "lib/mail/queue_id.h"
 #include "smtpd/command.h"
 #include "smtpd/profile.h"
@@ -106,6 +107,8 @@ struct transaction {
     } chunks;
     uint64_t chunked;     /* octets of chunks, as the client counts them */
     struct unstuff lines; /* of chunks: a line may go on in the next one */
+    bool binary;          /* BODY=BINARYMIME: */
+    struct mime_convert *converter; /* in front of lines; else NULL */
 };
 
 struct check;

@@ -94,7 +94,7 @@ SYNTAX = [
     ("MAIL FROM:<a@b> SIZE=x", "501 5.5.4"),
     ("MAIL FROM:<a@b> SIZE=99999999999", "552 5.3.4"),
     ("MAIL FROM:<a@b> BODY=x", "555 5.5.4"),
-    ("MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
+    ("MAIL FROM:<a@b> BODY=", "555 5.5.4"),
     ("MAIL FROM:<a@b> RET=x", "501 5.5.4"),
     ("MAIL FROM:<a@b> RET=FULL RET=FULL", "501 5.5.4"),
     ("MAIL FROM:<a@b> ENVID=a+0A", "501 5.5.4"),

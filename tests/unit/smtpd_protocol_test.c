@@ -20,6 +20,7 @@
     "< 250-DSN\n"                                     \
     "< 250-SMTPUTF8\n"                                \
     "< 250-CHUNKING\n"                                \
+    "< 250-BINARYMIME\n"                              \
     "< 250 LIMITS RCPTMAX=1000\n"
 #define EHLO GREETING EHLO_WITH("")
 #define BEGIN                                  \
@@ -55,18 +56,19 @@ static const struct dialogue {
              "< 551 5.0.0 Discarded 6 bytes after earlier error\n"
              "< 250 2.0.0 Ok\n" BEGIN },
     { "the size of chunks", "message_size_limit = 20\n", CLIENT,
-        GREETING "> EHLO foo\n"
-                 "< 250-mx.test\n< 250-PIPELINING\n< 250-SIZE 20\n"
-                 "< 250-VRFY\n< 250-ETRN\n< 250-ENHANCEDSTATUSCODES\n"
-                 "< 250-8BITMIME\n< 250-DSN\n< 250-SMTPUTF8\n"
-                 "< 250-CHUNKING\n< 250 LIMITS RCPTMAX=1000\n" BEGIN
-                 "= BDAT 10\\r\\n0123456789\n< 250 2.0.0 Ok: 10 bytes\n"
-                 "= BDAT 11\\r\\n01234567890\n"
-                 "< 552 5.3.4 Chunk exceeds message size limit\n"
-                 "= BDAT 1 LAST\\r\\n0\n"
-                 "< 551 5.0.0 Discarded 1 bytes after earlier error\n"
-                 "L warning: *: BDAT request from unknown[192.0.2.7] exceeds "
-                 "message size limit\n" },
+        GREETING
+        "> EHLO foo\n"
+        "< 250-mx.test\n< 250-PIPELINING\n< 250-SIZE 20\n"
+        "< 250-VRFY\n< 250-ETRN\n< 250-ENHANCEDSTATUSCODES\n"
+        "< 250-8BITMIME\n< 250-DSN\n< 250-SMTPUTF8\n"
+        "< 250-CHUNKING\n< 250-BINARYMIME\n< 250 LIMITS RCPTMAX=1000\n" BEGIN
+        "= BDAT 10\\r\\n0123456789\n< 250 2.0.0 Ok: 10 bytes\n"
+        "= BDAT 11\\r\\n01234567890\n"
+        "< 552 5.3.4 Chunk exceeds message size limit\n"
+        "= BDAT 1 LAST\\r\\n0\n"
+        "< 551 5.0.0 Discarded 1 bytes after earlier error\n"
+        "L warning: *: BDAT request from unknown[192.0.2.7] exceeds "
+        "message size limit\n" },
     { "a bad size", "", CLIENT,
         EHLO BEGIN "> BDAT 18446744073709551616\n"
                    "< 521 5.5.4 Syntax: BDAT count [LAST]\nEOF\n"
@@ -279,7 +281,7 @@ static const struct dialogue {
                  "< 250-mx.test\n< 250-PIPELINING\n< 250-SIZE 10240000\n"
                  "< 250-VRFY\n< 250-ETRN\n< 250-ENHANCEDSTATUSCODES\n"
                  "< 250-8BITMIME\n< 250-DSN\n< 250-SMTPUTF8\n"
-                 "< 250-CHUNKING\n< 250 LIMITS RCPTMAX=1000\n"
+                 "< 250-CHUNKING\n< 250-BINARYMIME\n< 250 LIMITS RCPTMAX=1000\n"
                  "< 250 2.0.0 Ok\n"
                  "> MAIL FROM:<a@b.test>\n< 250 2.1.0 Ok\n"
                  "> RCPT TO:<ann@local.test>\n"

@@ -19,6 +19,7 @@
              "< 250-DSN\n"                 \
              "< 250-SMTPUTF8\n"            \
              "< 250-CHUNKING\n"            \
+             "< 250-BINARYMIME\n"          \
              "< 250 LIMITS RCPTMAX=1000\n"
 #define HELO       \
     GREETING       \
