@@ -3,7 +3,8 @@
 # make demo           a private instance that delivers two messages; demo-stop
 # make check          lint, unit, system and crash tests, fuzz corpora
 # make MODE=san ...   the same tree under ASan and UBSan; MODE=tsan: TSan
-# make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS
+# make lint format    style; make fuzz: run each fuzz target for FUZZ_SECONDS;
+#                     fuzz-long: an hour each
 # make WITHOUT_DB=1   without Berkeley DB (hash:, btree:), though it is there;
 #                     likewise LMDB, PCRE2 (after make clean)
 # make deps           install what is missing of Debian's packages (as root)
@@ -90,7 +91,7 @@ links.sendmail := mailq newaliases
 links.postmap  := postalias
 
 .PHONY: all install demo demo-stop check check-unit check-system check-crash \
-        check-fuzz check-sim check-clients check-tables check-peers check-long fuzz lint format deps clean
+        check-fuzz check-sim check-clients check-tables check-peers check-long fuzz fuzz-long lint format deps clean
 .SECONDARY:
 
 all: $(daemon.bin) $(command.bin) $(module.so) $(OUT)/.links docs/postconf.5
@@ -148,7 +149,7 @@ $(test.bin): $(OUT)/%: $(OUT)/%.o $(all.a) $(help.a) $(lib.a)
 $(replay.bin): $(OUT)/tests/replay/%: $(OUT)/tests/fuzz/%_fuzz.o $(OUT)/tests/fuzz/replay.o $(all.a) $(lib.a)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(all.a) $(lib.a) -Wl,--end-group \
-	    -lunbound $(libs.lib) $(LDLIBS)
+	    -lcmocka -lunbound $(libs.lib) $(LDLIBS)
 
 -include tests/tests.mk
 

@@ -7,15 +7,14 @@
 #include "lib/dns/dns.h"
 #include "lib/io/fiber.h"
 #include "lib/io/stream.h"
+#include "smtpd/policy_reply.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
-    LINE_MAX_OCTETS = 4096,
-    LINES_MAX = 100, /* of one answer */
-    IDLE_MAX = 100,  /* connections kept for later */
+    IDLE_MAX = 100, /* connections kept for later */
     RESOLVE_MAX = 64 * 1024,
 };
 
@@ -319,49 +318,6 @@ open_connection(const struct policy *p, int64_t deadline,
 /* Asking */
 
 static enum result
-failed(enum stream_status status, struct why *why)
-{
-    switch (status) {
-    case STREAM_TIMEOUT:
-        return why_temp(why, "4.3.0", "Connection timed out");
-    case STREAM_TOO_LONG:
-        return why_temp(why, "4.3.0", "the answer has a line that is too long");
-    case STREAM_CANCELLED:
-        return why_temp(why, "4.3.2", "this process is ending");
-    case STREAM_EOF:
-    case STREAM_OK:
-        return why_temp(why, "4.3.0", "Connection closed by server");
-    case STREAM_ERROR:
-        break;
-    }
-    return why_errno(why, "connection");
-}
-
-static enum result
-read_answer(struct stream *st, int64_t deadline, struct buf *action,
-    struct why *why)
-{
-    struct slice line, prefix = SLICE_LIT("action=");
-    enum stream_status status;
-    bool found = false;
-
-    buf_clear(action);
-    for (unsigned i = 0; i < LINES_MAX; i++) {
-        status = stream_read_line(st, LINE_MAX_OCTETS, deadline, &line);
-        if (status != STREAM_OK)
-            return failed(status, why);
-        if (line.len == 0)
-            return found ? RESULT_OK
-                         : why_temp(why, "4.3.0", "the answer names no action");
-        if (found || !slice_starts_nocase(line, prefix))
-            continue;
-        found = true;
-        buf_add(action, slice_trim(slice_skip(line, prefix.len)));
-    }
-    return why_temp(why, "4.3.0", "the answer has no end");
-}
-
-static enum result
 ask_once(struct policy *p, struct slice request, struct buf *action,
     struct why *why)
 {
@@ -376,8 +332,9 @@ ask_once(struct policy *p, struct slice request, struct buf *action,
         return res;
     stream_write(c->stream, request, deadline);
     status = stream_flush(c->stream, deadline);
-    res = status == STREAM_OK ? read_answer(c->stream, deadline, action, why)
-                              : failed(status, why);
+    res = status == STREAM_OK
+        ? policy_reply_read(c->stream, deadline, action, why)
+        : policy_reply_failed(status, why);
     if (res == RESULT_OK)
         keep(p, c);
     else
@@ -395,7 +352,7 @@ policy_ask(struct policy *policy, struct slice request, struct buf *action,
         if (i > 0 &&
             fiber_sleep_until(clock_now_ms() + policy->retry_delay_ms) ==
                 WAIT_CANCELLED)
-            return failed(STREAM_CANCELLED, why);
+            return policy_reply_failed(STREAM_CANCELLED, why);
         res = ask_once(policy, request, action, why);
         if (res == RESULT_OK)
             break;

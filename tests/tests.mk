@@ -66,24 +66,44 @@ $(postfix.peer):
 	cd $(@D) && { apt-get -qq download postfix || { apt-get -qq update && apt-get -qq download postfix; }; }
 	rm -rf $@.new && dpkg -x $(@D)/postfix_*.deb $@.new && mv $@.new $@
 
-check-peers: all $(postfix.peer)
-	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system/test_second_mta.py
+# Policy servers and a proxy, and what of theirs is not among tests/packages. Not
+# installed either: their packages would start them, and one wants Postfix.
+services.peer := $(BUILD)/peers/services
+services.debs := postgrey postfwd postfix-policyd-spf-python haproxy \
+    libberkeleydb-perl libnetaddr-ip-perl libnet-server-perl libnet-dns-perl libnet-cidr-perl \
+    libio-multiplex-perl python3-spf-engine python3-authres python3-dns python3-spf \
+    python3-pkg-resources liblua5.3-0 libopentracing1 libopentracing-c-wrapper0
+
+$(services.peer):
+	@mkdir -p $@.debs
+	cd $@.debs && { apt-get -qq download $(services.debs) || \
+	    { apt-get -qq update && apt-get -qq download $(services.debs); }; }
+	rm -rf $@.new && for d in $@.debs/*.deb; do dpkg -x $$d $@.new || exit 1; done && mv $@.new $@
+
+peers.tests := second_mta services haproxy
+check-peers: all $(postfix.peer) $(services.peer)
+	POSTERN_OUT=$(abspath $(OUT)) /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+	    $(peers.tests:%=tests/system/test_%.py)
 
 # What takes too long for every change: the same tests with larger numbers.
-long.tests := kill bulk second_mta scale rogue full_disk poison session_limit list
+long.tests := kill bulk second_mta scale rogue full_disk poison session_limit list trickle
 check-long: check-build $(postfix.peer)
 	TEST_TIMEOUT=3600 CRASH_STATES=200000 tests/run --out $(OUT) --stage crash
 	$(MAKE) --no-print-directory $(bench.bin)
 	POSTERN_OUT=$(abspath $(OUT)) KILL_ROUNDS=30 BULK_MESSAGES=10000 \
-	    LIST_RECIPIENTS=100000 LIST_SINGLES=500 SESSION_LIMIT_MESSAGES=6000 \
+	    LIST_RECIPIENTS=100000 LIST_SINGLES=500 SESSION_LIMIT_MESSAGES=6000 TRICKLE_SESSIONS=10000 \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider $(long.tests:%=tests/system/test_%.py)
 
 deps:
 	tests/install-packages
 
-# Each target for FUZZ_SECONDS, with clang's libFuzzer; finds go to the corpus.
+# Each target for FUZZ_SECONDS, with clang's libFuzzer. What it makes is in
+# build/fuzz/found: an input that fails belongs into tests/fuzz/corpus, mended.
+# FUZZ_TARGETS="path bdat": only these. "make fuzz-long": an hour each.
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(fuzz.src:tests/fuzz/%_fuzz.c=%)
 fuzz.bin := $(fuzz.src:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
+fuzz.run := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 fuzz.a   := $(patsubst %,$(BUILD)/fuzz/%.a,$(foreach d,$(daemons),$(if $(call parts.src,$(d)),$(d))) lib)
 FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -DPOSTERN_TEST_HOOKS
 
@@ -106,12 +126,15 @@ $(foreach d,$(daemons),$(eval $(call fuzz_archive,$(d),$$(call parts.src,$(d))))
 
 $(fuzz.bin): $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(fuzz.a)
 	$(call say,LD,$@)clang $(cpp) -std=gnu17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(fuzz.a) -Wl,--end-group \
-	    -lunbound $(libs.lib) -pthread
+	    -lcmocka -lunbound $(libs.lib) -pthread
 
-fuzz: $(fuzz.bin)
-	@for t in $(fuzz.bin); do n=$$(basename $$t); echo "== $$n"; \
+fuzz-long: FUZZ_SECONDS = 3600
+fuzz-long: fuzz
+fuzz: $(fuzz.run)
+	@for t in $(fuzz.run); do n=$$(basename $$t); echo "== $$n"; \
+	    f=$(BUILD)/fuzz/found/$$n; mkdir -p $$f; \
 	    $$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
-	        tests/fuzz/corpus/$$n || exit 1; done
+	        -artifact_prefix=$$f/ -print_final_stats=1 $$f tests/fuzz/corpus/$$n || exit 1; done
 
 # Stand-ins for daemons in the tests of master and of their links.
 $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
