@@ -4,10 +4,13 @@
 #include "qmgr/record.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     ARENA_MAX = 256 * 1024 * 1024, /* with results of 4 KB each */
     SET_MAX = 16 * 1024 * 1024,
+    REASONS_OCTETS = 4 * 1024 * 1024, /* kept of a list */
+    REASONS_SHARED = 8,               /* in one batch, when there are more */
 };
 
 static struct batch *
@@ -124,25 +127,25 @@ add_read(struct batch *b, uint32_t index, const struct recipient *read)
 }
 
 static enum result
-read_recipients(struct batch *b, struct slice envelope, size_t most,
+read_recipients(struct batch *b, struct slice *rest, size_t most,
     struct why *why)
 {
     struct mail *m = b->message;
-    struct slice rest = slice_skip(envelope, m->next_offset);
+    size_t before = rest->len;
     uint32_t index = m->next_index;
 
-    for (size_t n = 0; n < BATCH_SCAN && b->count < most &&
+    for (size_t n = 0; n < BATCH_SCAN && b->count < most && rest->len > 0 &&
          index < m->envelope.recipient_count;
          n++, index++) {
         struct recipient read;
 
-        if (!envelope_next_recipient(&rest, &read))
+        if (!envelope_next_recipient(rest, &read))
             return why_perm(why, "5.3.0", "malformed recipient");
         if (!mail_is_settled(m, index) && !add_read(b, index, &read))
             return why_temp(why, "4.3.1", "no memory for recipients");
     }
     m->next_index = index;
-    m->next_offset = envelope.len - rest.len;
+    m->next_offset += before - rest->len;
     return RESULT_OK;
 }
 
@@ -215,7 +218,7 @@ recall_parts(struct batch *b)
 }
 
 enum result
-batch_read(struct qmgr *q, struct mail *m, struct slice envelope, size_t most,
+batch_read(struct qmgr *q, struct mail *m, struct slice *rest, size_t most,
     struct why *why)
 {
     struct batch *b;
@@ -225,7 +228,7 @@ batch_read(struct qmgr *q, struct mail *m, struct slice envelope, size_t most,
         most = m->counts[RCPT_ABSENT];
     b = batch_new(m, most);
     res = b->rcpts == NULL ? why_temp(why, "4.3.1", "no memory for recipients")
-                           : read_recipients(b, envelope, most, why);
+                           : read_recipients(b, rest, most, why);
     if (res != RESULT_OK) {
         /* It was not counted yet. */
         b->count = 0;
@@ -352,6 +355,41 @@ batch_put_groups(struct batch *b, struct buf *to)
     buf_fini(&set);
 }
 
+/*
+ * Of a long list not every reason can be kept: there would be no STATUS large
+ * enough. Those of one batch who are to be tried again then share one for each
+ * status code.
+ */
+static void
+share_reasons(struct batch *b)
+{
+    struct note *shared[REASONS_SHARED] = { NULL };
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct rcpt *r = &b->rcpts[i];
+        size_t n = 0;
+
+        if (r->state != RCPT_DEFERRED || r->note == NULL)
+            continue;
+        while (n < REASONS_SHARED - 1 && shared[n] != NULL &&
+            strcmp(shared[n]->result.status, r->note->result.status) != 0)
+            n++;
+        if (shared[n] == NULL) {
+            struct rcpt_result result = {
+                .outcome = r->note->result.outcome,
+                .when_us = r->note->result.when_us,
+                .text = SLICE_LIT("put off, as many others of this message"),
+            };
+
+            memcpy(result.status, r->note->result.status,
+                sizeof(result.status));
+            shared[n] = note_new(b, &result);
+        }
+        if (shared[n] != NULL)
+            r->note = shared[n];
+    }
+}
+
 void
 batch_give_back(struct qmgr *q, struct batch *b)
 {
@@ -360,6 +398,8 @@ batch_give_back(struct qmgr *q, struct batch *b)
     assert(b->open == 0);
     m->lane = mail_lane(m);
     m->lane_is_set = m->counts[RCPT_DEFERRED] + m->counts[RCPT_FAILED] > 0;
+    if (m->past.len > REASONS_OCTETS)
+        share_reasons(b);
     batch_put_groups(b, &m->past);
     batch_free(q, b);
 }

@@ -32,10 +32,10 @@ struct batch {
 bool batch_take_all(struct qmgr *q, struct mail *m) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
- * The next recipients out of the encoded envelope, at most `most`; texts are
+ * The next recipients off *rest, which is encoded ones, at most `most`; texts are
  * borrowed from it if m is not large, else copied.
  */
-enum result batch_read(struct qmgr *q, struct mail *m, struct slice envelope,
+enum result batch_read(struct qmgr *q, struct mail *m, struct slice *rest,
     size_t most, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* All are tried, and their results are kept for the STATUS: free it. */

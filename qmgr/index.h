@@ -3,7 +3,7 @@
  *
  * One small entry for each, whatever its size and number of recipients: names
  * and times, and where its records lie in the spool. Envelope and recipients
- * are read back when a message becomes active (qmgr/mail). An entry of a
+ * are read back when a message becomes active (qmgr/readback). An entry of a
  * deferred message takes about 190 octets, the map and the heap included.
  */
 #pragma once

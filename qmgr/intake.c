@@ -6,6 +6,7 @@
 #include "lib/base/tlv.h"
 #include "lib/mail/queue_id.h"
 #include "lib/mail/submission.h"
+#include "qmgr/batch.h"
 #include "qmgr/drops.h"
 #include "qmgr/lane.h"
 #include "qmgr/lease.h"
@@ -44,6 +45,7 @@ struct accept {
     struct arena arena;               /* and this */
     const struct settlement *settles; /* NULL: nothing */
     struct job *job;                  /* whose recipients they are */
+    struct slice envelope;            /* encoded */
     struct buf content; /* where header and body did not arrive as one */
     struct slice stored;
     struct lent *lent;
@@ -311,25 +313,22 @@ add_message(struct txn *t, struct accept *a, struct mail *m)
 {
     size_t n = txn_add(t, RECORD_MESSAGE, a->id);
     const struct entry *e = m->entry;
+    struct message_record record = m->record;
     struct message_brief b = {
         .arrival_ms = e->arrival_ms,
         .recipients = (uint32_t)m->envelope.recipient_count,
         .site = e->site,
         .drop_file = m->envelope.drop_file,
     };
-    struct buf envelope;
 
     if ((e->flags & ENTRY_BOUNCE) != 0)
         b.flags |= BRIEF_BOUNCE;
     if ((m->envelope.flags & ENVELOPE_HOLD) != 0)
         b.flags |= BRIEF_HELD;
     message_brief_encode(&b, &t->briefs[n]);
-    buf_init(&envelope, SIZE_MAX);
-    envelope_encode(&m->envelope, &envelope);
-    m->record.envelope = buf_slice(&envelope);
-    message_record_encode(&m->record, &t->heads[n]);
-    m->record.envelope = (struct slice){ NULL, 0 };
-    buf_fini(&envelope);
+    /* As it came in: it was checked, and to encode a list takes its time. */
+    record.envelope = a->envelope;
+    message_record_encode(&record, &t->heads[n]);
     t->records[n].content = a->stored;
     t->records[n].blob = a->blob;
 }
@@ -411,26 +410,33 @@ set_content(struct accept *a, struct mail *m, struct slice header,
     m->record.body_at = (uint32_t)header.len;
 }
 
-void
-intake_fill_entry(struct entry *e, const struct envelope *env)
+/* The recipients' domain, 0 if there are several. */
+static uint32_t
+site_of(struct slice encoded)
 {
+    struct recipient r;
     uint32_t site = 0;
     bool first = true;
 
-    e->arrival_ms = env->arrival_us / 1000;
-    for (size_t i = 0; i < env->recipient_count; i++) {
-        uint32_t one = index_site(env->recipients[i].address);
+    while (envelope_next_recipient(&encoded, &r)) {
+        uint32_t one = index_site(r.address);
 
-        if (env->recipients[i].expanded != 0) /* nothing goes there */
+        if (r.expanded != 0) /* nothing goes there */
             continue;
-        if (!first && one != site) {
-            site = 0;
-            break;
-        }
+        if (!first && one != site)
+            return 0;
         site = one;
         first = false;
     }
-    e->site = site;
+    return site;
+}
+
+void
+intake_fill_entry(struct entry *e, const struct envelope *env,
+    struct slice encoded)
+{
+    e->arrival_ms = env->arrival_us / 1000;
+    e->site = site_of(encoded);
     if (env->sender.len == 0)
         e->flags |= ENTRY_BOUNCE;
     if (env->drop_file.len > 0)
@@ -539,7 +545,8 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
     }
     e = index_add(&q->index, s->envelope.id, ENTRY_ENTERING);
     e->origin = place;
-    intake_fill_entry(e, &s->envelope);
+    intake_fill_entry(e, &s->envelope, s->encoded);
+    a->envelope = s->encoded;
     m = a->message = mail_new(q, e);
     m->accept = a;
     m->envelope = s->envelope;
@@ -599,7 +606,7 @@ intake_submit(struct qmgr *q, void *request, const void *owner, uint16_t place,
     a->in = in;
     arena_init(&a->arena, ARENA_MAX);
     buf_init(&a->content, SIZE_MAX);
-    res = submission_decode(in->body, &a->arena, &s, &why);
+    res = submission_decode(in->body, BATCH_RCPTS, &a->arena, &s, &why);
     if (res == RESULT_OK)
         res = check(q, &s, owner, place, &why);
     if (res == RESULT_OK && !s.settle_only &&

@@ -41,8 +41,8 @@ void intake_unanswered(struct qmgr *q, uint64_t id) ATTR_NONNULL;
 
 /* What e needs to know of its envelope. */
 struct envelope;
-void intake_fill_entry(struct entry *e, const struct envelope *env)
-    ATTR_NONNULL;
+void intake_fill_entry(struct entry *e, const struct envelope *env,
+    struct slice encoded) ATTR_NONNULL;
 
 /* e leaves the index. */
 void intake_forget(struct qmgr *q, struct entry *e) ATTR_NONNULL;

@@ -17,6 +17,8 @@ enum {
     /* A STATUS of 100,000 recipients is no small record. Below
        queue_settle_delay, which is what may be delivered again. */
     LARGE_EVERY_MS = 200,
+    LARGE_STATUS = 256 * 1024, /* octets, from which on it is even rarer */
+    LARGE_STATUS_MS = 800,
 };
 
 /* A transaction that is tried until it is durable. */
@@ -332,7 +334,10 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
     list_remove(&m->dirty_link);
     m->dirty_ms = 0;
     if (mail_is_large(m))
-        timer_arm(q, &m->status_due, clock_now_ms() + LARGE_EVERY_MS);
+        timer_arm(q, &m->status_due,
+            clock_now_ms() +
+                (w->txn->heads[0].len > LARGE_STATUS ? LARGE_STATUS_MS
+                                                     : LARGE_EVERY_MS));
     txn_commit(q, w->txn);
 }
 

@@ -44,6 +44,7 @@ mail_new(struct qmgr *q, struct entry *e)
     list_init(&m->notice_link);
     list_init(&m->ask_link);
     list_init(&m->batches);
+    buf_init(&m->ahead, SIZE_MAX);
     buf_init(&m->status, SIZE_MAX);
     buf_init(&m->past, SIZE_MAX);
     buf_init(&m->told, SIZE_MAX);
@@ -83,6 +84,7 @@ mail_free(struct qmgr *q, struct mail *m)
     msg_in_free(m->held);
     buf_fini(&m->head);
     buf_fini(&m->content);
+    buf_fini(&m->ahead);
     buf_fini(&m->status);
     buf_fini(&m->past);
     buf_fini(&m->told);

@@ -81,6 +81,8 @@ struct mail {
     uint64_t *settled;    /* a bit for each recipient */
     uint32_t next_index;  /* of the recipient that would be read next */
     size_t next_offset;   /* in the encoded envelope */
+    struct buf ahead;     /* a piece of that, with those who come next ... */
+    size_t ahead_at;      /* ... from here on */
     struct buf status;    /* as it was read back: what was said before ... */
     uint32_t *said;       /* ... of each recipient, at offset + 1; or NULL */
     struct buf told;      /* groups of records with STATUS_PART */

@@ -164,24 +164,24 @@ notify_requeue(struct qmgr *q, struct mail *m)
 static bool
 has_settled_sibling(const struct rcpt *r)
 {
-    struct slice original = rcpt_given(r)->original;
+    struct slice original = recipient_original(rcpt_given(r));
     const struct mail *m = r->message;
     struct slice rest = m->record.envelope;
     struct recipient other;
 
-    if (original.len == 0 ||
-        m->counts[RCPT_SETTLED] + m->counts[RCPT_DONE] == 0)
+    if (m->counts[RCPT_SETTLED] + m->counts[RCPT_DONE] == 0)
         return false;
     if (m->envelope.recipient_count > SIBLINGS_MAX)
         return true;
     for (uint32_t i = 0; envelope_next_recipient(&rest, &other); i++)
-        if (mail_is_settled(m, i) && slice_eq(other.original, original))
+        if (mail_is_settled(m, i) &&
+            slice_eq(recipient_original(&other), original))
             return true;
     /* One that was not read back from disk has them all in memory. */
     mail_foreach(in, m)
     {
         if ((in->state == RCPT_SETTLED || in->state == RCPT_DONE) &&
-            slice_eq(rcpt_given(in)->original, original))
+            slice_eq(recipient_original(rcpt_given(in)), original))
             return true;
     }
     return false;

@@ -10,7 +10,10 @@
 #include "qmgr/round.h"
 #include "qmgr/transport.h"
 
-enum { OPEN_ENOUGH = 2 * BATCH_RCPTS };
+enum {
+    OPEN_ENOUGH = 2 * BATCH_RCPTS,
+    AHEAD_OCTETS = 1 << 20, /* of encoded recipients: some 30 batches */
+};
 
 static void
 read_more(struct qmgr *q, struct mail *m, enum disk_task task,
@@ -89,7 +92,7 @@ apply_status(struct mail *m, struct buf *head, bool newest, struct why *why)
  * read again when more of them are wanted.
  */
 static enum result
-shrink_head(struct qmgr *q, struct mail *m, struct slice start, struct why *why)
+shrink_head(struct mail *m, struct slice start, struct why *why)
 {
     struct message_record record = m->record;
     size_t count = m->envelope.recipient_count;
@@ -107,8 +110,26 @@ shrink_head(struct qmgr *q, struct mail *m, struct slice start, struct why *why)
     m->envelope.recipient_count = count;
     buf_fini(&m->head);
     m->head = small;
-    mail_count_held(q, m, m->head.cap + m->content.cap);
     return res;
+}
+
+static void
+count_held(struct qmgr *q, struct mail *m)
+{
+    mail_count_held(q, m, m->head.cap + m->ahead.cap + m->content.cap);
+}
+
+/*
+ * The whole record is read, and its checksums with it, each time: what it has
+ * for the next batches is kept.
+ */
+static void
+keep_ahead(struct qmgr *q, struct mail *m, struct slice left)
+{
+    buf_clear(&m->ahead);
+    buf_add(&m->ahead, envelope_some_recipients(left, AHEAD_OCTETS));
+    m->ahead_at = 0;
+    count_held(q, m);
 }
 
 /*
@@ -135,15 +156,20 @@ room_for_batch(const struct qmgr *q, const struct mail *m)
 static enum result
 read_first_batch(struct qmgr *q, struct mail *m, struct why *why)
 {
-    struct slice envelope = m->record.envelope, start = envelope, rest;
+    struct slice start = m->record.envelope, left;
+    bool large = mail_is_large(m);
     enum result res;
 
-    (void)envelope_count_recipients(envelope, &rest);
-    start.len -= rest.len;
-    res = batch_read(q, m, envelope,
-        mail_is_large(m) ? room_for_batch(q, m) : BATCH_RCPTS, why);
-    if (res == RESULT_OK && mail_is_large(m))
-        res = shrink_head(q, m, start, why);
+    (void)envelope_count_recipients(start, &left);
+    start.len -= left.len;
+    m->next_offset = start.len;
+    res = batch_read(q, m, &left, large ? room_for_batch(q, m) : BATCH_RCPTS,
+        why);
+    if (res != RESULT_OK || !large)
+        return res;
+    buf_add(&m->ahead, envelope_some_recipients(left, AHEAD_OCTETS));
+    res = shrink_head(m, start, why);
+    count_held(q, m);
     return res;
 }
 
@@ -256,9 +282,24 @@ head_read(struct qmgr *q, struct disk_job *j)
         set_aside(q, m, res, &why);
         return;
     }
-    mail_count_held(q, m, m->head.cap);
+    count_held(q, m);
     read_statuses(q, m);
     loaded(q, m);
+}
+
+/* Or not: then the round ends with those who came before. */
+static void
+batch_is_there(struct qmgr *q, struct mail *m, enum result res,
+    const struct why *why)
+{
+    char id[QUEUE_ID_SIZE];
+
+    if (res != RESULT_OK) {
+        log_error("%s: cannot read more recipients: %s",
+            queue_id_text(m->id, q->long_ids, id), why->text);
+        m->stuck = m->soon = true;
+    }
+    mail_begin_batch(q, m);
 }
 
 static void
@@ -268,15 +309,12 @@ batch_was_read(struct qmgr *q, struct disk_job *j)
     struct message_record record;
     struct why why = j->why;
     enum result res = j->result;
-    char id[QUEUE_ID_SIZE];
-    size_t room;
 
     if (m == NULL) {
         disk_job_free(j);
         return;
     }
     m->reading--;
-    room = room_for_batch(q, m);
     if (has_moved(j, &m->entry->place)) {
         read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
         disk_job_free(j);
@@ -284,15 +322,32 @@ batch_was_read(struct qmgr *q, struct disk_job *j)
     }
     if (res == RESULT_OK)
         res = message_record_decode(buf_slice(&j->head), &record, &why);
-    if (res == RESULT_OK)
-        res = batch_read(q, m, record.envelope, room, &why);
-    disk_job_free(j);
-    if (res != RESULT_OK) {
-        log_error("%s: cannot read more recipients: %s",
-            queue_id_text(m->id, q->long_ids, id), why.text);
-        m->stuck = m->soon = true;
+    if (res == RESULT_OK) {
+        struct slice left = slice_skip(record.envelope, m->next_offset);
+
+        res = left.len == 0
+            ? why_perm(&why, "5.3.0", "there are fewer than were counted")
+            : batch_read(q, m, &left, room_for_batch(q, m), &why);
+        keep_ahead(q, m, left);
     }
-    mail_begin_batch(q, m);
+    disk_job_free(j);
+    batch_is_there(q, m, res, &why);
+}
+
+/* Out of what was read before. False: it is used up. */
+static bool
+read_ahead(struct qmgr *q, struct mail *m)
+{
+    struct slice left = slice_skip(buf_slice(&m->ahead), m->ahead_at);
+    enum result res;
+    struct why why;
+
+    if (left.len == 0)
+        return false;
+    res = batch_read(q, m, &left, room_for_batch(q, m), &why);
+    m->ahead_at = m->ahead.len - left.len;
+    batch_is_there(q, m, res, &why);
+    return true;
 }
 
 void
@@ -301,7 +356,8 @@ mail_read_more(struct qmgr *q, struct mail *m)
     if (m->counts[RCPT_ABSENT] == 0 || m->reading > 0 || m->stuck || m->hold ||
         q->stopping || mail_busy(m) > OPEN_ENOUGH || room_for_batch(q, m) == 0)
         return;
-    read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
+    if (!read_ahead(q, m))
+        read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
 }
 
 void
@@ -363,7 +419,7 @@ content_read(struct qmgr *q, struct disk_job *j)
         res = why_perm(&why, "5.3.0", "malformed content");
     if (res == RESULT_OK) {
         m->has_content = true;
-        mail_count_held(q, m, m->head.cap + m->content.cap);
+        count_held(q, m);
     }
     serve_content_waiters(q, m, res, &why);
     mail_touch(q, m);

@@ -260,12 +260,25 @@ read_one(struct spool *s, struct view *v, const struct view_batch *b)
     return b->filter == NULL || queue_filter_matches(b->filter, &v->item);
 }
 
-/* What is coded is all that is wanted of it. */
+/*
+ * What is coded is all that is wanted of it. What does not fit into one frame
+ * goes without the reasons, and then without the last recipients.
+ */
 static void
 code(struct view *v)
 {
+    struct queue_item *item = &v->item;
+
     msg_fini(&v->coded);
-    queue_item_encode(&v->item, &v->coded);
+    queue_item_encode(item, &v->coded);
+    if (buf_failed(&v->coded.body))
+        for (size_t i = 0; i < item->recipient_count; i++)
+            item->recipients[i].reason.len = 0;
+    while (buf_failed(&v->coded.body) && item->recipient_count > 0) {
+        msg_fini(&v->coded);
+        queue_item_encode(item, &v->coded);
+        item->recipient_count -= item->recipient_count / 4 + 1;
+    }
     buf_fini(&v->head_octets);
     buf_fini(&v->status_octets);
     arena_clear(&v->arena);

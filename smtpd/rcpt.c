@@ -12,15 +12,19 @@
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
+enum {
+    COMMAND_MAX = 1024 * 1024, /* octets that a command may take */
+};
+
 static bool
-parse(struct session *s, struct slice args, struct rcpt_parameters *parameters,
-    struct refusal *no)
+parse(struct session *s, struct slice args, struct arena *arena,
+    struct rcpt_parameters *parameters, struct refusal *no)
 {
     struct path_argument path;
     enum path_status status;
 
     status = path_argument_parse(args, "TO", s->config->strict_rfc821_envelopes,
-        &s->mail.arena, &path);
+        arena, &path);
     if (status == PATH_FOUND && path.address.len == 0)
         status = PATH_MALFORMED;
     switch (status) {
@@ -37,8 +41,8 @@ parse(struct session *s, struct slice args, struct rcpt_parameters *parameters,
         return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
     }
     s->recipient = path.address;
-    return rcpt_parameters_parse(path.parameters, session_features(s),
-               &s->mail.arena, parameters, no) &&
+    return rcpt_parameters_parse(path.parameters, session_features(s), arena,
+               parameters, no) &&
         session_allows_address(s, path.address, no);
 }
 
@@ -59,12 +63,12 @@ is_over_limit(struct session *s, enum command_result *result)
 }
 
 static bool
-rewrite_recipient(struct session *s, struct refusal *no)
+rewrite_recipient(struct session *s, struct arena *arena, struct refusal *no)
 {
     struct why why;
 
-    if (rewrite_address(s->profile->rewrite, REWRITE_LOCAL, s->recipient,
-            &s->mail.arena, &s->recipient_rewritten, &why) == RESULT_OK)
+    if (rewrite_address(s->profile->rewrite, REWRITE_LOCAL, s->recipient, arena,
+            &s->recipient_rewritten, &why) == RESULT_OK)
         return true;
     return refusal_set(no, 451, why.status, "%s", why.text);
 }
@@ -90,16 +94,35 @@ static enum command_result
 refused(struct session *s, const struct refusal *no)
 {
     reply_refusal(s, no);
-    s->recipient.len = 0;
     return COMMAND_BAD;
+}
+
+/* arena has what is of no use after the command. */
+static enum command_result
+take_recipient(struct session *s, struct slice args, struct arena *arena)
+{
+    struct rcpt_parameters parameters;
+    enum command_result result;
+    struct refusal no;
+
+    if (!parse(s, args, arena, &parameters, &no) || !counts_rcpt(s, &no))
+        return refused(s, &no);
+    if (is_over_limit(s, &result)) {
+        reply(s, 452, "4.5.3 Error: too many recipients");
+        return result;
+    }
+    if (!rewrite_recipient(s, arena, &no) || !access_recipient(s, &no) ||
+        !session_open_message(s, &no) || !add_recipient(s, &parameters, &no))
+        return refused(s, &no);
+    reply(s, 250, "2.1.5 Ok");
+    return COMMAND_GOOD;
 }
 
 enum command_result
 command_rcpt(struct session *s, struct slice args)
 {
-    struct rcpt_parameters parameters;
     enum command_result result;
-    struct refusal no;
+    struct arena arena;
 
     if (!s->mail.open) {
         reply(s, 503, "5.5.1 Error: need MAIL command");
@@ -109,17 +132,9 @@ command_rcpt(struct session *s, struct slice args)
         reply(s, 503, "5.5.1 Error: RCPT after BDAT");
         return COMMAND_BAD;
     }
-    if (!parse(s, args, &parameters, &no) || !counts_rcpt(s, &no))
-        return refused(s, &no);
-    if (is_over_limit(s, &result)) {
-        reply(s, 452, "4.5.3 Error: too many recipients");
-        s->recipient.len = 0;
-        return result;
-    }
-    if (!rewrite_recipient(s, &no) || !access_recipient(s, &no) ||
-        !session_open_message(s, &no) || !add_recipient(s, &parameters, &no))
-        return refused(s, &no);
-    s->recipient.len = 0;
-    reply(s, 250, "2.1.5 Ok");
-    return COMMAND_GOOD;
+    arena_init(&arena, COMMAND_MAX);
+    result = take_recipient(s, args, &arena);
+    s->recipient = s->recipient_rewritten = (struct slice){ NULL, 0 };
+    arena_clear(&arena);
+    return result;
 }

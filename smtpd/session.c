@@ -67,6 +67,9 @@ session_open_message(struct session *s, struct refusal *no)
     return true;
 }
 
+/* What all messages that are coming in take together. */
+static struct arena_pool transactions = { .ceiling = TRANSACTIONS_MAX };
+
 void
 session_reset(struct session *s)
 {
@@ -74,7 +77,10 @@ session_reset(struct session *s)
     mime_convert_free(s->mail.converter);
     arena_clear(&s->mail.arena);
     s->mail = (struct transaction){ .open = false };
-    arena_init(&s->mail.arena, TRANSACTION_MAX);
+    arena_init_in(&s->mail.arena,
+        TRANSACTION_MAX +
+            TRANSACTION_RCPT * (size_t)s->config->smtpd_recipient_limit,
+        &transactions);
     s->recipient = s->recipient_rewritten = (struct slice){ NULL, 0 };
 }
 

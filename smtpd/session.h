@@ -28,8 +28,14 @@
 #include <stdint.h>
 
 enum {
-    /* Envelope, parameters and what clean-up keeps of one message. */
+    /*
+     * Envelope, parameters and what clean-up keeps of one message: so much, and
+     * so much for each recipient that smtpd_recipient_limit allows (a list takes
+     * 250 octets for each). And of all messages in a process.
+     */
     TRANSACTION_MAX = 24 * 1024 * 1024,
+    TRANSACTION_RCPT = 512,
+    TRANSACTIONS_MAX = 1024 * 1024 * 1024,
     /* A name of a host; longer ones are cut (RFC 1035 section 2.3.4). */
     HELO_MAX = 512,
     /*

@@ -23,12 +23,40 @@ arena_init(struct arena *a, size_t ceiling)
 }
 
 void
+arena_init_in(struct arena *a, size_t ceiling, struct arena_pool *pool)
+{
+    *a = (struct arena){ .ceiling = ceiling, .pool = pool };
+}
+
+/* Room in the pool for a chunk of so many octets more. */
+static bool
+pool_take(struct arena *a, size_t size)
+{
+    struct arena_pool *p = a->pool;
+
+    if (p == NULL)
+        return true;
+    if (size > p->ceiling || p->used > p->ceiling - size)
+        return false;
+    p->used += size;
+    return true;
+}
+
+static void
+pool_give(struct arena *a, size_t size)
+{
+    if (a->pool != NULL)
+        a->pool->used -= size;
+}
+
+void
 arena_clear(struct arena *a)
 {
     struct arena_chunk *next;
 
     for (struct arena_chunk *c = a->chunks; c != NULL; c = next) {
         next = c->next;
+        pool_give(a, c->size);
         mem_free(c);
     }
     a->chunks = NULL;
@@ -46,24 +74,35 @@ add_chunk(struct arena *a, size_t need)
         size = CHUNK_MAX;
     if (size < need)
         size = need;
-    c = mem_try_alloc(sizeof(*c) + size);
-    if (c == NULL)
+    if (!pool_take(a, size))
         return NULL;
+    c = mem_try_alloc(sizeof(*c) + size);
+    if (c == NULL) {
+        pool_give(a, size);
+        return NULL;
+    }
     *c = (struct arena_chunk){ .next = a->chunks, .size = size };
     a->chunks = c;
     return c;
 }
 
+static size_t
+rounded(size_t size)
+{
+    const size_t align = alignof(max_align_t);
+
+    return (size + align - 1) & ~(align - 1);
+}
+
 void *
 arena_alloc(struct arena *a, size_t size)
 {
-    const size_t align = alignof(max_align_t);
     struct arena_chunk *c = a->chunks;
     void *ptr;
 
     if (size > a->ceiling || a->used > a->ceiling - size)
         return NULL;
-    size = (size + align - 1) & ~(align - 1);
+    size = rounded(size);
     if (c == NULL || c->size - c->used < size)
         c = add_chunk(a, size);
     if (c == NULL)
@@ -72,6 +111,53 @@ arena_alloc(struct arena *a, size_t size)
     c->used += size;
     a->used += size;
     return memset(ptr, 0, size);
+}
+
+/* The chunk that holds this and nothing else, by what points to it; or NULL. */
+static struct arena_chunk **
+chunk_of_one(struct arena *a, const void *ptr, size_t size)
+{
+    for (struct arena_chunk **at = &a->chunks; *at != NULL; at = &(*at)->next)
+        if ((*at)->data == ptr)
+            return (*at)->used == size ? at : NULL;
+    return NULL;
+}
+
+static void *
+resize_chunk(struct arena *a, struct arena_chunk **at, size_t size)
+{
+    struct arena_chunk *c = *at;
+    size_t more = size - c->size;
+
+    if (size <= c->size)
+        return c->data;
+    if (more > a->ceiling || a->used > a->ceiling - more || !pool_take(a, more))
+        return NULL;
+    c = mem_try_resize(c, sizeof(*c) + size);
+    if (c == NULL) {
+        pool_give(a, more);
+        return NULL;
+    }
+    *at = c;
+    memset(c->data + c->used, 0, size - c->used);
+    a->used += size - c->used;
+    c->size = c->used = size;
+    return c->data;
+}
+
+void *
+arena_resize(struct arena *a, void *ptr, size_t old, size_t size)
+{
+    struct arena_chunk **at = ptr == NULL ? NULL
+                                          : chunk_of_one(a, ptr, rounded(old));
+    void *moved;
+
+    if (at != NULL && (*at)->size > CHUNK_MAX && size <= SIZE_MAX / 2)
+        return resize_chunk(a, at, rounded(size));
+    moved = arena_alloc(a, size);
+    if (moved != NULL && ptr != NULL)
+        memcpy(moved, ptr, old < size ? old : size);
+    return moved;
 }
 
 char *

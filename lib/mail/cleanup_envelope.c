@@ -3,10 +3,13 @@
  * form, aliases of virtual(5) expanded, each recipient once.
  */
 #include "lib/base/map.h"
+#include "lib/io/fiber.h"
 #include "lib/mail/address.h"
 #include "lib/mail/cleanup_state.h"
 #include "lib/mail/rewrite.h"
 #include "lib/mail/virtual_alias.h"
+
+enum { YIELD_EVERY = 500 };
 
 /* A recipient that there already is. */
 struct known {
@@ -46,7 +49,7 @@ add_recipient(struct mapping *m, const struct recipient *r)
 
     if (map_find(&m->known, hash, same_recipient, r) != NULL)
         return RESULT_OK;
-    res = envelope_add_recipient(&m->env, m->c->arena, r, &m->why);
+    res = envelope_take_recipient(&m->env, m->c->arena, r, &m->why);
     if (res != RESULT_OK || (limit > 0 && m->known.count >= (uint64_t)limit))
         return res;
     k = arena_alloc(m->c->arena, sizeof(*k));
@@ -133,8 +136,12 @@ map_all(struct mapping *m)
     const struct envelope *given = &m->c->env;
     enum result res = standard_form(m, given->sender, &m->env.sender);
 
-    for (size_t i = 0; res == RESULT_OK && i < given->recipient_count; i++)
+    for (size_t i = 0; res == RESULT_OK && i < given->recipient_count; i++) {
         res = map_recipient(m, &given->recipients[i]);
+        /* A long list lets the other sessions of the process on. */
+        if ((i + 1) % YIELD_EVERY == 0 && fiber_self() != NULL)
+            fiber_yield();
+    }
     if (res == RESULT_OK)
         res = add_always_bcc(m);
     if (res == RESULT_OK && m->env.recipient_count == 0)

@@ -6,6 +6,7 @@ enum {
     TEXT_MAX = 4096,          /* addresses, names: line_length_limit is 2048 */
     RECIPIENTS_MAX = 1 << 20, /* in one message */
     RECIPIENTS_FIRST = 4,
+    GROW_SLOWER = 4096,
     ENVELOPE_MAX = 32 * TEXT_MAX, /* without recipients */
 };
 
@@ -80,10 +81,11 @@ static const struct field recipient_fields[] = {
     { 0 },
 };
 
-/* Room for one more; the array doubles inside the arena. */
+/* Room for one more; the array grows inside the arena. */
 static struct recipient *
 add_place(struct envelope *env, struct arena *arena)
 {
+    const size_t one = sizeof(*env->recipients);
     size_t room = env->recipient_room;
     struct recipient *bigger;
 
@@ -91,33 +93,46 @@ add_place(struct envelope *env, struct arena *arena)
         return NULL;
     if (env->recipient_count < room)
         return &env->recipients[env->recipient_count++];
-    room = room == 0 ? RECIPIENTS_FIRST : room * 2;
-    bigger = arena_alloc(arena, room * sizeof(*bigger));
+    room = room == 0         ? RECIPIENTS_FIRST
+        : room < GROW_SLOWER ? room * 2
+                             : room + room / 2;
+    bigger = arena_resize(arena, env->recipients, env->recipient_room * one,
+        room * one);
     if (bigger == NULL)
         return NULL;
-    if (env->recipient_count > 0)
-        memcpy(bigger, env->recipients, env->recipient_count * sizeof(*bigger));
     env->recipients = bigger;
     env->recipient_room = room;
     return &env->recipients[env->recipient_count++];
+}
+
+static bool
+keep(struct arena *arena, struct slice *text)
+{
+    return text->len == 0 || arena_slice(arena, *text, text);
+}
+
+enum result
+envelope_take_recipient(struct envelope *env, struct arena *arena,
+    const struct recipient *r, struct why *why)
+{
+    struct recipient *place = add_place(env, arena);
+
+    if (place == NULL)
+        return why_temp(why, "4.3.1", "Insufficient memory for recipients");
+    *place = *r;
+    return RESULT_OK;
 }
 
 enum result
 envelope_add_recipient(struct envelope *env, struct arena *arena,
     const struct recipient *r, struct why *why)
 {
-    struct recipient copy = { .notify = r->notify, .expanded = r->expanded };
-    struct recipient *place;
+    struct recipient copy = *r;
 
-    if (!arena_slice(arena, r->address, &copy.address) ||
-        !arena_slice(arena, r->original, &copy.original) ||
-        !arena_slice(arena, r->orcpt, &copy.orcpt))
+    if (!keep(arena, &copy.address) || !keep(arena, &copy.original) ||
+        !keep(arena, &copy.orcpt))
         return why_temp(why, "4.3.1", "Insufficient memory for recipients");
-    place = add_place(env, arena);
-    if (place == NULL)
-        return why_temp(why, "4.3.1", "Insufficient memory for recipients");
-    *place = copy;
-    return RESULT_OK;
+    return envelope_take_recipient(env, arena, &copy, why);
 }
 
 void
@@ -142,8 +157,14 @@ void
 envelope_encode(const struct envelope *env, struct buf *to)
 {
     fields_encode(envelope_fields, env, to);
-    for (size_t i = 0; i < env->recipient_count; i++)
-        recipient_put(&env->recipients[i], TAG_RECIPIENT, to);
+    for (size_t i = 0; i < env->recipient_count; i++) {
+        struct recipient r = env->recipients[i];
+
+        /* Half of what a list takes on links and on disk. */
+        if (slice_eq(r.original, r.address))
+            r.original.len = 0;
+        recipient_put(&r, TAG_RECIPIENT, to);
+    }
 }
 
 void
@@ -161,7 +182,28 @@ enum result
 envelope_decode(struct slice in, struct arena *arena, struct envelope *env,
     struct why *why)
 {
+    return envelope_decode_most(in, RECIPIENTS_MAX, arena, env, why);
+}
+
+/* One more that there is only to be counted. */
+static struct recipient *
+count_place(struct envelope *env, struct recipient *unkept)
+{
+    if (env->recipient_count >= RECIPIENTS_MAX)
+        return NULL;
+    env->recipient_count++;
+    return unkept;
+}
+
+enum result
+envelope_decode_most(struct slice in, size_t most, struct arena *arena,
+    struct envelope *env, struct why *why)
+{
     struct envelope e = { 0 };
+    struct recipient unkept;
+    struct slice rest;
+    bool keeps = most >= RECIPIENTS_MAX ||
+        envelope_count_recipients(in, &rest) <= most;
     struct tlv t;
 
     while (tlv_next(&in, &t)) {
@@ -172,7 +214,7 @@ envelope_decode(struct slice in, struct arena *arena, struct envelope *env,
                 return why_perm(why, "5.3.0", "malformed envelope attribute");
             continue;
         }
-        place = add_place(&e, arena);
+        place = keeps ? add_place(&e, arena) : count_place(&e, &unkept);
         if (place == NULL)
             return why_temp(why, "4.3.1", "too many recipients for memory");
         if (!recipient_take(t.value, place))
@@ -198,6 +240,18 @@ envelope_count_recipients(struct slice in, struct slice *rest)
         in = at;
     }
     return n;
+}
+
+struct slice
+envelope_some_recipients(struct slice rest, size_t octets)
+{
+    struct slice at = rest;
+    size_t len = 0;
+    struct tlv t;
+
+    while (tlv_next(&at, &t) && rest.len - at.len <= octets)
+        len = rest.len - at.len;
+    return slice_head(rest, len);
 }
 
 bool

@@ -56,6 +56,12 @@ struct recipient {
     uint32_t expanded;
 };
 
+static inline struct slice
+recipient_original(const struct recipient *r)
+{
+    return r->original.len > 0 ? r->original : r->address;
+}
+
 /* NOTIFY of those who take an alias' place: he has been told of its success. */
 static inline uint32_t
 notify_of_expanded(uint32_t notify)
@@ -96,6 +102,11 @@ struct envelope {
 enum result envelope_add_recipient(struct envelope *env, struct arena *arena,
     const struct recipient *r, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
+/* The same with texts that live as long as arena already. */
+enum result envelope_take_recipient(struct envelope *env, struct arena *arena,
+    const struct recipient *r, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* An original that is the same as the address is left out. */
 void envelope_encode(const struct envelope *env, struct buf *to) ATTR_NONNULL;
 
 /* One attribute, without the recipients: what agents and bounce are told. */
@@ -116,11 +127,22 @@ enum result envelope_decode(struct slice in, struct arena *arena,
     struct envelope *env, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
+ * The same for those who read the recipients of a list one at a time: more than
+ * `most` are checked and counted, and there is no array of them.
+ */
+enum result envelope_decode_most(struct slice in, size_t most,
+    struct arena *arena, struct envelope *env, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
+
+/*
  * How many recipients there are; *rest is the part of in that begins with the
  * first of them.
  */
 size_t envelope_count_recipients(struct slice in, struct slice *rest)
     ATTR_NONNULL;
+
+/* As many of the recipients that rest begins with as fit into so many octets. */
+struct slice envelope_some_recipients(struct slice rest, size_t octets);
 
 /*
  * One recipient at a time, without an array: recipients can be read back in

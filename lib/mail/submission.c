@@ -254,15 +254,16 @@ decode_settlement(struct slice in, struct arena *arena, struct settlement *s,
 }
 
 static enum result
-take_attribute(const struct tlv *t, struct arena *arena, struct submission *s,
-    struct why *why)
+take_attribute(const struct tlv *t, size_t most, struct arena *arena,
+    struct submission *s, struct why *why)
 {
     struct settlement *settles;
     uint64_t flag;
 
     switch (t->tag) {
     case ATTR_ENVELOPE:
-        return envelope_decode(t->value, arena, &s->envelope, why);
+        s->encoded = t->value;
+        return envelope_decode_most(t->value, most, arena, &s->envelope, why);
     case ATTR_SETTLE:
         settles = arena_alloc(arena, sizeof(*settles));
         if (settles == NULL)
@@ -282,15 +283,15 @@ take_attribute(const struct tlv *t, struct arena *arena, struct submission *s,
 }
 
 enum result
-submission_decode(struct slice in, struct arena *arena, struct submission *s,
-    struct why *why)
+submission_decode(struct slice in, size_t most, struct arena *arena,
+    struct submission *s, struct why *why)
 {
     struct submission read = { .blob.fd = -1 };
     enum result res;
     struct tlv t;
 
     while (tlv_next(&in, &t)) {
-        res = take_attribute(&t, arena, &read, why);
+        res = take_attribute(&t, most, arena, &read, why);
         if (res != RESULT_OK)
             return res;
     }

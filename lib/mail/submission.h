@@ -38,9 +38,10 @@ struct settlement {
 
 struct submission {
     struct envelope envelope;
-    struct slice header; /* with CRLF line ends, without the empty line */
-    struct slice body;   /* inline body with CRLF line ends, or empty */
-    struct blob blob;    /* or the body here */
+    struct slice encoded; /* the envelope as it came in */
+    struct slice header;  /* with CRLF line ends, without the empty line */
+    struct slice body;    /* inline body with CRLF line ends, or empty */
+    struct blob blob;     /* or the body here */
     const struct settlement *settles; /* NULL: none */
     /*
      * Nothing but the settlement: the recipients are done and there is no
@@ -88,6 +89,9 @@ void queue_answer_encode(enum message type, const struct queue_answer *a,
 enum result queue_answer_decode(struct slice in, struct queue_answer *a,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
-/* qmgr's end: decodes the body of a SUBMIT. Texts borrow from in. */
-enum result submission_decode(struct slice in, struct arena *arena,
+/*
+ * qmgr's end: decodes the body of a SUBMIT. Texts borrow from in. Of more than
+ * `most` recipients there is no array (envelope_decode_most()).
+ */
+enum result submission_decode(struct slice in, size_t most, struct arena *arena,
     struct submission *s, struct why *why) ATTR_NONNULL ATTR_MUST_USE;

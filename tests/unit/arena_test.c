@@ -79,12 +79,75 @@ test_copies(void **state)
     arena_clear(&a);
 }
 
+/* Small or large, with something behind it or not: it keeps what it had. */
+static void
+test_resize(void **state)
+{
+    enum { STEPS = 12, FIRST = 100 };
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 100 * CEILING);
+    for (int behind = 0; behind < 2; behind++) {
+        size_t size = FIRST;
+        unsigned char *p = arena_resize(&a, NULL, 0, size);
+
+        assert_non_null(p);
+        memset(p, 7, size);
+        for (int step = 0; step < STEPS; step++) {
+            if (behind != 0)
+                memset(arena_alloc(&a, 50), 0xff, 50);
+            p = arena_resize(&a, p, size, 2 * size);
+            assert_non_null(p);
+            assert_int_equal((uintptr_t)p % alignof(max_align_t), 0);
+            for (size_t i = 0; i < 2 * size; i++)
+                assert_int_equal(p[i], i < size ? 7 : 0);
+            size *= 2;
+            memset(p, 7, size);
+        }
+        /* What is large has left nothing behind. */
+        assert_in_range(a.used, size, size + 2 * 65536 * (size_t)(behind + 1));
+        arena_clear(&a);
+    }
+    arena_init(&a, CEILING);
+    assert_non_null(arena_alloc(&a, CEILING / 2));
+    assert_null(arena_resize(&a, NULL, 0, CEILING));
+    arena_clear(&a);
+}
+
+static void
+test_pool(void **state)
+{
+    struct arena_pool pool = { .ceiling = 10 * CEILING };
+    struct arena one, two;
+    void *p;
+
+    (void)state;
+    arena_init_in(&one, SIZE_MAX / 2, &pool);
+    arena_init_in(&two, SIZE_MAX / 2, &pool);
+    p = arena_alloc(&one, 8 * CEILING);
+    assert_non_null(p);
+    assert_null(arena_alloc(&two, 3 * CEILING));
+    assert_null(arena_resize(&one, p, 8 * CEILING, 11 * CEILING));
+    p = arena_resize(&one, p, 8 * CEILING, 9 * CEILING);
+    assert_non_null(p);
+    assert_null(arena_alloc(&two, 2 * CEILING));
+    assert_int_equal(pool.used, 9 * CEILING);
+    arena_clear(&one);
+    assert_int_equal(pool.used, 0);
+    assert_non_null(arena_alloc(&two, 3 * CEILING));
+    arena_clear(&two);
+    assert_int_equal(pool.used, 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_pool),
         cmocka_unit_test(test_copies),
     };
 

@@ -83,6 +83,51 @@ test_envelope_round_trip(void **state)
     buf_fini(&buf);
 }
 
+/* More than most: checked and counted, and read one at a time, in pieces. */
+static void
+test_envelope_of_a_list(void **state)
+{
+    struct envelope in = sample_envelope(), out;
+    struct slice rest, piece;
+    struct recipient r;
+    size_t count = 0;
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 1 << 20);
+    in.recipients[98].original = in.recipients[98].address;
+    envelope_encode(&in, &buf);
+    assert_int_equal(envelope_decode_most(buf_slice(&buf), 100, &arena, &out,
+                         &why),
+        RESULT_OK);
+    assert_non_null(out.recipients);
+    assert_int_equal(out.recipients[98].original.len, 0);
+    assert_true(slice_eq(recipient_original(&out.recipients[98]),
+        in.recipients[98].address));
+    assert_int_equal(envelope_decode_most(buf_slice(&buf), 99, &arena, &out,
+                         &why),
+        RESULT_OK);
+    assert_null(out.recipients);
+    assert_int_equal(out.recipient_count, 100);
+    assert_true(slice_eq(out.sender, in.sender));
+    (void)envelope_count_recipients(buf_slice(&buf), &rest);
+    while (rest.len > 0) {
+        piece = envelope_some_recipients(rest, 200);
+        assert_in_range(piece.len, 1, 200);
+        rest = slice_skip(rest, piece.len);
+        for (; envelope_next_recipient(&piece, &r); count++)
+            assert_true(slice_eq(r.address, in.recipients[count].address));
+        assert_int_equal(piece.len, 0);
+    }
+    assert_int_equal(count, 100);
+    /* A piece of one is no octets. */
+    buf.len--;
+    assert_int_equal(envelope_decode_most(buf_slice(&buf), 10, &arena, &out,
+                         &why),
+        RESULT_PERMFAIL);
+    buf_fini(&buf);
+}
+
 static void
 test_envelope_cut_short(void **state)
 {
@@ -221,6 +266,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_envelope_round_trip, setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(test_envelope_of_a_list, setup,
             teardown),
         cmocka_unit_test_setup_teardown(test_envelope_cut_short, setup,
             teardown),

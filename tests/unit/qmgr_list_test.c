@@ -7,7 +7,11 @@
 
 #include <limits.h>
 
-enum { LIST = 100000, LIMIT = 8000 };
+enum {
+    LIST = 100000,
+    LIMIT = 8000,
+    SETTLE_MS = 1000, /* queue_settle_delay */
+};
 
 static const char main_cf[] = "qmgr_message_recipient_limit = 8000\n"
                               "minimal_backoff_time = 60s\n"
@@ -256,7 +260,7 @@ test_power_cut(void **state)
     submit(x, 7);
     for (unsigned cut = 0; cut < 5; cut++) {
         run(x, 300);
-        world_pass_ms(&x->w, 250);
+        world_pass_ms(&x->w, SETTLE_MS);
         world_crash(&x->w);
         world_start(&x->w);
         agent_up(&x->w.q, ROLE_SMTP, x);

@@ -107,7 +107,8 @@ world_submit(struct request *r)
     struct msg m;
 
     arena_init(&arena, 1 << 20);
-    if (submission_decode(r->in->body, &arena, &s, &world.why) == RESULT_OK) {
+    if (submission_decode(r->in->body, SIZE_MAX, &arena, &s, &world.why) ==
+        RESULT_OK) {
         world.submitted++;
         world_note(&s);
     }
