@@ -49,13 +49,22 @@ no_proxy(struct session *s, const char *what, struct slice shown)
     return false;
 }
 
+/*
+ * In version 1 a health check names the proxy's own end of the connection; in
+ * version 2 it is LOCAL.
+ */
 static void
 take_header(struct session *s, const struct proxy_header *h,
     struct sock_addr *addr)
 {
+    char client[SOCK_TEXT_MAX];
+    uint16_t port = sock_addr_port(&h->client);
+
+    (void)sock_addr_text(&h->client, client);
+    s->unseen = port == s->peer.port && strcmp(client, s->peer.addr) == 0;
     *addr = h->client;
-    (void)sock_addr_text(&h->client, s->peer.addr);
-    s->peer.port = sock_addr_port(&h->client);
+    memcpy(s->peer.addr, client, sizeof(client));
+    s->peer.port = port;
     (void)sock_addr_text(&h->server, s->peer.dest_addr);
     s->peer.dest_port = sock_addr_port(&h->server);
 }
@@ -86,6 +95,7 @@ read_proxy(struct session *s, struct sock_addr *addr)
             take_header(s, &h, addr);
             break;
         case PROXY_LOCAL:
+            s->unseen = true;
             break;
         }
         stream_consume(s->client, h.length);

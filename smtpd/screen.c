@@ -66,6 +66,15 @@ log_connect(const struct session *s)
         s->peer.dest_addr, s->peer.dest_port);
 }
 
+/* A proxy's health check that has to be looked at is in the log. */
+static void
+show(struct session *s)
+{
+    if (s->unseen)
+        log_connect(s);
+    s->unseen = false;
+}
+
 static void
 log_hangup(const struct session *s)
 {
@@ -508,15 +517,18 @@ screen_session(struct session *s)
 
     switch (find_standing(s)) {
     case STANDING_PERMITTED:
-        log_listed(s, "ALLOWLISTED", "WHITELISTED");
+        if (!s->unseen)
+            log_listed(s, "ALLOWLISTED", "WHITELISTED");
         return let_through(s, true);
     case STANDING_DENIED:
+        show(s);
         log_listed(s, "DENYLISTED", "BLACKLISTED");
         if (!screen_fail(s, sc->screen->denylisted, 521, "5.3.2",
                 "Service currently unavailable"))
             return false;
         break;
     case STANDING_NONE:
+        show(s);
         break;
     }
     screen_recall(s);
@@ -552,7 +564,8 @@ screen_client(struct session *s)
     s->peer.name = mem_text("unknown"); /* not asked for yet */
     peer_describe(s);
     find_destination(s);
-    log_connect(s);
+    if (!s->unseen)
+        log_connect(s);
     if (!screen_session(s)) {
         screen_end(s);
         s->profile = own;

@@ -302,9 +302,21 @@ close_with(struct session *s, enum session_end end)
     return end;
 }
 
+void
+session_show(struct session *s)
+{
+    if (s->unseen)
+        log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s",
+            s->peer.text);
+    s->unseen = false;
+}
+
 static enum session_end
 left(struct session *s, const char *how, enum session_end end)
 {
+    if (s->unseen && end == SESSION_CLIENT_LEFT)
+        return end;
+    session_show(s);
     if (s->mail.octets > 0 || s->mail.cleanup != NULL)
         log_write(LOG_LEVEL_INFO, s->profile->tag,
             "%s after %s (%ju bytes) from %s", how, s->where,
@@ -526,8 +538,10 @@ converse(struct session *s, struct buf *filtered)
 
         switch (read_command(s, &line)) {
         case STREAM_OK:
+            session_show(s);
             break;
         case STREAM_TOO_LONG:
+            session_show(s);
             reply(s, 500, "5.5.2 Error: line too long");
             s->errors++;
             continue;

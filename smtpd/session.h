@@ -135,7 +135,8 @@ struct session {
     bool trusted_lines; /* smtpd_forbid_bare_newline_exclusions */
     bool denied;        /* smtpd_client_restrictions refused, at connect */
     bool idle;          /* waiting for a command: may be ended by a drain */
-    bool hangup;        /* 421 or 521 was said: the session is over */
+    bool unseen; /* a proxy's health check: not in the log while it is silent */
+    bool hangup; /* 421 or 521 was said: the session is over */
 
     struct login login;
     struct client_tls tls;
@@ -183,6 +184,9 @@ enum session_end session_run(struct session *s) ATTR_NONNULL;
  * start, and after XCLIENT. Waits.
  */
 void session_begin(struct session *s) ATTR_NONNULL;
+
+/* From now on it is in the log, if it was not yet. */
+void session_show(struct session *s) ATTR_NONNULL;
 
 /* Give back all that belongs to it but its connection. */
 void session_forget(struct session *s) ATTR_NONNULL;

@@ -79,9 +79,12 @@ serve(struct session *s, const struct sock_addr *addr)
         (s->profile->screen != NULL && !screen_client(s)))
         return;
     peer_find_name(s, &client);
-    log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s", s->peer.text);
+    if (!s->unseen)
+        log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s",
+            s->peer.text);
     (void)session_run(s);
-    log_disconnect(s);
+    if (!s->unseen)
+        log_disconnect(s);
 }
 
 void

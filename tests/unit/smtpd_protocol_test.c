@@ -192,7 +192,7 @@ static const struct dialogue {
         "smtpd_upstream_proxy_use = accept\n"
         "smtpd_upstream_proxy_networks = 192.0.2.7\n",
         CLIENT,
-        "= PROXY UNKNOWN\\r\\n\n" GREETING
+        "= PROXY UNKNOWN\\r\\n\n" GREETING "> QUIT\n< 221 2.0.0 Bye\n"
         "L connect from unknown[192.0.2.7]\n" },
     { "a proxy that is forbidden",
         "smtpd_upstream_proxy_protocol = haproxy\n"
