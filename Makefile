@@ -180,4 +180,4 @@ format:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) $(BUILD)/fuzz -name '*.d' 2>/dev/null)

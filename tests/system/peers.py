@@ -6,7 +6,8 @@ import pathlib
 import shutil
 import subprocess
 
-from conftest import OUT, ROOT
+from conftest import ROOT
+from mode import OUT
 
 UNPACKED = OUT.parent / "peers" / "services"
 LIBRARIES = UNPACKED / "usr/lib/x86_64-linux-gnu"
