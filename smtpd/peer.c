@@ -69,6 +69,17 @@ take_header(struct session *s, const struct proxy_header *h,
     s->peer.dest_port = sock_addr_port(&h->server);
 }
 
+/*
+ * A health check may be gone, with a reset that takes its header along, before
+ * we look. Of those that we know to be proxies that is no news.
+ */
+static bool
+is_gone(const struct session *s, enum stream_status status, struct slice in)
+{
+    return (status == STREAM_EOF || status == STREAM_ERROR) && in.len == 0 &&
+        s->config->smtpd_upstream_proxy_networks[0] != '\0';
+}
+
 /* *addr becomes the client's. */
 static bool
 read_proxy(struct session *s, struct sock_addr *addr)
@@ -82,6 +93,8 @@ read_proxy(struct session *s, struct sock_addr *addr)
         enum stream_status status = stream_peek_at_least(s->client, in.len + 1,
             deadline, &in);
 
+        if (is_gone(s, status, in))
+            return false;
         if (status != STREAM_OK)
             return no_proxy(s,
                 status == STREAM_TIMEOUT ? "timeout error" : "lost connection",
