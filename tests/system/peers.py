@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from conftest import ROOT
+from instance import ROOT
 from mode import OUT
 
 UNPACKED = OUT.parent / "peers" / "services"

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import peers
-from conftest import free_port, wait_for
+from waiting import free_port, wait_for
 
 PROXY = "127.0.0.8"  # the address that HAProxy connects from
 CONF = """\

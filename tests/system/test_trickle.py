@@ -5,8 +5,7 @@ import sys
 import time
 
 import pytest
-from conftest import SLOW
-from mode import SANITIZED, TOP
+from mode import SANITIZED, SLOW, TOP
 from trickle import Trickle, allow_files, fresh
 
 sys.path.insert(0, str(TOP / "tests/bench"))
