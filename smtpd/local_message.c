@@ -5,6 +5,7 @@
 #include "lib/mail/address.h"
 #include "lib/mail/cleanup.h"
 #include "lib/mail/date.h"
+#include "lib/mail/login_sender.h"
 #include "smtpd/esmtp.h"
 #include "smtpd/profile.h"
 #include "smtpd/room.h"
@@ -84,6 +85,9 @@ local_message_submit(struct config_set *set, struct drop_reader *reader,
     bool no_unknown;
     enum result res;
 
+    res = login_sender_check(config_main(set), uid, env->sender, why);
+    if (res != RESULT_OK)
+        return res;
     res = receive_override_parse(config->receive_override_options, &overrides,
         &no_unknown, why);
     if (res != RESULT_OK)

@@ -3,6 +3,7 @@
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/mail/login_sender.h"
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
 #include "smtpd/counts.h"
@@ -71,6 +72,31 @@ rewrite_sender(struct session *s, struct refusal *no)
     return refusal_set(no, 451, why.status, "%s", why.text);
 }
 
+/* sendmail -bs: local_login_sender_maps hold for it, too. */
+static bool
+may_use_sender(struct session *s, struct refusal *no)
+{
+    struct why why;
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+
+    if (!s->profile->stand_alone)
+        return true;
+    if (!sock_peer_cred(stream_fd(s->client), &uid, &gid, &pid))
+        return refusal_set(no, 451, "4.3.0", "Error: who are you?");
+    switch (login_sender_check(config_main(s->set), uid,
+        s->mail.envelope.sender, &why)) {
+    case RESULT_OK:
+        return true;
+    case RESULT_TEMPFAIL:
+        return refusal_set(no, 451, "4.3.0", "Temporary lookup failure");
+    case RESULT_PERMFAIL:
+        break;
+    }
+    return refusal_set(no, 553, why.status, "%s", why.text);
+}
+
 static void
 fill_envelope(struct session *s, const struct mail_parameters *parameters)
 {
@@ -102,7 +128,7 @@ command_mail(struct session *s, struct slice args)
     s->mail.open = true; /* the log of a refusal names the sender */
     if (!parse(s, args, &parameters, &no) || !counts_mail(s, &no) ||
         !check_size(s, parameters.size, &no) || !rewrite_sender(s, &no) ||
-        !access_sender(s, &no)) {
+        !may_use_sender(s, &no) || !access_sender(s, &no)) {
         session_reset(s);
         reply_refusal(s, &no);
         return COMMAND_BAD;

@@ -12,6 +12,7 @@
 #include "lib/config/config.h"
 #include "lib/daemon/command.h"
 #include "lib/mail/drop.h"
+#include "lib/mail/login_sender.h"
 #include "lib/mail/user_access.h"
 
 #include <stdio.h>
@@ -166,6 +167,8 @@ take_in(struct outbound *o, const struct config *config, struct arena *arena,
     res = drop_read_head(&reader, in, deadline, arena, &env, why);
     if (res == RESULT_OK)
         res = drop_sanitize(&env, why);
+    if (res == RESULT_OK)
+        res = login_sender_check(config, getuid(), env.sender, why);
     if (res == RESULT_OK) {
         env.drop_file = slice_of(o->name);
         drop_put_head(&env, &out);

@@ -7,9 +7,15 @@
 #include "lib/base/attr.h"
 #include "lib/base/why.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct config;
+
+enum { USER_NAME_MAX = 64 };
+
+/* His login name. False: there is none. Waits. */
+bool user_name(uid_t uid, char name[USER_NAME_MAX]) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * list is a parameter's value: names of users, "!name", "/file", "type:table",
