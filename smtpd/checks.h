@@ -57,6 +57,12 @@ CHECK_FN(check_greylist);
 /* check_policy.c */
 CHECK_FN(check_policy_service);
 
+/* check_login.c */
+CHECK_FN(check_sender_login_mismatch);
+CHECK_FN(check_known_sender_login_mismatch);
+CHECK_FN(check_authenticated_sender_login_mismatch);
+CHECK_FN(check_unauthenticated_sender_login_mismatch);
+
 /* check_mx_backup.c */
 CHECK_FN(check_permit_mx_backup);
 

@@ -279,6 +279,7 @@ static const struct {
     TABLES(smtpd_reject_filter_maps, reject_filter),
     TABLES(smtpd_reject_footer_maps, reject_footers),
     TABLES(smtpd_discard_ehlo_keyword_address_maps, discard_keywords),
+    TABLES(smtpd_sender_login_maps, sender_logins),
 #undef TABLES
 };
 
@@ -299,6 +300,7 @@ drop_empty_tables(struct profile *p)
     drop_empty(&p->reject_filter);
     drop_empty(&p->reject_footers);
     drop_empty(&p->discard_keywords);
+    drop_empty(&p->sender_logins);
 }
 
 static enum result

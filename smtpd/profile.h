@@ -72,7 +72,8 @@ struct profile {
     struct table_list *command_filter;   /* these are NULL when not set */
     struct table_list *reject_filter, *reject_footers;
     struct table_list *discard_keywords;
-    bool expansion_allowed[256]; /* smtpd_expansion_filter */
+    struct table_list *sender_logins; /* smtpd_sender_login_maps */
+    bool expansion_allowed[256];      /* smtpd_expansion_filter */
     struct match_list *bare_newline_exclusions;
     struct own_addresses *own;
     struct address_classes *classes;
