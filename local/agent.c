@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/address.h"
+#include "lib/mail/delivery_log.h"
 #include "lib/mail/late_report.h"
 
 #include <fcntl.h>

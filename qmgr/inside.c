@@ -1,6 +1,7 @@
 #include "qmgr/inside.h"
 
 #include "lib/base/clock.h"
+#include "lib/mail/delivery_log.h"
 #include "lib/mail/status.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/list.h"
 #include "lib/ipc/link.h"
-#include "lib/mail/delivery.h"
+#include "lib/mail/delivery_log.h"
 #include "lib/mail/late_report.h"
 #include "smtp/excuse.h"
 #include "smtp/session.h"

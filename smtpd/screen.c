@@ -5,7 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/count.h"
-#include "lib/mail/delivery.h"
+#include "lib/mail/delivery_log.h"
 #include "smtpd/counts.h"
 #include "smtpd/peer.h"
 #include "smtpd/reply.h"

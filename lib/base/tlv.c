@@ -70,6 +70,17 @@ tlv_next(struct slice *rest, struct tlv *t)
     return true;
 }
 
+size_t
+tlv_count(struct slice in, uint32_t tag)
+{
+    struct tlv t;
+    size_t n = 0;
+
+    while (tlv_next(&in, &t))
+        n += t.tag == tag;
+    return n;
+}
+
 bool
 tlv_u64(struct slice value, uint64_t max, uint64_t *n)
 {

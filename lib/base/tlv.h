@@ -36,6 +36,9 @@ void tlv_put_u64(struct buf *to, uint32_t tag, uint64_t value) ATTR_NONNULL;
  */
 bool tlv_next(struct slice *rest, struct tlv *t) ATTR_NONNULL;
 
+/* How many attributes of in have this tag: the size of an array, once. */
+size_t tlv_count(struct slice in, uint32_t tag) ATTR_MUST_USE;
+
 /* False unless value is one varint of at most max. */
 bool tlv_u64(struct slice value, uint64_t max, uint64_t *n)
     ATTR_NONNULL ATTR_MUST_USE;

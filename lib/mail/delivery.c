@@ -1,10 +1,6 @@
 #include "lib/mail/delivery.h"
 
 #include "lib/base/fields.h"
-#include "lib/base/log.h"
-#include "lib/mail/queue_id.h"
-
-#include <stdio.h>
 
 enum {
     TEXT_MAX = 4096,
@@ -84,6 +80,31 @@ rcpt_result_decode(struct slice value, struct rcpt_result *r, struct why *why)
     return RESULT_OK;
 }
 
+void
+rcpt_result_soften(struct rcpt_result *r)
+{
+    if (r->outcome != OUTCOME_BOUNCED)
+        return;
+    r->outcome = OUTCOME_DEFERRED;
+    r->softened = true;
+    if (r->status[0] == '5')
+        r->status[0] = '4';
+}
+
+enum result
+rcpt_results_room(struct slice in, size_t most, struct arena *arena,
+    struct rcpt_result **results, struct why *why)
+{
+    size_t count = tlv_count(in, ATTR_RCPT_RESULT);
+
+    if (count > most)
+        return why_perm(why, "5.3.0", "too many results");
+    *results = arena_alloc(arena, (count + 1) * sizeof(**results));
+    if (*results == NULL)
+        return why_temp(why, "4.3.1", "no memory for results");
+    return RESULT_OK;
+}
+
 enum { TAG_RECIPIENT = ATTR_PRIVATE, TAG_ACTIVE, TAG_MAY_RETURN };
 
 static const struct field delivery_fields[] = {
@@ -145,18 +166,6 @@ delivery_encode(struct delivery *d, struct msg *m)
     d->fd = -1;
 }
 
-/* How many attributes of in have this tag: the size of an array, once. */
-static size_t
-count_tag(struct slice in, uint32_t tag)
-{
-    struct tlv t;
-    size_t n = 0;
-
-    while (tlv_next(&in, &t))
-        n += t.tag == tag;
-    return n;
-}
-
 static enum result
 take_delivery_attribute(const struct tlv *t, struct arena *arena,
     struct delivery *d, struct why *why)
@@ -183,7 +192,7 @@ delivery_decode(struct msg_in *in, struct arena *arena, struct delivery *d,
 {
     struct slice rest = in->body;
     struct delivery read = { .fd = -1 };
-    size_t count = count_tag(rest, TAG_RECIPIENT);
+    size_t count = tlv_count(rest, TAG_RECIPIENT);
     enum result res;
     struct tlv t;
 
@@ -230,17 +239,11 @@ enum result
 delivery_answer_decode(struct slice in, struct arena *arena,
     struct delivery_answer *a, struct why *why)
 {
-    size_t count = count_tag(in, ATTR_RCPT_RESULT);
     struct delivery_answer read = { 0 };
     struct rcpt_result *results;
-    enum result res = RESULT_OK;
+    enum result res = rcpt_results_room(in, RESULTS_MAX, arena, &results, why);
     struct tlv t;
 
-    if (count > RESULTS_MAX)
-        return why_perm(why, "5.3.0", "too many results");
-    results = arena_alloc(arena, (count + 1) * sizeof(*results));
-    if (results == NULL)
-        return why_temp(why, "4.3.1", "no memory for results");
     while (res == RESULT_OK && tlv_next(&in, &t)) {
         if (t.tag == ATTR_TOKEN)
             res = attempt_decode(t.value, &read.attempt, why);
@@ -256,84 +259,4 @@ delivery_answer_decode(struct slice in, struct arena *arena,
     read.results = results;
     *a = read;
     return RESULT_OK;
-}
-
-const char *
-delivery_delay_text(int64_t us, char text[DELAY_TEXT_SIZE])
-{
-    double s = us < 0 ? 0 : (double)us / 1e6;
-
-    if (s < 0.005)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "0");
-    else if (s < 0.1)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2f", s);
-    else if (s < 10)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2g", s);
-    else
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.0f", s);
-    return text;
-}
-
-static const char *const outcome_words[] = {
-    [OUTCOME_SENT] = "sent",
-    [OUTCOME_DEFERRED] = "deferred",
-    [OUTCOME_BOUNCED] = "bounced",
-    [OUTCOME_EXPANDED] = "sent",
-    [OUTCOME_RETURNED] = "deferred",
-};
-
-static const char *
-outcome_word(const struct delivery *d, const struct rcpt_result *r)
-{
-    if (envelope_is_probe(&d->envelope))
-        return r->outcome == OUTCOME_SENT ? "deliverable" : "undeliverable";
-    return r->softened ? "SOFTBOUNCE" : outcome_words[r->outcome];
-}
-
-void
-rcpt_result_soften(struct rcpt_result *r)
-{
-    if (r->outcome != OUTCOME_BOUNCED)
-        return;
-    r->outcome = OUTCOME_DEFERRED;
-    r->softened = true;
-    if (r->status[0] == '5')
-        r->status[0] = '4';
-}
-
-static int64_t
-after(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-void
-delivery_log(const char *tag, bool long_ids, const struct delivery *d,
-    const struct delivery_recipient *rcpt, const struct rcpt_result *r,
-    const struct delivery_times *times)
-{
-    char id[QUEUE_ID_SIZE], total[16], a[16], b[16], c[16], e[16];
-    int64_t arrival = d->envelope.arrival_us;
-    int64_t active = after(d->active_us, arrival);
-    int64_t start = after(times->start_us, active);
-    int64_t connected = after(times->connected_us, start);
-    int64_t done = after(times->done_us, connected);
-    struct slice original = rcpt->rcpt.original;
-    bool has_original = original.len > 0 &&
-        !slice_eq(original, rcpt->rcpt.address);
-    struct slice relay = r->relay.len > 0 ? r->relay : SLICE_LIT("none");
-
-    log_write(LOG_LEVEL_INFO, tag,
-        "%s: to=<" SLICE_FMT ">, %s" SLICE_FMT "%srelay=" SLICE_FMT
-        ", delay=%s, delays=%s/%s/%s/%s, dsn=%s, status=%s (" SLICE_FMT ")",
-        queue_id_text(d->attempt.id, long_ids, id),
-        SLICE_ARG(rcpt->rcpt.address), has_original ? "orig_to=<" : "",
-        SLICE_ARG((has_original ? original : SLICE_LIT(""))),
-        has_original ? ">, " : "", SLICE_ARG(relay),
-        delivery_delay_text(done - arrival, total),
-        delivery_delay_text(active - arrival, a),
-        delivery_delay_text(start - active, b),
-        delivery_delay_text(connected - start, c),
-        delivery_delay_text(done - connected, e), r->status, outcome_word(d, r),
-        SLICE_ARG(r->text));
 }

@@ -130,6 +130,10 @@ void rcpt_result_encode(const struct rcpt_result *r, uint32_t tag,
 enum result rcpt_result_decode(struct slice value, struct rcpt_result *r,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
+/* Room for all the results that in has, at most that many. */
+enum result rcpt_results_room(struct slice in, size_t most, struct arena *arena,
+    struct rcpt_result **results, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
 /*
  * A probe: agents find out what would become of the recipients, and deliver
  * nothing. OUTCOME_SENT means deliverable then.
@@ -139,25 +143,3 @@ envelope_is_probe(const struct envelope *env)
 {
     return (env->flags & ENVELOPE_VERIFY) != 0;
 }
-
-/*
- * Postfix's form of a delay: two significant digits, no trailing zeros, "0" for
- * what rounds to nothing.
- */
-enum { DELAY_TEXT_SIZE = 16 };
-const char *delivery_delay_text(int64_t us, char text[DELAY_TEXT_SIZE])
-    ATTR_NONNULL;
-
-/*
- * The log line of one recipient, Postfix's words and order:
- * QID: to=<a>, orig_to=<b>, relay=r, delay=d, delays=a/b/c/d, dsn=s,
- * status=sent (text)
- */
-struct delivery_times {
-    int64_t start_us;     /* the agent began; wall clock, as all here */
-    int64_t connected_us; /* session ready; 0: no connection set-up */
-    int64_t done_us;
-};
-void delivery_log(const char *tag, bool long_ids, const struct delivery *d,
-    const struct delivery_recipient *rcpt, const struct rcpt_result *r,
-    const struct delivery_times *times);

@@ -84,32 +84,15 @@ results_fit(const struct late *l)
     return true;
 }
 
-static size_t
-count_results(struct slice in)
-{
-    struct tlv t;
-    size_t n = 0;
-
-    while (tlv_next(&in, &t))
-        n += t.tag == ATTR_RCPT_RESULT;
-    return n;
-}
-
 enum result
 late_decode(struct slice in, struct arena *arena, struct late *l,
     struct why *why)
 {
-    size_t count = count_results(in);
     struct late read = { .count = 0 };
     struct rcpt_result *results;
-    enum result res = RESULT_OK;
+    enum result res = rcpt_results_room(in, INDEXES_MAX, arena, &results, why);
     struct tlv t;
 
-    if (count > INDEXES_MAX)
-        return why_perm(why, "5.3.0", "too many results");
-    results = arena_alloc(arena, (count + 1) * sizeof(*results));
-    if (results == NULL)
-        return why_temp(why, "4.3.1", "no memory for results");
     while (res == RESULT_OK && tlv_next(&in, &t)) {
         if (t.tag == ATTR_TOKEN)
             res = attempt_decode(t.value, &read.attempt, why);

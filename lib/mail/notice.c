@@ -105,17 +105,14 @@ notice_decode(struct msg_in *in, struct arena *arena, struct notice *n,
     struct slice rest = in->body;
     struct notice read = { .fd = -1 };
     enum result res;
-    size_t count = 0;
+    size_t count = tlv_count(rest, TAG_RECIPIENT);
     struct tlv t;
 
-    while (tlv_next(&rest, &t))
-        count += t.tag == TAG_RECIPIENT;
     if (count == 0 || count > RECIPIENTS_MAX)
         return why_perm(why, "5.3.0", "notice without recipients");
     read.recipients = arena_alloc(arena, count * sizeof(*read.recipients));
     if (read.recipients == NULL)
         return why_temp(why, "4.3.1", "no memory for recipients");
-    rest = in->body;
     while (tlv_next(&rest, &t)) {
         res = take_attribute(&t, arena, &read, why);
         if (res != RESULT_OK)

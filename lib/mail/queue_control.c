@@ -113,22 +113,11 @@ queue_item_encode(const struct queue_item *item, struct msg *m)
     buf_fini(&one);
 }
 
-static size_t
-count_recipients(struct slice in)
-{
-    struct tlv t;
-    size_t n = 0;
-
-    while (tlv_next(&in, &t))
-        n += t.tag == ATTR_RECORD;
-    return n;
-}
-
 enum result
 queue_item_decode(struct slice in, struct arena *arena, struct queue_item *item,
     struct why *why)
 {
-    size_t count = count_recipients(in), n = 0;
+    size_t count = tlv_count(in, ATTR_RECORD), n = 0;
     struct item_fields f = { 0 };
     struct queue_recipient *r;
     struct tlv t;

@@ -39,6 +39,11 @@ test_round_trip(void **state)
         }
     assert_false(tlv_next(&rest, &t));
     assert_int_equal(rest.len, 0);
+    /* By tag, up to what is malformed. */
+    buf_truncate(&b, b.len - 1);
+    assert_int_equal(tlv_count(buf_slice(&b), tags[0]), 16);
+    assert_int_equal(tlv_count(buf_slice(&b), UINT32_MAX), 15);
+    assert_int_equal(tlv_count(buf_slice(&b), 5), 0);
     buf_fini(&b);
 }
 
