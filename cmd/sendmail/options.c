@@ -113,7 +113,10 @@ set_envid(struct parse *p, const char *value)
     p->o->envid = value;
 }
 
-/* "-q", "-q15m" (ignored), "-qIid", "-qRsite" */
+/*
+ * "-q", "-qIid", "-qRsite"; "-q15m" means nothing: queue_run_delay says how
+ * often the queue is run.
+ */
 static enum result
 set_flush(struct parse *p, const char *rest)
 {
@@ -141,7 +144,10 @@ set_old(struct parse *p, const char *value)
         p->o->ignore_dots = true;
 }
 
-/* -X file is ignored; -XV would ask for what is not there. */
+/*
+ * Sendmail's log of traffic is nothing that we have. -XV asks for a return path
+ * of its own for each recipient (VERP): without that, mail would go out wrong.
+ */
 static enum result
 set_log(struct parse *p, const char *value)
 {

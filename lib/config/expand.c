@@ -324,7 +324,7 @@ expand_relation(struct expansion *x, struct slice *rest, bool *truth)
 
 /*
  * ${domain_to_ascii{text}} and ${domain_to_utf8{text}}: a domain of ASCII is
- * both already.
+ * both already; another one is refused rather than left as it is.
  */
 static enum result
 /* NOLINTNEXTLINE(misc-no-recursion): EXPAND_DEPTH_MAX */
@@ -346,7 +346,6 @@ expand_function(struct expansion *x, struct slice name, struct slice rest,
     if (res != RESULT_OK)
         return res;
     for (size_t i = start; i < to->len; i++) {
-        /* TODO: convert with libidn2 once it is in the tree. */
         if ((unsigned char)to->ptr[i] > 127)
             return fail(x, "domain is not ASCII", slice_skip(buf_slice(to), i));
     }

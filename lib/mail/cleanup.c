@@ -168,10 +168,6 @@ cleanup_end(struct cleanup *c, int64_t deadline, struct why *why)
 
     if (c->result == RESULT_OK)
         cleanup_read_end(c);
-    /*
-     * TODO: header_checks ran field by field before this; here come milters,
-     * which see the envelope as it was given, and milter_header_checks.
-     */
     if (c->result == RESULT_OK)
         cleanup_envelope(c);
     if (c->result == RESULT_OK) {

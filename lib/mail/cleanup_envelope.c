@@ -85,7 +85,6 @@ note_expanded(struct mapping *m, struct recipient *r, struct slice alias)
     return add_recipient(m, &told);
 }
 
-/* TODO: canonical maps and masquerading come here, before the aliases. */
 static enum result
 map_recipient(struct mapping *m, const struct recipient *given)
 {

@@ -175,7 +175,6 @@ cleanup_field(struct cleanup *c)
         else if (field == FIELD_RESENT_MESSAGE_ID)
             note_message_id(c, "resent-message-id", f.value);
     }
-    /* TODO: header_checks look at the field here. */
     if (is_dropped(c, f.name))
         buf_truncate(&c->header, c->field_start);
     else if (known < KNOWN_COUNT && fields[known].addresses &&
