@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "smtp/target_find.h"
 #include "smtp/transaction.h"
 
 #include <stdio.h>

@@ -1,16 +1,11 @@
 /*
- * target - the addresses of a destination, in the order in which they are
- * tried: mail exchangers by preference, equal ones shuffled, without ourselves.
+ * target - the addresses of a destination, in the order in which they are tried.
  */
 #pragma once
 
-#include "lib/base/arena.h"
+#include "lib/base/attr.h"
 #include "lib/base/slice.h"
-#include "lib/config/config.h"
 #include "lib/io/sock.h"
-#include "lib/mail/own_addresses.h"
-#include "smtp/excuse.h"
-#include "smtp/nexthop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,15 +25,6 @@ struct targets {
     bool we_are_exchanger; /* our own address was among them, and was cut */
     bool loop;             /* nothing is left because we are the best one */
 };
-
-/*
- * Find the addresses of hop, at most smtp_mx_address_limit of them. Empty: the
- * excuse says why. own may be NULL. Waits for lookup, until the deadline.
- */
-void targets_find(const struct nexthop *hop, const struct config *config,
-    const struct own_addresses *own, struct arena *arena, int64_t deadline,
-    struct targets *targets, struct excuse *excuse)
-    __attribute__((nonnull(1, 2, 4, 6, 7)));
 
 /*
  * Sort by preference, then by smtp_address_preference; equal ones in random
