@@ -5,7 +5,7 @@ import os
 import smtplib
 
 import pytest
-from conftest import SLOW
+from mode import SLOW
 
 BLOB = bytes(range(256)) * 300 + b"\r\n.\r\n\n.\n--b\r--b\n\r\n"
 TEXT = "Gr\u00fc\u00dfe\r\nund mehr\r\n".encode()
