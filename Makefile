@@ -63,7 +63,7 @@ module.so := $(modules:%=$(OUT)/lib/postern/%.so)
 libs.lib    := $(if $(have.DB),-ldb) $(if $(have.LMDB),-llmdb) $(if $(have.PCRE2),-lpcre2-8)
 libs.lookup := -lunbound
 
-daemons := master smtpd qmgr smtp local bounce lookup
+daemons := master smtpd qmgr smtp local bounce lookup spawn
 commands := $(notdir $(patsubst %/main.c,%,$(wildcard cmd/*/main.c)))
 
 lib.src := $(wildcard lib/*/*.c lib/*/*.S)

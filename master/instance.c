@@ -371,7 +371,7 @@ instance_stop(struct instance *in)
     drain(in, AGENTS, STOP_DELIVERIES_MS);
     wait_end(in, ROLE_BIT(ROLE_QMGR), STOP_QUEUE_MS);
     wait_end(in, AGENTS, 0);
-    drain(in, ROLE_BIT(ROLE_LOOKUP), STOP_LOOKUP_MS);
+    drain(in, ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_SPAWN), STOP_LOOKUP_MS);
     wait_end(in, EVERYBODY, STOP_LOOKUP_MS);
 }
 

@@ -248,6 +248,16 @@ cores(void)
     return n < 1 ? 1 : n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : (unsigned)n;
 }
 
+/* Root's rights are for those who have asked for them. */
+static bool
+has_spawn(const struct config_set *set)
+{
+    for (size_t i = 0; i < config_service_count(set); i++)
+        if (strcmp(config_service(set, i)->program, "spawn") == 0)
+            return true;
+    return false;
+}
+
 unsigned
 pools_wanted(const struct pools *p, enum role role)
 {
@@ -257,6 +267,8 @@ pools_wanted(const struct pools *p, enum role role)
         : role == ROLE_LOCAL       ? config->local_processes
                                    : 1;
 
+    if (role == ROLE_SPAWN)
+        return has_spawn(p->set) ? 1 : 0;
     if (n <= 0)
         return cores();
     return n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : (unsigned)n;
@@ -303,7 +315,7 @@ void
 pools_adjust(struct pools *p)
 {
     static const enum role roles[] = { ROLE_LOOKUP, ROLE_QMGR, ROLE_BOUNCE,
-        ROLE_SMTP, ROLE_LOCAL, ROLE_SMTPD };
+        ROLE_SMTP, ROLE_LOCAL, ROLE_SPAWN, ROLE_SMTPD };
 
     for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
         adjust(p, roles[i]);

@@ -354,7 +354,7 @@ open_link(struct process *c, int fd)
 static bool
 listens(enum role role)
 {
-    return role == ROLE_SMTPD || role == ROLE_QMGR;
+    return role == ROLE_SMTPD || role == ROLE_QMGR || role == ROLE_SPAWN;
 }
 
 static void

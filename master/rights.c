@@ -82,7 +82,8 @@ rights_of_role(const struct rights *rights, enum role role)
 {
     if (role == ROLE_QMGR)
         return rights->queue_owner;
-    return role == ROLE_LOCAL ? rights->self : rights->mail_owner;
+    return role == ROLE_LOCAL || role == ROLE_SPAWN ? rights->self
+                                                    : rights->mail_owner;
 }
 
 bool

@@ -2,7 +2,8 @@
  * rights - which user each process of the instance is.
  *
  * Started as root: mail_owner for those who talk to the network, queue_owner
- * for the queue, root for local, which splits itself. Started by anybody else,
+ * for the queue, root for local, which splits itself, and for spawn, whose
+ * programs are users. Started by anybody else,
  * everything is that user and the parameters are not looked at.
  */
 #pragma once

@@ -205,7 +205,7 @@ take_over(struct update *u, const char *name)
 }
 
 static enum result
-want_address(struct update *u, const char *service,
+want_address(struct update *u, const char *service, enum role role,
     const struct sock_addr *addr, bool wildcard)
 {
     char text[SOCK_TEXT_MAX], name[SOCK_TEXT_MAX + 10];
@@ -215,7 +215,7 @@ want_address(struct update *u, const char *service,
     snprintf(name, sizeof(name),
         addr->u.any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
         sock_addr_text(addr, text), (unsigned)sock_addr_port(addr));
-    e = want(u, name, service, ROLE_SMTPD);
+    e = want(u, name, service, role);
     if (e == NULL)
         return RESULT_PERMFAIL;
     if (e->fd < 0)
@@ -234,24 +234,25 @@ want_address(struct update *u, const char *service,
 }
 
 static enum result
-want_inet(struct update *u, const struct service *service)
+want_inet(struct update *u, const struct service *service, enum role role)
 {
     struct addresses *found = mem_alloc(sizeof(*found));
     char *name = mem_format("%s/%s", service->name, service->type);
     enum result res = addresses_find(service, found, u->why);
 
     for (size_t i = 0; i < found->count && res == RESULT_OK; i++)
-        res = want_address(u, name, &found->list[i], found->wildcard);
+        res = want_address(u, name, role, &found->list[i], found->wildcard);
     mem_free(name);
     mem_free(found);
     return res;
 }
 
+/* Who may come to it is a matter of the directory. */
 static enum result
-want_public(struct update *u, size_t i)
+want_path(struct update *u, const char *path, const char *service,
+    enum role role)
 {
-    struct sock_entry *e = want(u, public_sockets[i].name,
-        public_sockets[i].name, public_sockets[i].role);
+    struct sock_entry *e = want(u, path, service, role);
 
     if (e == NULL)
         return RESULT_PERMFAIL;
@@ -261,26 +262,56 @@ want_public(struct update *u, size_t i)
 }
 
 static enum result
+want_unix(struct update *u, const struct service *service, enum role role)
+{
+    char *path = mem_format("%s/%s", service->private ? "private" : "public",
+        service->name);
+    char *name = mem_format("%s/%s", service->name, service->type);
+    enum result res = want_path(u, path, name, role);
+
+    mem_free(path);
+    mem_free(name);
+    return res;
+}
+
+/* Programs that serve the sockets of their own lines. */
+static const struct {
+    const char *program, *type;
+    enum role role;
+    enum result (
+        *want)(struct update *u, const struct service *service, enum role role);
+} serving[] = {
+    { "smtpd", "inet", ROLE_SMTPD, want_inet },
+    { "postscreen", "inet", ROLE_SMTPD, want_inet },
+    { "spawn", "inet", ROLE_SPAWN, want_inet },
+    { "spawn", "unix", ROLE_SPAWN, want_unix },
+};
+
+static enum result
+want_service(struct update *u, const struct service *service)
+{
+    for (size_t i = 0; i < sizeof(serving) / sizeof(serving[0]); i++)
+        if (strcmp(service->program, serving[i].program) == 0 &&
+            strcmp(service->type, serving[i].type) == 0)
+            return serving[i].want(u, service, serving[i].role);
+    if (strcmp(service->type, "inet") == 0)
+        log_warning("service %s/inet: %s is not built, nothing listens",
+            service->name, service->program);
+    return RESULT_OK;
+}
+
+static enum result
 want_all(struct update *u, const struct config_set *set)
 {
     enum result res = RESULT_OK;
 
-    for (size_t i = 0; i < config_service_count(set) && res == RESULT_OK; i++) {
-        const struct service *service = config_service(set, i);
-
-        if (strcmp(service->type, "inet") != 0)
-            continue;
-        if (strcmp(service->program, "smtpd") == 0 ||
-            strcmp(service->program, "postscreen") == 0)
-            res = want_inet(u, service);
-        else
-            log_warning("service %s/inet: %s is not built, nothing listens",
-                service->name, service->program);
-    }
+    for (size_t i = 0; i < config_service_count(set) && res == RESULT_OK; i++)
+        res = want_service(u, config_service(set, i));
     for (size_t i = 0; i < sizeof(public_sockets) / sizeof(public_sockets[0]) &&
          res == RESULT_OK;
          i++)
-        res = want_public(u, i);
+        res = want_path(u, public_sockets[i].name, public_sockets[i].name,
+            public_sockets[i].role);
     return res;
 }
 

@@ -46,7 +46,7 @@ static const struct {
     { "showq", STATE_BUILT },
     { "smtp", STATE_BUILT },
     { "smtpd", STATE_BUILT },
-    { "spawn", STATE_PENDING },
+    { "spawn", STATE_BUILT },
     { "tlsmgr", STATE_BUILT },
     { "tlsproxy", STATE_OBSOLETE },
     { "trivial-rewrite", STATE_BUILT },

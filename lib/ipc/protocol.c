@@ -19,6 +19,7 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_LOCAL] = "local",
     [ROLE_BOUNCE] = "bounce",
     [ROLE_LOOKUP] = "lookup",
+    [ROLE_SPAWN] = "spawn",
     [ROLE_COMMAND] = "command",
     [ROLE_WORKER] = "worker",
 };

@@ -25,6 +25,7 @@ enum role {
     ROLE_LOCAL,
     ROLE_BOUNCE,
     ROLE_LOOKUP,
+    ROLE_SPAWN,
     ROLE_COMMAND, /* a user's command at a socket below public/ */
     ROLE_WORKER,  /* local's process that acts as one user */
     ROLE_COUNT,
@@ -48,6 +49,8 @@ enum {
     FROM_DAEMONS = ROLE_BIT(ROLE_SMTPD) | ROLE_BIT(ROLE_QMGR) |
         ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_LOCAL) | ROLE_BIT(ROLE_BOUNCE) |
         ROLE_BIT(ROLE_LOOKUP),
+    /* those whom master starts: spawn speaks with nobody else */
+    FROM_CHILDREN = FROM_DAEMONS | ROLE_BIT(ROLE_SPAWN),
 };
 
 enum message_kind {
@@ -68,16 +71,16 @@ enum {
 /* clang-format off */
 #define MESSAGES(X)                                                            \
     /* master and its children: lib/daemon */                                  \
-    X(CONFIGURE, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 4)      \
-    X(CONFIGURED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)            \
-    X(LINK, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)                 \
-    X(LISTEN, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)               \
-    X(UNLISTEN, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)             \
-    X(READY, FROM_DAEMONS, FROM_MASTER, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                \
-    X(DRAIN, FROM_MASTER, FROM_DAEMONS, KIND_REQUEST, DRAINED, MESSAGE_SMALL, 0)             \
-    X(DRAINED, FROM_DAEMONS, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
-    X(WAKE, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
-    X(REOPEN_LOG, FROM_MASTER, FROM_DAEMONS, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)           \
+    X(CONFIGURE, FROM_MASTER, FROM_CHILDREN, KIND_REQUEST, CONFIGURED, MESSAGE_SMALL, 4)      \
+    X(CONFIGURED, FROM_CHILDREN, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)            \
+    X(LINK, FROM_MASTER, FROM_CHILDREN, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)                 \
+    X(LISTEN, FROM_MASTER, FROM_CHILDREN, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)               \
+    X(UNLISTEN, FROM_MASTER, FROM_CHILDREN, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)             \
+    X(READY, FROM_CHILDREN, FROM_MASTER, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                \
+    X(DRAIN, FROM_MASTER, FROM_CHILDREN, KIND_REQUEST, DRAINED, MESSAGE_SMALL, 0)             \
+    X(DRAINED, FROM_CHILDREN, FROM_MASTER, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)               \
+    X(WAKE, FROM_MASTER, FROM_CHILDREN, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
+    X(REOPEN_LOG, FROM_MASTER, FROM_CHILDREN, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 1)           \
     X(DIED, FROM_MASTER, FROM_QMGR, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                    \
     X(RESTART, FROM_QMGR, FROM_MASTER, KIND_ONE_WAY, NONE, MESSAGE_SMALL, 0)                 \
     /* the postern command at pid/master.socket: cmd/postern, master/console */ \

@@ -23,7 +23,8 @@ from waiting import free_port, wait_for
 
 ROOT = os.geteuid() == 0
 
-DAEMONS = {"master", "smtpd", "qmgr", "smtp", "local", "bounce", "lookup"}
+DAEMONS = {"master", "smtpd", "qmgr", "smtp", "local", "bounce", "lookup",
+           "spawn"}
 
 
 def mail_user():
