@@ -81,7 +81,8 @@ check_user(const struct config *config, const struct program_service *s,
     if (geteuid() != 0)
         return RESULT_OK;
     if (s->uid == 0 || s->gid == 0)
-        return why_perm(why, "5.3.5", "user=: has root's user or group id");
+        return why_perm(why, "5.3.5",
+            "user=: has the user or group id of root");
     res = refuse_owner("mail_owner", config->mail_owner, s, why);
     if (res == RESULT_OK)
         res = refuse_owner("queue_owner",

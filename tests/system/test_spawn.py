@@ -196,8 +196,8 @@ def test_reload(instance):
     ("user=USER flags=D argv=/bin/true", "unknown attribute: flags=D"),
     ("user=no.such.user argv=/bin/true", "user=: unknown user: no.such.user"),
     ("user=USER:no.group argv=/bin/true", "user=: unknown group: no.group"),
-    ("user=root argv=/bin/true", "user=: has root's user or group id"),
-    ("user=USER:root argv=/bin/true", "user=: has root's user or group id"),
+    ("user=root argv=/bin/true", "user=: has the user or group id of root"),
+    ("user=USER:root argv=/bin/true", "user=: has the user or group id of root"),
     ("user=postern argv=/bin/true",
      "user=: user or group is that of mail_owner (postern)"),
 ])
