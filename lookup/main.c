@@ -21,6 +21,7 @@
 #include "lookup/resolver.h"
 #include "lookup/router.h"
 #include "lookup/tables.h"
+#include "lookup/verifier.h"
 
 enum {
     /* Who asks waits no longer than this by itself; nor do we. */
@@ -76,7 +77,8 @@ configure(struct config_set *set, struct why *why)
     }
     /* A command's own lookup (smtpd/explain.c) keeps off the caches' files. */
     if (daemon_pool() > 0)
-        memo_keeper_configure(config_main(set));
+        memo_keeper_configure(set);
+    verifier_configure(set);
     counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);
     router = fresh;
@@ -95,14 +97,14 @@ static void
 serve_resolve(struct request *r)
 {
     static const struct route none;
-    struct slice sender, recipient;
+    struct route_question q;
     struct router *held;
     struct route *route;
     struct why why = { 0 };
     struct msg m;
     enum result res;
 
-    if (route_ask_decode(r->in->body, &sender, &recipient, &why) != RESULT_OK) {
+    if (route_ask_decode(r->in->body, &q, &why) != RESULT_OK) {
         /* Mail waits for this answer: there has to be one. */
         route_encode(RESULT_TEMPFAIL, &none, &why, &m);
         request_reply(r, &m);
@@ -110,7 +112,7 @@ serve_resolve(struct request *r)
     }
     route = mem_alloc(sizeof(*route));
     held = router_hold(router);
-    res = router_resolve(held, sender, recipient, route, &why);
+    res = router_resolve(held, &q, route, &why);
     router_drop(held);
     route_encode(res, route, &why, &m);
     mem_free(route);
@@ -250,6 +252,9 @@ main(int argc, char **argv)
         { MESSAGE_TALLY_TELL, serve_count, SERVE_INLINE },
         { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_FIBER },
         { MESSAGE_MEMO_KEEP, memo_keeper_keep, SERVE_INLINE },
+        { MESSAGE_VERIFY_ASK, verifier_ask, SERVE_FIBER },
+        { MESSAGE_VERIFY_FOUND, verifier_found, SERVE_FIBER },
+        { MESSAGE_VERIFY_LOST, verifier_lost, SERVE_FIBER },
         { MESSAGE_NONE },
     };
     static const struct daemon_options options = {

@@ -75,24 +75,28 @@ path_of(const char *parameter, const char *map)
 }
 
 static void
-set_paths(const struct config *c)
+set_paths(const struct config_set *set)
 {
+    const struct config *c = config_main(set);
+
     keeper.directory = mem_format("%s/memo", c->data_directory);
     keeper.paths[MEMO_SCREEN] = path_of("postscreen_cache_map",
         c->postscreen_cache_map);
     keeper.paths[MEMO_GREYLIST] = path_of("smtpd_greylist_map",
         c->smtpd_greylist_map);
     keeper.paths[MEMO_VERIFY] = path_of("address_verify_map",
-        c->address_verify_map);
+        config_of_service(set, "verify")->address_verify_map);
 }
 
 static void
-set_intervals(const struct config *c)
+set_intervals(const struct config_set *set)
 {
+    const struct config *c = config_main(set);
+
     keeper.clean_every_ms[MEMO_SCREEN] = c->postscreen_cache_cleanup_interval;
     keeper.clean_every_ms[MEMO_GREYLIST] = c->postscreen_cache_cleanup_interval;
     keeper.clean_every_ms[MEMO_VERIFY] =
-        c->address_verify_cache_cleanup_interval;
+        config_of_service(set, "verify")->address_verify_cache_cleanup_interval;
 }
 
 /*
@@ -296,13 +300,13 @@ writer_main(void *arg)
 }
 
 void
-memo_keeper_configure(const struct config *config)
+memo_keeper_configure(const struct config_set *set)
 {
-    set_intervals(config);
+    set_intervals(set);
     if (keeper.configured)
         return;
     keeper.configured = true;
-    set_paths(config);
+    set_paths(set);
     for (unsigned i = 0; i < MEMO_BOOKS; i++)
         book_init(&keeper.books[i], RECORDS_MAX, keeper.paths[i] != NULL);
     fiber_cond_init(&keeper.opened);
@@ -349,11 +353,27 @@ decode(struct request *r, struct memo *memo)
 {
     struct why why;
 
-    if (memo_decode(r->in->body, memo, &why) == RESULT_OK && keeper.configured)
+    /* What probes found is for lookup/verifier to say. */
+    if (memo_decode(r->in->body, memo, &why) == RESULT_OK &&
+        keeper.configured && memo->book != MEMO_VERIFY)
         return true;
     log_warning("%s: memo refused", link_peer_name(r->link));
     request_drop(r);
     return false;
+}
+
+struct book *
+memo_keeper_book(enum memo_book book)
+{
+    if (keeper.opening) /* who passed yesterday need not pass again */
+        (void)fiber_cond_wait(&keeper.opened, clock_now_ms() + OPENING_MS);
+    return keeper.configured ? &keeper.books[book] : NULL;
+}
+
+void
+memo_keeper_write(void)
+{
+    fiber_cond_signal(&keeper.work);
 }
 
 void
@@ -361,14 +381,13 @@ memo_keeper_ask(struct request *r)
 {
     struct memo_answer a = { .status = MEMO_NOT_FOUND };
     struct memo memo;
+    struct book *b;
     struct msg m;
 
     if (!decode(r, &memo))
         return;
-    if (keeper.opening) /* who passed yesterday need not pass again */
-        (void)fiber_cond_wait(&keeper.opened, clock_now_ms() + OPENING_MS);
-    if (keeper.configured &&
-        book_find(&keeper.books[memo.book], memo.key, clock_wall_s(), &a.value))
+    b = memo_keeper_book(memo.book);
+    if (b != NULL && book_find(b, memo.key, clock_wall_s(), &a.value))
         a.status = MEMO_FOUND;
     memo_answer_encode(&a, &m);
     request_reply(r, &m);
@@ -383,6 +402,6 @@ memo_keeper_keep(struct request *r)
         return;
     book_keep(&keeper.books[memo.book], memo.key, memo.value, memo.end_s,
         clock_wall_s());
-    fiber_cond_signal(&keeper.work);
+    memo_keeper_write();
     request_drop(r);
 }

@@ -10,54 +10,86 @@
 
 #include <stdio.h>
 
+enum { CLASSES = CLASS_DEFAULT + 1 };
+
+/* The parameters of one use. */
+struct way {
+    const char *transports[CLASSES]; /* by class; NULL: it has none */
+    const char *relayhost;
+    struct table_list *transport_maps;
+};
+
 struct router {
     unsigned references;
     struct config_set *set;
     const struct config *config;
     struct address_classes *classes;
-    struct table_list *transport_maps;
-    unsigned transport_forms; /* of address_find() */
+    struct way ways[ROUTE_OF_PROBE + 1]; /* by enum route_use */
+    unsigned transport_forms;            /* of address_find() */
 };
 
 /* A result of transport_maps or of a parameter is no longer than this. */
 enum { RESULT_MAX = 2 * ROUTE_TEXT_MAX };
 
-/* The parameter that names the transport of a class, NULL: there is none. */
-static const char *
-class_transport(const struct config *config, enum address_class class,
-    const char **name)
+static struct way
+mail_way(const struct config *c)
 {
-    switch (class) {
-    case CLASS_LOCAL:
-        *name = "local_transport";
-        return config->local_transport;
-    case CLASS_VIRTUAL_MAILBOX:
-        *name = "virtual_transport";
-        return config->virtual_transport;
-    case CLASS_RELAY:
-        *name = "relay_transport";
-        return config->relay_transport;
-    case CLASS_DEFAULT:
-        *name = "default_transport";
-        return config->default_transport;
-    case CLASS_VIRTUAL_ALIAS:
-        break;
-    }
-    return NULL;
+    return (struct way){
+        .transports = {
+            [CLASS_LOCAL] = c->local_transport,
+            [CLASS_VIRTUAL_MAILBOX] = c->virtual_transport,
+            [CLASS_RELAY] = c->relay_transport,
+            [CLASS_DEFAULT] = c->default_transport,
+        },
+        .relayhost = c->relayhost,
+    };
+}
+
+static struct way
+probe_way(const struct config *c)
+{
+    return (struct way){
+        .transports = {
+            [CLASS_LOCAL] = c->address_verify_local_transport,
+            [CLASS_VIRTUAL_MAILBOX] = c->address_verify_virtual_transport,
+            [CLASS_RELAY] = c->address_verify_relay_transport,
+            [CLASS_DEFAULT] = c->address_verify_default_transport,
+        },
+        .relayhost = c->address_verify_relayhost,
+    };
 }
 
 static enum result
-check_transports(const struct config *config, struct why *why)
+check_transports(const struct way *way, const char *prefix, struct why *why)
 {
-    for (unsigned class = CLASS_LOCAL; class <= CLASS_DEFAULT; class ++) {
-        const char *name,
-            *text = class_transport(config, (enum address_class) class, &name);
+    static const char *const names[CLASSES] = {
+        [CLASS_LOCAL] = "local_transport",
+        [CLASS_VIRTUAL_MAILBOX] = "virtual_transport",
+        [CLASS_RELAY] = "relay_transport",
+        [CLASS_DEFAULT] = "default_transport",
+    };
+
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        const char *text = way->transports[class];
 
         if (text != NULL && transport_split(slice_of(text)).name.len == 0)
             return why_perm(why, "4.3.5",
-                "parameter %s: null transport is not allowed", name);
+                "parameter %s%s: null transport is not allowed", prefix,
+                names[class]);
     }
     return RESULT_OK;
+}
+
+static enum result
+open_way(struct way *way, const char *prefix, const char *maps,
+    const struct config *config, struct why *why)
+{
+    enum result res = check_transports(way, prefix, why);
+
+    if (res == RESULT_OK)
+        res = table_list_open_with(maps, TABLE_NO_SUBSTITUTION, config,
+            &way->transport_maps, why);
+    return res;
 }
 
 enum result
@@ -75,12 +107,15 @@ router_open(struct config_set *set, struct router **router, struct why *why)
         (address_class_parent_matches(config, "transport_maps")
                 ? ADDRESS_PARENTS
                 : ADDRESS_PARENTS_DOT);
-    res = check_transports(config, why);
+    r->ways[ROUTE_OF_MAIL] = mail_way(config);
+    r->ways[ROUTE_OF_PROBE] = probe_way(config);
+    res = open_way(&r->ways[ROUTE_OF_MAIL], "", config->transport_maps, config,
+        why);
+    if (res == RESULT_OK)
+        res = open_way(&r->ways[ROUTE_OF_PROBE], "address_verify_",
+            config->address_verify_transport_maps, config, why);
     if (res == RESULT_OK)
         res = address_classes_open(config, &r->classes, why);
-    if (res == RESULT_OK)
-        res = table_list_open_with(config->transport_maps,
-            TABLE_NO_SUBSTITUTION, config, &r->transport_maps, why);
     if (res != RESULT_OK) {
         router_drop(r);
         return res;
@@ -101,7 +136,8 @@ router_drop(struct router *r)
 {
     if (r == NULL || --r->references > 0)
         return;
-    table_list_close(r->transport_maps);
+    for (size_t i = 0; i <= ROUTE_OF_PROBE; i++)
+        table_list_close(r->ways[i].transport_maps);
     address_classes_close(r->classes);
     config_drop(r->set);
     mem_free(r);
@@ -171,28 +207,24 @@ set_nexthop_domain(struct route *route, struct slice domain)
             *p = (char)(*p - 'A' + 'a');
 }
 
-/*
- * The next hop that mail goes to when the transport's parameter names none.
- * sender is for sender_dependent_relayhost_maps and
- * sender_dependent_default_transport_maps, which are asked here.
- */
+/* The next hop that mail goes to when the transport's parameter names none. */
 static void
-default_nexthop(const struct router *r, enum address_class class,
-    struct slice sender, struct route *route)
+default_nexthop(const struct way *way, struct route *route)
 {
-    bool off_host = class == CLASS_RELAY || class == CLASS_DEFAULT;
+    bool off_host = route->class == CLASS_RELAY ||
+        route->class == CLASS_DEFAULT;
 
-    (void)sender;
-    if (off_host && r->config->relayhost[0] != '\0')
-        set_nexthop(route, slice_of(r->config->relayhost));
+    if (off_host && way->relayhost[0] != '\0')
+        set_nexthop(route, slice_of(way->relayhost));
     else
         set_nexthop_domain(route, domain_of(route->address));
 }
 
 static void
-route_by_class(const struct router *r, struct slice sender, struct route *route)
+route_by_class(const struct router *r, const struct way *way,
+    struct route *route)
 {
-    const char *name, *text = class_transport(r->config, route->class, &name);
+    const char *text = way->transports[route->class];
     struct transport t;
 
     if (text == NULL) {
@@ -209,7 +241,7 @@ route_by_class(const struct router *r, struct slice sender, struct route *route)
     if (t.nexthop.len > 0)
         set_nexthop(route, t.nexthop);
     else
-        default_nexthop(r, route->class, sender, route);
+        default_nexthop(way, route);
 }
 
 /*
@@ -233,15 +265,15 @@ route_by_transport_map(struct slice value, struct route *route)
 }
 
 static enum table_status
-ask_transport_maps(struct router *r, struct slice address, struct buf *value,
-    struct why *why)
+ask_transport_maps(const struct router *r, struct table_list *maps,
+    struct slice address, struct buf *value, struct why *why)
 {
     struct slice extension;
-    enum table_status status = address_find(r->classes, r->transport_maps,
+    enum table_status status = address_find(r->classes, maps,
         r->transport_forms, address, value, &extension, why);
 
     if (status == TABLE_NOT_FOUND)
-        status = table_list_find(r->transport_maps, SLICE_LIT("*"), value, why);
+        status = table_list_find(maps, SLICE_LIT("*"), value, why);
     return status;
 }
 
@@ -253,16 +285,17 @@ resolver_failure(struct why *why)
 }
 
 static enum result
-apply_transport_maps(struct router *r, struct route *route, struct why *why)
+apply_transport_maps(const struct router *r, struct table_list *maps,
+    struct route *route, struct why *why)
 {
     enum result res = RESULT_OK;
     struct buf value;
 
-    if (table_list_empty(r->transport_maps) ||
-        route->class == CLASS_VIRTUAL_ALIAS)
+    if (table_list_empty(maps) || route->class == CLASS_VIRTUAL_ALIAS)
         return RESULT_OK;
     buf_init(&value, RESULT_MAX);
-    switch (ask_transport_maps(r, slice_of(route->address), &value, why)) {
+    switch (
+        ask_transport_maps(r, maps, slice_of(route->address), &value, why)) {
     case TABLE_FOUND:
         route_by_transport_map(slice_trim(buf_slice(&value)), route);
         break;
@@ -277,14 +310,15 @@ apply_transport_maps(struct router *r, struct route *route, struct why *why)
 }
 
 enum result
-router_resolve(struct router *r, struct slice sender, struct slice recipient,
+router_resolve(struct router *r, const struct route_question *q,
     struct route *route, struct why *why)
 {
+    const struct way *way = &r->ways[q->use];
     bool no_domain;
     enum result res;
 
     memset(route, 0, sizeof(*route));
-    res = complete_address(r, recipient, route->address, &no_domain, why);
+    res = complete_address(r, q->recipient, route->address, &no_domain, why);
     if (res != RESULT_OK)
         return res;
     route->class = CLASS_LOCAL;
@@ -292,6 +326,6 @@ router_resolve(struct router *r, struct slice sender, struct slice recipient,
         address_class_find(r->classes, domain_of(route->address), &route->class,
             why) != RESULT_OK)
         return resolver_failure(why);
-    route_by_class(r, sender, route);
-    return apply_transport_maps(r, route, why);
+    route_by_class(r, way, route);
+    return apply_transport_maps(r, way->transport_maps, route, why);
 }

@@ -3,7 +3,8 @@
  * trivial-rewrite(8) calls "resolve".
  *
  * Address class first (lib/mail/address_class), then relayhost, then
- * transport_maps. One router for a configuration; it is held while a question
+ * transport_maps; for a probe the parameters address_verify_* in their place. One
+ * router for a configuration; it is held while a question
  * is answered, since tables may wait.
  */
 #pragma once
@@ -25,10 +26,9 @@ struct router *router_hold(struct router *r) ATTR_NONNULL;
 void router_drop(struct router *r); /* NULL is welcome */
 
 /*
- * sender is for sender_dependent_* parameters. RESULT_OK also when the answer
+ * RESULT_OK also when the answer
  * is the transport "error"; RESULT_TEMPFAIL: a table could not be asked;
  * RESULT_PERMFAIL: the address is not usable. Waits if a table does.
  */
-enum result router_resolve(struct router *r, struct slice sender,
-    struct slice recipient, struct route *route, struct why *why)
-    ATTR_NONNULL ATTR_MUST_USE;
+enum result router_resolve(struct router *r, const struct route_question *q,
+    struct route *route, struct why *why) ATTR_NONNULL ATTR_MUST_USE;

@@ -304,6 +304,7 @@ tell_sites(struct survey *v)
 static void
 find_route(struct survey *v)
 {
+    struct route_question q = { .use = ROUTE_OF_MAIL };
     char address[ADDRESS_MAX];
     struct why why;
     int n;
@@ -316,9 +317,9 @@ find_route(struct survey *v)
         SLICE_ARG(v->name));
     if (n < 0 || (size_t)n >= sizeof(address))
         return;
-    v->has_route = route_resolve(SLICE_LIT(""),
-                       (struct slice){ address, (size_t)n },
-                       clock_now_ms() + ROUTE_MS, &v->route, &why) == RESULT_OK;
+    q.recipient = (struct slice){ address, (size_t)n };
+    v->has_route = route_resolve(&q, clock_now_ms() + ROUTE_MS, &v->route,
+                       &why) == RESULT_OK;
 }
 
 static void

@@ -96,6 +96,7 @@ struct qmgr {
 
     /* qmgr/notify */
     size_t notices;             /* being made */
+    size_t probes;              /* of smtpd's, in memory */
     struct list notice_waiters; /* messages */
 
     /* qmgr/strain */

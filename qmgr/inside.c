@@ -1,7 +1,9 @@
 #include "qmgr/inside.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/mail/delivery_log.h"
+#include "lib/mail/queue_id.h"
 #include "lib/mail/status.h"
 
 #include <stdio.h>
@@ -82,4 +84,14 @@ fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status, const char *text)
 {
     settle_inside(q, transport_find(q, SLICE_LIT("error"))->tag, r,
         OUTCOME_BOUNCED, status, slice_of(text));
+}
+
+void
+absorb_rcpt(struct qmgr *q, struct rcpt *r, const char *text)
+{
+    char id[QUEUE_ID_SIZE];
+
+    log_write(LOG_LEVEL_WARNING, q->tag, "%s: %s",
+        queue_id_text(r->message->id, q->long_ids, id), text);
+    settle_inside(q, q->tag, r, OUTCOME_SENT, "2.0.0", slice_of(text));
 }

@@ -19,3 +19,6 @@ void refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
 void fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
+
+/* r's mail is of no use to anybody: done as if delivered. */
+void absorb_rcpt(struct qmgr *q, struct rcpt *r, const char *text) ATTR_NONNULL;

@@ -9,7 +9,6 @@
 #include "lib/io/fiber.h"
 #include "lib/mail/route.h"
 #include "lib/mail/submission.h"
-#include "lib/table/memo.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/intake.h"
 #include "qmgr/late.h"
@@ -105,16 +104,16 @@ resolved(struct msg_in *answer, void *context)
 }
 
 static bool
-resolve(void *context, struct slice sender, struct slice recipient,
+resolve(void *context, const struct route_question *q,
     struct question *question)
 {
-    struct peer *p = daemon_peer(ROLE_LOOKUP, map_hash_slice(recipient));
+    struct peer *p = daemon_peer(ROLE_LOOKUP, map_hash_slice(q->recipient));
     struct msg m;
 
     (void)context;
     if (p == NULL)
         return false;
-    route_ask_encode(sender, recipient, &m);
+    route_ask_encode(q, &m);
     link_ask_until(p->link, &m, in_ms(patience_lookup_ms(outdoors->q)),
         resolved, question);
     return true;
@@ -257,10 +256,10 @@ wake(void *context)
 }
 
 static void
-remember(void *context, struct slice address, struct slice value, int64_t end_s)
+verified(void *context, const struct verify_result *result)
 {
     (void)context;
-    memo_keep(MEMO_VERIFY, address, value, end_s);
+    verify_found(result);
 }
 
 const struct outside links_outside = {
@@ -275,7 +274,7 @@ const struct outside links_outside = {
     .backlog = backlog,
     .deliver = deliver,
     .notify = notify,
-    .remember = remember,
+    .verified = verified,
     .answer = answer_request,
     .pressure = pressure,
     .wake = wake,

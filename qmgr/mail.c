@@ -79,6 +79,7 @@ mail_free(struct qmgr *q, struct mail *m)
     mail_count_held(q, m, 0);
     q->outside->room_give(q->context, m->room);
     m->entry->message = NULL;
+    q->probes -= m->counted;
     if (m->admitted != NULL)
         lane_leave(q, m->admitted);
     msg_in_free(m->held);

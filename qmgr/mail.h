@@ -123,6 +123,7 @@ struct mail {
     uint64_t last_death;   /* serial of the agent that died with it */
     bool hold;             /* the round ends on hold */
     bool begun;            /* the round has */
+    bool counted;          /* in q->probes */
     bool doomed;           /* the admin deleted it */
     bool again;            /* flushed meanwhile: another round at once */
     bool soon;             /* our own trouble: do not wait for long */
@@ -211,6 +212,14 @@ static inline struct recipient *
 rcpt_given(const struct rcpt *r)
 {
     return r->given;
+}
+
+/* A probe of smtpd's, not one that a user asked for with sendmail -bv. */
+static inline bool
+mail_is_own_probe(const struct mail *m)
+{
+    return (m->envelope.flags & ENVELOPE_PROBE) != 0 &&
+        envelope_is_probe(&m->envelope);
 }
 
 /* How many recipients are under way in one way or another. */

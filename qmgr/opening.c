@@ -133,6 +133,10 @@ mail_begin(struct qmgr *q, struct mail *m)
         return;
     }
     m->begun = true;
+    if (mail_is_own_probe(m) && !m->counted) {
+        m->counted = true;
+        q->probes++;
+    }
     m->active_us = clock_wall_us();
     heap_set(&q->index.timers, &m->entry->timer,
         round_deadline_ms(q, m->entry));

@@ -17,7 +17,9 @@
 #include "lib/mail/delivery.h"
 #include "lib/mail/notice.h"
 #include "lib/mail/pressure.h"
+#include "lib/mail/route.h"
 #include "lib/mail/submission.h"
+#include "lib/mail/verification.h"
 #include "qmgr/spool/spool.h"
 
 #include <stdbool.h>
@@ -95,7 +97,7 @@ struct outside {
     void (*dead)(void *context, const struct spool_place *place);
 
     /* Ask lookup; resolve_answered() comes later. False: none is there. */
-    bool (*resolve)(void *context, struct slice sender, struct slice recipient,
+    bool (*resolve)(void *context, const struct route_question *q,
         struct question *question);
 
     /* Octets that are on their way to the agent: it takes them in its time. */
@@ -111,9 +113,8 @@ struct outside {
     /* The same for bounce. */
     bool (*notify)(void *context, struct notice *n, struct job *job);
 
-    /* What a probe of address found, for all processes (lib/table/memo). */
-    void (*remember)(void *context, struct slice address, struct slice value,
-        int64_t end_s);
+    /* What a probe found, for all processes (lib/mail/verification). */
+    void (*verified)(void *context, const struct verify_result *result);
 
     /* End a request for an id, a blob or a submission. Takes fd (or -1). */
     void (*answer)(void *context, void *request, enum message type,

@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/mail/address.h"
 #include "lib/mail/route.h"
 #include "qmgr/destination.h"
 #include "qmgr/inside.h"
@@ -12,14 +13,10 @@ enum {
     ANSWER_MS = 5000, /* changed tables are noticed within seconds */
 };
 
-struct key {
-    struct slice sender, recipient;
-};
-
 struct question {
     struct map_node node;
     struct list link; /* of q->unasked */
-    struct key key;
+    struct route_question key;
     struct list waiters; /* struct rcpt */
     char texts[];
 };
@@ -28,23 +25,24 @@ struct question {
 struct answer {
     struct map_node node;
     struct list link; /* of q->answers_used */
-    struct key key;
+    struct route_question key;
     int64_t until_ms;
+    enum address_class class;
     struct slice transport, nexthop, address;
     char texts[];
 };
 
 static uint64_t
-hash_of(const struct key *k)
+hash_of(const struct route_question *k)
 {
     return map_hash_slice(k->recipient) ^
         (map_hash_slice(k->sender) * 0x9e3779b97f4a7c15);
 }
 
 static bool
-same_key(const struct key *a, const struct key *b)
+same_key(const struct route_question *a, const struct route_question *b)
 {
-    return slice_eq(a->recipient, b->recipient) &&
+    return a->use == b->use && slice_eq(a->recipient, b->recipient) &&
         slice_eq(a->sender, b->sender);
 }
 
@@ -105,6 +103,24 @@ follow(struct qmgr *q, struct rcpt *r, struct slice transport,
     }
 }
 
+/*
+ * Mail to the sender of our notices to postmaster, and of probes: who gets it
+ * need not exist, and nobody is to be told.
+ */
+static bool
+absorb(struct qmgr *q, struct rcpt *r, enum address_class class,
+    struct slice address)
+{
+    struct slice local, domain;
+
+    (void)address_split(address, &local, &domain);
+    if (class != CLASS_LOCAL ||
+        !slice_eq_nocase(local, slice_of(q->config->double_bounce_sender)))
+        return false;
+    absorb_rcpt(q, r, "undeliverable postmaster notification discarded");
+    return true;
+}
+
 /* content_filter and FILTER: one way for all recipients of the message. */
 static void
 follow_filter(struct qmgr *q, struct rcpt *r, struct slice filter)
@@ -129,7 +145,7 @@ forget(struct qmgr *q, struct answer *a)
 }
 
 static struct answer *
-recall(struct qmgr *q, const struct key *k)
+recall(struct qmgr *q, const struct route_question *k)
 {
     struct map_node *n = map_find(&q->answers, hash_of(k), same_answer, k);
     struct answer *a;
@@ -144,7 +160,8 @@ recall(struct qmgr *q, const struct key *k)
 }
 
 static void
-remember(struct qmgr *q, const struct key *k, const struct route *route)
+remember(struct qmgr *q, const struct route_question *k,
+    const struct route *route)
 {
     struct slice transport = slice_of(route->transport);
     struct slice nexthop = slice_of(route->nexthop);
@@ -161,6 +178,8 @@ remember(struct qmgr *q, const struct key *k, const struct route *route)
     at = a->texts;
     a->key.sender = put_text(&at, k->sender);
     a->key.recipient = put_text(&at, k->recipient);
+    a->key.use = k->use;
+    a->class = route->class;
     a->transport = put_text(&at, transport);
     a->nexthop = put_text(&at, nexthop);
     a->address = put_text(&at, address);
@@ -171,19 +190,20 @@ remember(struct qmgr *q, const struct key *k, const struct route *route)
 
 /* Questions. */
 
-static struct key
+static struct route_question
 key_of(struct qmgr *q, const struct rcpt *r)
 {
-    return (struct key){
+    return (struct route_question){
         q->route_by_sender ? r->message->envelope.sender : SLICE_LIT(""),
         rcpt_given(r)->address,
+        mail_is_own_probe(r->message) ? ROUTE_OF_PROBE : ROUTE_OF_MAIL,
     };
 }
 
 static void
 ask(struct qmgr *q, struct question *w)
 {
-    if (q->outside->resolve(q->context, w->key.sender, w->key.recipient, w))
+    if (q->outside->resolve(q->context, &w->key, w))
         return;
     list_append(&q->unasked, &w->link);
 }
@@ -195,9 +215,14 @@ resolve_rcpt(struct qmgr *q, struct rcpt *r)
     struct question *w;
     struct map_node *n;
     struct answer *a;
-    struct key k;
+    struct route_question k;
     char *at;
 
+    if (mail_is_own_probe(r->message) &&
+        (int64_t)q->probes > q->config->address_verify_pending_request_limit) {
+        refuse_rcpt(q, r, "4.3.2", "Too many address verification requests");
+        return;
+    }
     if (filter.len > 0) {
         follow_filter(q, r, filter);
         return;
@@ -205,7 +230,8 @@ resolve_rcpt(struct qmgr *q, struct rcpt *r)
     k = key_of(q, r);
     a = recall(q, &k);
     if (a != NULL) {
-        follow(q, r, a->transport, a->nexthop, a->address);
+        if (!absorb(q, r, a->class, a->address))
+            follow(q, r, a->transport, a->nexthop, a->address);
         return;
     }
     n = map_find(&q->questions, hash_of(&k), same_question, &k);
@@ -219,6 +245,7 @@ resolve_rcpt(struct qmgr *q, struct rcpt *r)
     at = w->texts;
     w->key.sender = put_text(&at, k.sender);
     w->key.recipient = put_text(&at, k.recipient);
+    w->key.use = k.use;
     list_init(&w->link);
     list_init(&w->waiters);
     list_append(&w->waiters, &r->link);
@@ -248,8 +275,9 @@ resolve_answered(struct qmgr *q, struct question *w, enum result res,
         rcpt_set_state(r, RCPT_PENDING);
         switch (res) {
         case RESULT_OK:
-            follow(q, r, slice_of(route->transport), slice_of(route->nexthop),
-                slice_of(route->address));
+            if (!absorb(q, r, route->class, slice_of(route->address)))
+                follow(q, r, slice_of(route->transport),
+                    slice_of(route->nexthop), slice_of(route->address));
             break;
         case RESULT_TEMPFAIL:
             refuse_rcpt(q, r, why->status[0] == '\0' ? "4.3.0" : why->status,

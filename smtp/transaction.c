@@ -28,6 +28,7 @@ struct exchange {
     bool reused;   /* the session carried mail before */
     bool answered; /* MAIL was, by other than "go away" */
     bool ready;    /* 354 */
+    bool verifies; /* a probe: nothing is to be delivered */
     struct buf line;
     int64_t deadline; /* of what is being written */
 };
@@ -136,6 +137,13 @@ said(struct exchange *x, struct excuse *excuse, const char *command)
         job_destination(x->job, DESTINATION_BUSY, excuse);
 }
 
+/* smtp_address_verify_target: some hosts look at recipients only then. */
+static bool
+verifies_by_data(const struct session *s)
+{
+    return strcmp(s->profile.config->smtp_address_verify_target, "data") == 0;
+}
+
 static bool
 take_mail(struct exchange *x)
 {
@@ -165,8 +173,7 @@ take_rcpt(struct exchange *x)
     x->receive_at = i + 1;
     if (x->mail_refused || i == job->delivery.recipient_count)
         return;
-    if (reply_class(&s->reply) == 2 &&
-        envelope_is_probe(&job->delivery.envelope)) {
+    if (reply_class(&s->reply) == 2 && x->verifies && !verifies_by_data(s)) {
         job_sent(job, i, s);
         return;
     }
@@ -390,6 +397,14 @@ transact(struct exchange *x)
         session_broke(x, false);
         return TRANSACTION_DONE;
     }
+    if (x->ready && x->verifies && x->accepted > 0) {
+        /* The final dot would deliver: there is no other way out. */
+        for (size_t i = 0; i < x->job->delivery.recipient_count; i++)
+            if (x->job->states[i] == RCPT_ACCEPTED)
+                job_sent(x->job, i, s);
+        s->dead = true;
+        return TRANSACTION_DONE;
+    }
     if (x->ready && x->accepted == 0) {
         if (!send_nothing(x))
             s->dead = true;
@@ -406,14 +421,16 @@ transact(struct exchange *x)
 enum transaction_end
 transaction_run(struct job *job, struct session *session)
 {
+    bool verifies = envelope_is_probe(&job->delivery.envelope);
     struct exchange x = {
         .job = job,
         .session = session,
         .reused = session->uses > 0,
         .rset_due = session->needs_rset,
         .mail_due = true,
-        /* A probe ends here: RSET or QUIT comes next, as for who is refused. */
-        .data_due = !envelope_is_probe(&job->delivery.envelope),
+        .verifies = verifies,
+        /* Else a probe ends at RCPT: RSET or QUIT is next. */
+        .data_due = !verifies || verifies_by_data(session),
     };
     enum transaction_end end;
 

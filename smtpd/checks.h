@@ -57,6 +57,10 @@ CHECK_FN(check_greylist);
 /* check_policy.c */
 CHECK_FN(check_policy_service);
 
+/* check_verify.c */
+CHECK_FN(check_unverified_sender);
+CHECK_FN(check_unverified_recipient);
+
 /* check_login.c */
 CHECK_FN(check_sender_login_mismatch);
 CHECK_FN(check_known_sender_login_mismatch);

@@ -5,6 +5,7 @@
 #include "lib/daemon/daemon.h"
 #include "smtpd/explain.h"
 #include "smtpd/pickup.h"
+#include "smtpd/probe.h"
 #include "smtpd/profile.h"
 #include "smtpd/room.h"
 #include "smtpd/sessions.h"
@@ -43,6 +44,7 @@ drain(int64_t deadline_ms)
 {
     pickup_end();
     sessions_drain(deadline_ms);
+    probes_drain(deadline_ms);
 }
 
 static void

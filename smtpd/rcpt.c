@@ -5,6 +5,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/rewrite.h"
+#include "lib/mail/verify_sender.h"
 #include "smtpd/access.h"
 #include "smtpd/counts.h"
 #include "smtpd/esmtp.h"
@@ -73,6 +74,22 @@ rewrite_recipient(struct session *s, struct arena *arena, struct refusal *no)
     return refusal_set(no, 451, why.status, "%s", why.text);
 }
 
+/*
+ * Whoever verifies the sender of our probes is to find it good, whatever else we
+ * have against him: else both sides take the other's addresses for bad.
+ */
+static bool
+is_probe_sender(struct session *s, struct arena *arena)
+{
+    struct slice plain;
+
+    if (!verify_sender_is(s->config, s->profile->rewrite,
+            s->recipient_rewritten, clock_wall_s(), arena, &plain))
+        return false;
+    s->recipient = plain;
+    return true;
+}
+
 static bool
 add_recipient(struct session *s, const struct rcpt_parameters *parameters,
     struct refusal *no)
@@ -111,7 +128,8 @@ take_recipient(struct session *s, struct slice args, struct arena *arena)
         reply(s, 452, "4.5.3 Error: too many recipients");
         return result;
     }
-    if (!rewrite_recipient(s, arena, &no) || !access_recipient(s, &no) ||
+    if (!rewrite_recipient(s, arena, &no) ||
+        (!is_probe_sender(s, arena) && !access_recipient(s, &no)) ||
         !session_open_message(s, &no) || !add_recipient(s, &parameters, &no))
         return refused(s, &no);
     reply(s, 250, "2.1.5 Ok");

@@ -140,6 +140,8 @@ refuse_unroutable(struct evaluation *e, const char *what, const char *status,
     struct slice shown, struct slice address)
 {
     struct session *s = e->s;
+    const struct route_question question = { s->mail.sender_rewritten, address,
+        ROUTE_OF_MAIL };
     bool retry;
     char code[STATUS_SIZE], fallback[STATUS_SIZE];
     struct slice text;
@@ -154,8 +156,8 @@ refuse_unroutable(struct evaluation *e, const char *what, const char *status,
     case TABLE_NOT_FOUND:
         break;
     }
-    if (route_resolve(s->mail.sender_rewritten, address,
-            clock_now_ms() + ROUTE_WAIT_MS, &route, &why) != RESULT_OK)
+    if (route_resolve(&question, clock_now_ms() + ROUTE_WAIT_MS, &route,
+            &why) != RESULT_OK)
         return trouble(e, what, shown, &why);
     if (!is_error_transport(slice_of(route.transport)))
         return VERDICT_NONE;

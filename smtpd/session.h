@@ -19,6 +19,7 @@
 #include "lib/mail/envelope.h"
 #include "lib/mail/mime_convert.h"
 #include "lib/mail/queue_id.h"
+#include "lib/mail/verification.h"
 #include "smtpd/command.h"
 #include "smtpd/profile.h"
 #include "smtpd/refusal.h"
@@ -154,6 +155,9 @@ struct session {
     /* Told of each restriction that was asked; NULL: nobody wants to know. */
     void (*trace)(const struct evaluation *e, const struct check *c,
         enum verdict verdict);
+    /* Who says what is known of an address, and no probe goes; NULL: lookup. */
+    bool (*ask_verified)(const struct verify_question *q, struct buf *text,
+        struct verify_answer *a);
     /* Tests after the greeting that are under way; NULL: none. */
     struct screening *screening;
     struct answers *answers; /* of DNS lists; NULL: none yet */

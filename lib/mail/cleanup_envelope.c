@@ -96,7 +96,9 @@ map_recipient(struct mapping *m, const struct recipient *given)
 
     if (r.original.len == 0)
         r.original = given->address;
-    if (!c->config->enable_original_recipient)
+    /* What a probe finds is about the address that it was asked for. */
+    if (!c->config->enable_original_recipient &&
+        (c->env.flags & ENVELOPE_PROBE) == 0)
         r.original = (struct slice){ 0 };
     res = standard_form(m, given->address, &address);
     results.list = &address;

@@ -3,6 +3,15 @@
 #include "lib/base/fields.h"
 #include "lib/daemon/daemon.h"
 
+#define OF(name) offsetof(struct route_question, name)
+static const struct field question_fields[] = {
+    { ATTR_SENDER, FIELD_SLICE, OF(sender), MESSAGE_SMALL },
+    { ATTR_ADDRESS, FIELD_SLICE, OF(recipient), MESSAGE_SMALL },
+    { ATTR_KIND, FIELD_U32, OF(use), ROUTE_OF_PROBE },
+    { 0, FIELD_U32, 0, 0 },
+};
+#undef OF
+
 static const struct field route_fields[] = {
     { ATTR_CLASS, FIELD_U32, offsetof(struct route, class), CLASS_DEFAULT },
     { ATTR_TRANSPORT, FIELD_TEXT, offsetof(struct route, transport),
@@ -31,27 +40,17 @@ static const struct field verdict_fields[] = {
 };
 
 void
-route_ask_encode(struct slice sender, struct slice recipient, struct msg *m)
+route_ask_encode(const struct route_question *q, struct msg *m)
 {
     msg_init(m, MESSAGE_RESOLVE);
-    tlv_put(&m->body, ATTR_SENDER, sender);
-    tlv_put(&m->body, ATTR_ADDRESS, recipient);
+    fields_encode(question_fields, q, &m->body);
 }
 
 enum result
-route_ask_decode(struct slice in, struct slice *sender, struct slice *recipient,
-    struct why *why)
+route_ask_decode(struct slice in, struct route_question *q, struct why *why)
 {
-    struct tlv t;
-
-    *sender = *recipient = (struct slice){ "", 0 };
-    while (tlv_next(&in, &t)) {
-        if (t.tag == ATTR_SENDER)
-            *sender = t.value;
-        else if (t.tag == ATTR_ADDRESS)
-            *recipient = t.value;
-    }
-    if (in.len > 0)
+    *q = (struct route_question){ SLICE_LIT(""), SLICE_LIT(""), ROUTE_OF_MAIL };
+    if (!fields_decode(question_fields, in, q))
         return why_perm(why, "5.3.0", "malformed question");
     return RESULT_OK;
 }
@@ -90,14 +89,14 @@ route_decode(struct slice in, struct route *route, struct why *why)
 }
 
 enum result
-route_resolve(struct slice sender, struct slice recipient, int64_t deadline,
+route_resolve(const struct route_question *q, int64_t deadline,
     struct route *route, struct why *why)
 {
     struct msg_in *answer;
     enum result res;
     struct msg m;
 
-    route_ask_encode(sender, recipient, &m);
+    route_ask_encode(q, &m);
     if (daemon_call(ROLE_LOOKUP, &m, true, deadline, &answer) != LINK_OK)
         return why_temp(why, "4.3.0", "address resolver failure");
     res = route_decode(answer->body, route, why);

@@ -23,6 +23,14 @@ enum address_class {
 
 enum { ROUTE_TEXT_MAX = 1024 };
 
+/* Probes of addresses may have routes of their own: address_verify_relayhost. */
+enum route_use { ROUTE_OF_MAIL, ROUTE_OF_PROBE };
+
+struct route_question {
+    struct slice sender, recipient;
+    enum route_use use;
+};
+
 struct route {
     enum address_class class;
     char transport[256]; /* service name; "error", "retry", "discard" too */
@@ -35,15 +43,14 @@ struct route {
  * the recipient is deferred with *why. RESULT_PERMFAIL: the address is not
  * usable (it bounces with *why). Waits.
  */
-enum result route_resolve(struct slice sender, struct slice recipient,
-    int64_t deadline, struct route *route, struct why *why)
-    ATTR_NONNULL ATTR_MUST_USE;
+enum result route_resolve(const struct route_question *q, int64_t deadline,
+    struct route *route, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* For those who ask without a fiber (qmgr), and for lookup's end. */
-void route_ask_encode(struct slice sender, struct slice recipient,
-    struct msg *m) ATTR_NONNULL;
-enum result route_ask_decode(struct slice in, struct slice *sender,
-    struct slice *recipient, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+void route_ask_encode(const struct route_question *q, struct msg *m)
+    ATTR_NONNULL;
+enum result route_ask_decode(struct slice in, struct route_question *q,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 void route_encode(enum result res, const struct route *route,
     const struct why *why, struct msg *m) ATTR_NONNULL;
 enum result route_decode(struct slice in, struct route *route, struct why *why)

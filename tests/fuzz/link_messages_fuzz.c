@@ -36,13 +36,14 @@ assert_text(const char *text, size_t size)
 static void
 check_route(struct slice in)
 {
-    struct slice sender, recipient;
+    struct route_question q;
     struct route route;
     struct why why;
 
-    if (route_ask_decode(in, &sender, &recipient, &why) == RESULT_OK) {
-        assert_within(sender, in, SIZE_MAX);
-        assert_within(recipient, in, SIZE_MAX);
+    if (route_ask_decode(in, &q, &why) == RESULT_OK) {
+        assert_within(q.sender, in, SIZE_MAX);
+        assert_within(q.recipient, in, SIZE_MAX);
+        assert(q.use <= ROUTE_OF_PROBE);
     }
     if (route_decode(in, &route, &why) == RESULT_OK) {
         assert(route.transport[0] != '\0' && route.class <= CLASS_DEFAULT);

@@ -135,12 +135,11 @@ agent_main(void *arg)
 }
 
 static bool
-resolve(void *context, struct slice sender, struct slice recipient,
+resolve(void *context, const struct route_question *q,
     struct question *question)
 {
     (void)context;
-    (void)sender;
-    (void)recipient;
+    (void)q;
     (void)question;
     return false;
 }

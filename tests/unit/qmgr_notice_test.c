@@ -381,18 +381,17 @@ test_probe(void **state)
     }
 }
 
-/* Nobody gets a report of smtpd's own probes: all processes know the result. */
+/* Nobody gets a report of smtpd's own probes: lookup is told, for all. */
 static void
 test_own_probe(void **state)
 {
     static const struct {
         enum outcome outcome;
-        const char *remembered;
-        int64_t days;
+        const char *verified;
     } cases[] = {
-        { OUTCOME_SENT, "r@example.com=0:0:1700000000:said the test", 31 },
-        { OUTCOME_DEFERRED, "r@example.com=1:0:1700000000:said the test", 3 },
-        { OUTCOME_BOUNCED, "r@example.com=2:0:1700000000:said the test", 3 },
+        { OUTCOME_SENT, "R@example.com=0:said the test;" },
+        { OUTCOME_DEFERRED, "R@example.com=1:said the test;" },
+        { OUTCOME_BOUNCED, "R@example.com=2:said the test;" },
     };
     struct world *w = *state;
 
@@ -401,39 +400,104 @@ test_own_probe(void **state)
 
         mail.recipients[0] = "R@example.com";
         mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
-        w->remembered_count = 0;
+        w->verified[0] = '\0';
         world_submit(w, &mail);
         world_settle(w);
+        assert_int_equal(w->route_use, ROUTE_OF_PROBE);
         world_report(w, only(w), cases[i].outcome, DESTINATION_OK);
         world_settle(w);
-        assert_int_equal(w->remembered_count, 1);
-        assert_string_equal(w->remembered, cases[i].remembered);
-        assert_int_equal(w->remembered_until_s,
-            1700000000 + cases[i].days * 86400);
+        assert_string_equal(w->verified, cases[i].verified);
         world_assert_empty(w);
     }
+    world_submit(w, &asks); /* the answer about the probe is not mail's */
+    world_settle(w);
+    assert_int_equal(w->route_use, ROUTE_OF_MAIL);
+    sent(w, only(w), 1);
+    world_settle(w);
+    assert_int_equal(w->verified_count, 3);
+    world_assert_empty(w);
 }
 
-/* address_verify_negative_cache = no: what failed is asked again. */
+/* Both what was asked for and what came of it are known then. */
 static void
-test_own_probe_not_kept(void **state)
+test_own_probe_of_alias(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = asks;
+
+    mail.notify = 0;
+    mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
+    mail.original = "alias@example.org";
+    world_submit(w, &mail);
+    world_settle(w);
+    world_report(w, only(w), OUTCOME_SENT, DESTINATION_OK);
+    world_settle(w);
+    assert_string_equal(w->verified,
+        "r@example.com=0:said the test;alias@example.org=0:said the test;");
+    world_assert_empty(w);
+}
+
+/* address_verify_pending_request_limit: mail is not kept waiting by probes. */
+static void
+test_probe_limit(void **state)
 {
     struct world *w = *state;
     struct world_mail mail = asks;
 
     world_close_all(w);
-    world_open(w, "address_verify_negative_cache = no\n");
+    world_open(w, "address_verify_pending_request_limit = 2\n");
     agent_up(&w->q, ROLE_SMTP, w);
     mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         world_submit(w, &mail);
         world_settle(w);
-        world_report(w, only(w), i == 0 ? OUTCOME_BOUNCED : OUTCOME_SENT,
-            DESTINATION_OK);
+    }
+    assert_string_equal(w->verified,
+        "r@example.com=1:Too many address verification requests;");
+    assert_int_equal(w->q.probes, 2);
+    world_submit(w, &two); /* of mail there may be more */
+    world_settle(w);
+    assert_int_equal(w->verified_count, 1);
+    while (!list_empty(&w->errands)) {
+        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
         world_settle(w);
-        assert_int_equal(w->remembered_count, i);
+    }
+    assert_int_equal(w->q.probes, 0);
+    assert_int_equal(w->verified_count, 3);
+    world_assert_empty(w);
+}
+
+static enum result
+local_route(struct world *w, struct slice recipient, struct route *route,
+    struct why *why)
+{
+    enum result res = world_route(w, recipient, route, why);
+
+    route->class = CLASS_LOCAL;
+    return res;
+}
+
+/* Mail to the sender of notices to postmaster, and of probes, ends there. */
+static void
+test_double_bounce_is_absorbed(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = { .sender = "s@example.org",
+        .recipients = { "Double-Bounce@mx.test" } };
+
+    w->route = local_route;
+    for (unsigned i = 0; i < 2; i++) { /* asked of lookup, and remembered */
+        world_submit(w, &mail);
+        world_settle(w);
         world_assert_empty(w);
     }
+    w->route = NULL; /* elsewhere it is anybody's */
+    mail.recipients[0] = "double-bounce@else.test";
+    world_submit(w, &mail);
+    world_settle(w);
+    world_report(w, only(w), OUTCOME_SENT, DESTINATION_OK);
+    world_settle(w);
+    world_assert_empty(w);
 }
 
 /* A notice that cannot be made is not tried for ever. */
@@ -469,7 +533,9 @@ main(void)
         TEST(test_trace_failure),
         TEST(test_probe),
         TEST(test_own_probe),
-        TEST(test_own_probe_not_kept),
+        TEST(test_own_probe_of_alias),
+        TEST(test_probe_limit),
+        TEST(test_double_bounce_is_absorbed),
         TEST(test_expires),
     };
 

@@ -98,13 +98,13 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
-    char remembered[WORLD_TEXT]; /* "ADDRESS=VALUE", the last */
-    int64_t remembered_until_s;
-    unsigned remembered_count;
-    uint64_t no_room;       /* for so many octets and more; 0: there is */
-    enum pressure pressure; /* as submitters were told last */
-    unsigned pressures;     /* how often */
-    uint16_t place;         /* of who submits; 0: 1 */
+    char verified[WORLD_TEXT]; /* "ADDRESS=RESULT:TEXT;", all */
+    unsigned verified_count;
+    enum route_use route_use; /* of the last question to lookup */
+    uint64_t no_room;         /* for so many octets and more; 0: there is */
+    enum pressure pressure;   /* as submitters were told last */
+    unsigned pressures;       /* how often */
+    uint16_t place;           /* of who submits; 0: 1 */
     unsigned blobs, blobs_refused;
     uint64_t next_id; /* leased */
     uint64_t lease_count;
@@ -211,19 +211,19 @@ world_dead(void *context, const struct spool_place *place)
 }
 
 WORLD_FN bool
-world_resolve(void *context, struct slice sender, struct slice recipient,
+world_resolve(void *context, const struct route_question *q,
     struct question *question)
 {
     struct world *w = context;
     struct asked *a;
 
-    (void)sender;
     if (w->no_lookup)
         return false;
     a = mem_alloc(sizeof(*a));
     a->question = question;
+    w->route_use = q->use;
     (void)snprintf(a->recipient, sizeof(a->recipient), SLICE_FMT,
-        SLICE_ARG(recipient));
+        SLICE_ARG(q->recipient));
     list_append(&w->asked, &a->link);
     return true;
 }
@@ -331,15 +331,15 @@ world_answer(void *context, void *request, enum message type,
 }
 
 WORLD_FN void
-world_remember(void *context, struct slice address, struct slice value,
-    int64_t end_s)
+world_verified(void *context, const struct verify_result *r)
 {
     struct world *w = context;
+    size_t len = strlen(w->verified);
 
-    w->remembered_count++;
-    (void)snprintf(w->remembered, WORLD_TEXT, SLICE_FMT "=" SLICE_FMT,
-        SLICE_ARG(address), SLICE_ARG(value));
-    w->remembered_until_s = end_s;
+    w->verified_count++;
+    (void)snprintf(w->verified + len, WORLD_TEXT - len,
+        SLICE_FMT "=%u:" SLICE_FMT ";", SLICE_ARG(r->address), r->verified,
+        SLICE_ARG(r->text));
 }
 
 WORLD_FN void
@@ -362,7 +362,7 @@ static const struct outside world_outside = {
     .deliver = world_deliver,
     .notify = world_notify,
     .answer = world_answer,
-    .remember = world_remember,
+    .verified = world_verified,
     .wake = world_wake,
 };
 
@@ -627,6 +627,7 @@ struct world_mail {
     const char *sender;
     const char *recipients[WORLD_RCPTS]; /* ends with NULL */
     const char *drop_file;
+    const char *original; /* of each; NULL: the same */
     const char *expanded; /* the alias that they came from, or NULL */
     uint32_t notify;      /* of all */
     uint32_t flags;
@@ -689,6 +690,7 @@ world_submit_as(struct world *w, uint64_t id, const struct world_mail *mail,
     buf_init(&body, 1 << 24);
     for (size_t i = 0; mail->recipients[i] != NULL; i++) {
         struct recipient r = { .address = slice_of(mail->recipients[i]),
+            .original = slice_of(mail->original),
             .notify = mail->notify };
 
         assert_int_equal(envelope_add_recipient(&env, &arena, &r, &why),

@@ -132,6 +132,27 @@ static const struct {
         "0 slow:[a] MAILER-DAEMON@mx.site.test" },
     { "map fails", "transport_maps=fail:x\n", "ann@other.test", "temp" },
     { "class fails", "relay_domains=fail:x\n", "ann@other.test", "temp" },
+
+    { "as mail: probe", "relayhost=[gate]\n" MAPS("{*=slow:[a]}"),
+        "ann@other.test", "4 slow:[a] ann@other.test" },
+    { "relayhost: probe", "relayhost=[gate]\naddress_verify_relayhost=\n",
+        "ann@other.test", "4 smtp:other.test ann@other.test" },
+    { "relayhost of probes", "address_verify_relayhost=[gate]\n",
+        "ann@other.test", "4 smtp:other.test ann@other.test" },
+    { "default_transport: probe", "address_verify_default_transport=t:[p]\n",
+        "ann@other.test", "4 t:[p] ann@other.test" },
+    { "relay_transport: probe", "address_verify_relay_transport=t\n",
+        "ann@relay.test", "3 t:relay.test ann@relay.test" },
+    { "virtual_transport: probe", "address_verify_virtual_transport=t:[p]\n",
+        "ann@box.test", "2 t:[p] ann@box.test" },
+    { "local_transport: probe", "address_verify_local_transport=t:[p]\n",
+        "ann@site.test", "0 t:[p] ann@site.test" },
+    { "transport_maps: probe",
+        MAPS("{*=slow:[a]}") "address_verify_transport_maps=\n",
+        "ann@other.test", "4 smtp:other.test ann@other.test" },
+    { "transport_maps of probes",
+        "address_verify_transport_maps=inline:{*=slow:[a]}\n", "ann@other.test",
+        "4 smtp:other.test ann@other.test" },
     { "overrides of rewrite are obeyed", "relayhost=[gate]\n", "ann@other.test",
         "4 smtp:[over] ann@other.test" },
 };
@@ -169,8 +190,13 @@ test_resolve(void **state)
             RESULT_OK);
         if (router_open(set, &router, &why) != RESULT_OK)
             fail_msg("%s", why.text);
-        res = router_resolve(router, SLICE_LIT("s@x"),
-            slice_of(cases[i].recipient), &route, &why);
+        res = router_resolve(router,
+            &(struct route_question){ SLICE_LIT("s@x"),
+                slice_of(cases[i].recipient),
+                slice_ends_nocase(slice_of(cases[i].name), SLICE_LIT("probe"))
+                    ? ROUTE_OF_PROBE
+                    : ROUTE_OF_MAIL },
+            &route, &why);
         if (res == RESULT_OK)
             snprintf(got, sizeof(got), "%d %s:%s %s", route.class,
                 route.transport, route.nexthop, route.address);
