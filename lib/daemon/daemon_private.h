@@ -1,6 +1,7 @@
 /*
- * daemon_private - what the files of lib/daemon share: daemon.c hears master,
- * peers.c keeps the links to other daemons, listeners.c accepts connections.
+ * daemon_private - what the files of lib/daemon share: daemon.c is the process,
+ * orders.c hears master, configure.c takes its configuration, peers.c keeps the
+ * links to other daemons, listeners.c accepts connections.
  */
 #pragma once
 
@@ -12,6 +13,31 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* The process under master; daemon.c has the one that there is. */
+struct process {
+    const struct daemon_options *options;
+    struct link *master;
+    struct config_set *set;
+    char *tag;
+    uint32_t index, pool;
+    uint32_t expected; /* peers, before the daemon begins */
+    bool begun, draining;
+    bool refused; /* our first configuration: master will end us */
+    bool has_secrets;
+    struct control_secrets secrets;
+    int private; /* during options->configure() */
+};
+
+/* Handlers of the link to master; what they take waits for orders_begin(). */
+const struct link_handler *orders_open(struct process *whom) ATTR_NONNULL;
+
+/* False: there is no fiber for it. */
+bool orders_begin(void) ATTR_MUST_USE;
+
+/* CONFIGURE. On failure the last configuration stays. */
+enum result process_configure(struct process *process, struct msg_in *in,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 void peers_init(const struct daemon_options *options) ATTR_NONNULL;
 
