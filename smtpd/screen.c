@@ -11,13 +11,7 @@
 #include "smtpd/reply.h"
 #include "smtpd/screen_private.h"
 
-enum {
-    SHOWN_MAX = 100,         /* octets of what was said too early */
-    FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
-    TEASE_MS = 10 * 1000,    /* to say the first one */
-    SCORE_LOOK_MS = 100,     /* how often it is looked at while we listen */
-    NAME_SHOWN = 255,
-};
+enum { FAREWELL_MS = 10 * 1000 }; /* to say a last word to who may not listen */
 
 /* Clients under test, in this process. */
 static unsigned under_test;
@@ -43,7 +37,7 @@ screen_escape(struct slice in, struct buf *to)
 {
     static const char special[] = "\a\b\f\n\r\t\v\\", letters[] = "abfnrtv\\";
 
-    for (size_t i = 0; i < in.len && to->len < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < in.len && to->len < SCREEN_SHOWN_MAX; i++) {
         char c = in.ptr[i];
         const char *at = c == '\0' ? NULL : strchr(special, c);
 
@@ -54,8 +48,8 @@ screen_escape(struct slice in, struct buf *to)
         else
             buf_add_format(to, "\\%03o", (unsigned char)c);
     }
-    if (to->len > SHOWN_MAX)
-        buf_truncate(to, SHOWN_MAX);
+    if (to->len > SCREEN_SHOWN_MAX)
+        buf_truncate(to, SCREEN_SHOWN_MAX);
 }
 
 static void
@@ -75,8 +69,8 @@ show(struct session *s)
     s->unseen = false;
 }
 
-static void
-log_hangup(const struct session *s)
+void
+screen_log_hangup(const struct session *s)
 {
     char elapsed[16];
 
@@ -94,8 +88,8 @@ log_listed(const struct session *s, const char *new, const char *old)
 
 /* Answers */
 
-static void
-farewell(struct session *s)
+void
+screen_farewell(struct session *s)
 {
     (void)!stream_flush(s->client, clock_now_ms() + FAREWELL_MS);
 }
@@ -115,7 +109,7 @@ screen_fail(struct session *s, enum screen_action action, int drop_code,
         break;
     case ACTION_DROP:
         reply(s, drop_code, "%s %s", status, text);
-        farewell(s);
+        screen_farewell(s);
         return false;
     }
     return true;
@@ -129,288 +123,8 @@ turn_away(struct session *s, const char *status, const char *text,
         "NOQUEUE: reject: CONNECT from [%s]:%u: %s", s->peer.addr, s->peer.port,
         logged);
     reply(s, 421, "%s %s", status, text);
-    farewell(s);
+    screen_farewell(s);
     return false;
-}
-
-/* postscreen_access_list */
-
-enum standing { STANDING_NONE, STANDING_PERMITTED, STANDING_DENIED };
-
-static enum standing
-standing_of_word(const struct session *s, struct slice word)
-{
-    if (slice_eq_nocase(word, SLICE_LIT("permit")))
-        return STANDING_PERMITTED;
-    if (slice_eq_nocase(word, SLICE_LIT("reject")))
-        return STANDING_DENIED;
-    if (!slice_eq_nocase(word, SLICE_LIT("dunno")))
-        log_write(LOG_LEVEL_WARNING, s->profile->tag,
-            "postscreen_access_list: unknown command: " SLICE_FMT,
-            SLICE_ARG(slice_head(word, SHOWN_MAX)));
-    return STANDING_NONE;
-}
-
-static enum table_status
-ask_rule(const struct session *s, const struct screen_rule *rule,
-    struct buf *value, struct why *why)
-{
-    if (rule->is == RULE_NETWORKS)
-        return match_list_find_host(s->screening->screen->networks,
-            SLICE_LIT("unknown"), slice_of(s->peer.addr), why);
-    return table_find(rule->table, slice_of(s->peer.addr), value, why);
-}
-
-static enum standing
-standing_by(const struct session *s, const struct screen_rule *rule,
-    bool *decided, struct buf *value)
-{
-    struct why why;
-
-    *decided = true;
-    if (rule->is == RULE_PERMIT)
-        return STANDING_PERMITTED;
-    if (rule->is == RULE_REJECT)
-        return STANDING_DENIED;
-    if (rule->is == RULE_DUNNO)
-        return STANDING_NONE;
-    switch (ask_rule(s, rule, value, &why)) {
-    case TABLE_FOUND:
-        if (rule->is == RULE_NETWORKS)
-            return STANDING_PERMITTED;
-        return standing_of_word(s, slice_trim(buf_slice(value)));
-    case TABLE_ERROR:
-        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
-        return STANDING_NONE;
-    case TABLE_NOT_FOUND:
-        break;
-    }
-    *decided = false;
-    return STANDING_NONE;
-}
-
-static enum standing
-find_standing(const struct session *s)
-{
-    const struct screen *screen = s->screening->screen;
-    enum standing standing = STANDING_NONE;
-    bool decided = false;
-    struct buf value;
-
-    buf_init(&value, TABLE_KEY_MAX);
-    for (size_t i = 0; !decided && i < screen->rule_count; i++)
-        standing = standing_by(s, &screen->rules[i], &decided, &value);
-    buf_fini(&value);
-    return standing;
-}
-
-/* The tests before the greeting */
-
-static bool
-pregreeted(struct session *s, struct slice in)
-{
-    struct screening *sc = s->screening;
-    char elapsed[16];
-    struct buf text;
-
-    buf_init(&text, SHOWN_MAX + 8);
-    screen_escape(in, &text);
-    log_write(LOG_LEVEL_INFO, s->profile->tag,
-        "PREGREET %zu after %s from [%s]:%u: %s", in.len,
-        screen_elapsed(sc, elapsed), s->peer.addr, s->peer.port,
-        buf_text(&text));
-    buf_fini(&text);
-    sc->failed |= 1U << TEST_PREGREET;
-    return screen_fail(s, sc->screen->actions[TEST_PREGREET], 521, "5.5.1",
-        "Protocol error");
-}
-
-/* A list of good clients has said enough: there is nothing to wait for. */
-static bool
-is_praised(const struct screening *sc)
-{
-    int64_t threshold =
-        sc->screen->config->postscreen_dnsbl_allowlist_threshold;
-
-    return sc->score != NULL && threshold < 0 && score_done(sc->score) &&
-        score_rank(sc->score) <= threshold;
-}
-
-static int64_t
-next_look(const struct screening *sc, int64_t end)
-{
-    int64_t look = clock_now_ms() + SCORE_LOOK_MS;
-
-    return sc->score != NULL && !score_done(sc->score) &&
-            sc->screen->config->postscreen_dnsbl_allowlist_threshold < 0 &&
-            look < end
-        ? look
-        : end;
-}
-
-static bool
-say_drained(struct session *s)
-{
-    reply(s, 421, "4.3.2 %s Service not available, closing channel",
-        s->config->myhostname);
-    farewell(s);
-    return false;
-}
-
-/* Who speaks before the greeting gives itself away. False: it is over. */
-static bool
-listen_until(struct session *s, int64_t end)
-{
-    struct screening *sc = s->screening;
-    struct slice in;
-
-    while (!is_praised(sc)) {
-        switch (stream_peek(s->client, next_look(sc, end), &in)) {
-        case STREAM_OK:
-            return pregreeted(s, in);
-        case STREAM_EOF:
-        case STREAM_ERROR:
-        case STREAM_TOO_LONG:
-            log_hangup(s);
-            return false;
-        case STREAM_CANCELLED:
-            return say_drained(s);
-        case STREAM_TIMEOUT:
-            if (clock_now_ms() >= end)
-                return true;
-        }
-    }
-    return true;
-}
-
-/* The first line of a greeting that goes on only when we have looked. */
-static bool
-tease(struct session *s)
-{
-    const char *banner = s->screening->screen->config->postscreen_greet_banner;
-
-    if (banner[0] == '\0')
-        return true;
-    reply_more(s, 220, "%s", banner);
-    if (stream_flush(s->client, clock_now_ms() + TEASE_MS) == STREAM_OK)
-        return true;
-    log_hangup(s);
-    return false;
-}
-
-static bool
-wait_for_greeting(struct session *s)
-{
-    struct screening *sc = s->screening;
-    int64_t end = clock_now_ms() + sc->screen->config->postscreen_greet_wait;
-    bool listening = (sc->todo & 1U << TEST_PREGREET) != 0;
-
-    if (listening && (!tease(s) || !listen_until(s, end)))
-        return false;
-    /* The lists have until the end, and as long as it takes them at most. */
-    if (sc->score != NULL && !is_praised(sc) &&
-        score_wait(sc->score, end) == WAIT_CANCELLED)
-        return say_drained(s);
-    if (listening && (sc->failed & 1U << TEST_PREGREET) != 0 &&
-        fiber_sleep_until(end) == WAIT_CANCELLED)
-        return say_drained(s);
-    return true;
-}
-
-/* As postscreen_dnsbl_reply_map has it: a list's name may be a secret. */
-static void
-name_list(const struct session *s, struct slice domain, struct buf *to)
-{
-    struct why why;
-
-    switch (
-        table_list_find(s->screening->screen->reply_names, domain, to, &why)) {
-    case TABLE_FOUND:
-        return;
-    case TABLE_ERROR:
-        /* Nobody is told what may be one. */
-        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
-        buf_clear(to);
-        buf_add_text(to, "a DNS list");
-        return;
-    case TABLE_NOT_FOUND:
-        buf_clear(to);
-        buf_add(to, domain);
-    }
-}
-
-static bool
-listed(struct session *s, int rank)
-{
-    struct screening *sc = s->screening;
-    struct buf name;
-    char *text;
-    bool more;
-
-    log_write(LOG_LEVEL_INFO, s->profile->tag, "DNSBL rank %d for [%s]:%u",
-        rank, s->peer.addr, s->peer.port);
-    sc->failed |= 1U << TEST_DNSBL;
-    buf_init(&name, TABLE_KEY_MAX);
-    name_list(s, score_worst(sc->score), &name);
-    text = mem_format("Service unavailable; client [%s] blocked using %.*s",
-        s->peer.addr, NAME_SHOWN, buf_text(&name));
-    more = screen_fail(s, sc->screen->actions[TEST_DNSBL], 521, "5.7.1", text);
-    mem_free(text);
-    buf_fini(&name);
-    return more;
-}
-
-/*
- * Good enough to skip all tests: they count as passed for as long as what the
- * lists said.
- */
-static void
-pass_all(struct screening *sc)
-{
-    sc->todo |= 1U << TEST_DNSBL | 1U << TEST_PREGREET | TESTS_AFTER;
-    for (enum screen_test t = 0; t < TESTS; t++)
-        screen_pass(sc, t, score_ttl_ms(sc->score));
-}
-
-static bool
-judge(struct session *s)
-{
-    struct screening *sc = s->screening;
-    const struct config *c = sc->screen->config;
-
-    if (sc->score != NULL) {
-        int rank = score_rank(sc->score);
-
-        if (rank >= c->postscreen_dnsbl_threshold) {
-            if (!listed(s, rank))
-                return false;
-        } else if (c->postscreen_dnsbl_allowlist_threshold < 0 &&
-            rank <= c->postscreen_dnsbl_allowlist_threshold &&
-            sc->failed == 0) {
-            pass_all(sc);
-            return true;
-        } else {
-            screen_pass(sc, TEST_DNSBL, score_ttl_ms(sc->score));
-        }
-    }
-    if ((sc->todo & ~sc->failed & 1U << TEST_PREGREET) != 0)
-        screen_pass(sc, TEST_PREGREET, c->postscreen_greet_ttl);
-    return true;
-}
-
-static bool
-test_before(struct session *s)
-{
-    struct screening *sc = s->screening;
-    bool passed;
-
-    sc->begun_ms = clock_now_ms();
-    if ((sc->todo & 1U << TEST_DNSBL) != 0)
-        sc->score = score_begin(s, sc->screen);
-    s->idle = true; /* a drain need not wait for this */
-    passed = wait_for_greeting(s);
-    s->idle = false;
-    return passed && judge(s);
 }
 
 /* The way through */
@@ -502,7 +216,7 @@ test_client(struct session *s)
             "Service currently unavailable");
     }
     under_test++;
-    if (test_before(s) && conclude(s)) {
+    if (screen_test_before(s) && conclude(s)) {
         under_test--;
         return true;
     }
@@ -515,7 +229,7 @@ screen_session(struct session *s)
 {
     struct screening *sc = s->screening;
 
-    switch (find_standing(s)) {
+    switch (screen_standing(s)) {
     case STANDING_PERMITTED:
         if (!s->unseen)
             log_listed(s, "ALLOWLISTED", "WHITELISTED");

@@ -87,6 +87,7 @@ const char *screen_elapsed(const struct screening *sc, char text[static 16])
     ATTR_NONNULL;
 
 /* What was received, for the log: C's escapes, cut. Into *to. */
+enum { SCREEN_SHOWN_MAX = 100 };
 void screen_escape(struct slice in, struct buf *to) ATTR_NONNULL;
 
 /* What all refusals do: remember the first one, or say it now. */
@@ -96,6 +97,22 @@ bool screen_fail(struct session *s, enum screen_action action, int drop_code,
 /* The log's line of what is refused to whoever is not let through. */
 void screen_log_refusal(const struct session *s, const struct refusal *no,
     struct slice sender, struct slice recipient) ATTR_NONNULL;
+
+/* "HANGUP after t from [a]:p in tests before SMTP handshake" */
+void screen_log_hangup(const struct session *s) ATTR_NONNULL;
+
+/* What was said to who may not listen goes out, or not. Waits. */
+void screen_farewell(struct session *s) ATTR_NONNULL;
+
+/* screen_access.c: what postscreen_access_list says of the client. Waits. */
+enum standing { STANDING_NONE, STANDING_PERMITTED, STANDING_DENIED };
+enum standing screen_standing(const struct session *s) ATTR_NONNULL;
+
+/*
+ * screen_before.c: the tests before the greeting, with the dialogue that they
+ * take. False: it is over. Waits.
+ */
+bool screen_test_before(struct session *s) ATTR_NONNULL;
 
 /* screen_memory.c: what is known of the client. Waits. */
 void screen_recall(struct session *s) ATTR_NONNULL;

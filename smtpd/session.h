@@ -1,6 +1,6 @@
 /*
- * session - one SMTP client, from connect to disconnect: what is known of it and
- * the dialogue itself.
+ * session - one SMTP client, from connect to disconnect: what is known of it, and
+ * of its message. What is said is in smtpd/dialogue.
  *
  * A session belongs to one fiber. Its struct and what an idle client needs is
  * small: texts of a transaction live in the transaction's arena, which is empty
@@ -170,24 +170,14 @@ struct session {
     uint32_t counts[VERB_COUNT], goods[VERB_COUNT];
 };
 
-enum session_end {
-    SESSION_QUIT,
-    SESSION_CLIENT_LEFT,
-    SESSION_TIMED_OUT,
-    SESSION_DRAINED,
-    SESSION_TOO_MANY_ERRORS,
-    SESSION_REFUSED,  /* was told so, and that is all */
-    SESSION_NOT_SMTP, /* an HTTP request, a spammer's header */
-};
-
-/* The whole conversation. Waits. */
-enum session_end session_run(struct session *s) ATTR_NONNULL;
-
 /*
  * For the client as it is known now: what it may do, and the greeting. At the
  * start, and after XCLIENT. Waits.
  */
 void session_begin(struct session *s) ATTR_NONNULL;
+
+/* May it use XCLIENT and XFORWARD? For the client as it is known now. */
+void session_note_rights(struct session *s) ATTR_NONNULL;
 
 /* From now on it is in the log, if it was not yet. */
 void session_show(struct session *s) ATTR_NONNULL;

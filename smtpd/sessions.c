@@ -6,6 +6,7 @@
 #include "lib/daemon/daemon.h"
 #include "smtpd/answers.h"
 #include "smtpd/counts.h"
+#include "smtpd/dialogue.h"
 #include "smtpd/peer.h"
 #include "smtpd/screen.h"
 #include "smtpd/session.h"
@@ -82,7 +83,7 @@ serve(struct session *s, const struct sock_addr *addr)
     if (!s->unseen)
         log_write(LOG_LEVEL_INFO, s->profile->tag, "connect from %s",
             s->peer.text);
-    (void)session_run(s);
+    (void)dialogue_run(s);
     if (!s->unseen)
         log_disconnect(s);
 }

@@ -13,7 +13,7 @@
 
 /*
  * Serve one client on the calling fiber: look up its name, log connect and
- * disconnect, and in between session_run(). Owns fd. public: it is a user's
+ * disconnect, and in between dialogue_run(). Owns fd. public: it is a user's
  * sendmail -bs. Waits.
  */
 void sessions_serve(int fd, const struct sock_addr *addr,
