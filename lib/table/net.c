@@ -3,6 +3,7 @@
 #include "lib/base/num.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <stdio.h>
 
 static bool
@@ -43,14 +44,28 @@ net_address_parse(struct slice text, struct net_address *address)
     return true;
 }
 
-static bool
-equal_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
+/* Where they differ, of eight octets; the first bit is the highest. */
+static uint64_t
+difference(const uint8_t *a, const uint8_t *b)
 {
-    unsigned whole = bits / 8, rest = bits % 8;
-    unsigned mask = (0xff00U >> rest) & 0xff;
+    uint64_t x, y;
 
-    return memcmp(a, b, whole) == 0 &&
-        (rest == 0 || ((a[whole] ^ b[whole]) & mask) == 0);
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return be64toh(x ^ y);
+}
+
+/* By words: a cidr: table asks this of each of its lines. */
+static bool
+equal_bits(const uint8_t a[16], const uint8_t b[16], unsigned bits)
+{
+    uint64_t high = difference(a, b);
+
+    if (bits == 0)
+        return true;
+    if (bits <= 64)
+        return high >> (64 - bits) == 0;
+    return high == 0 && difference(a + 8, b + 8) >> (128 - bits) == 0;
 }
 
 static bool
