@@ -72,6 +72,16 @@ too_many(const struct session *s, const char *what, uint32_t count,
     return false;
 }
 
+/* As with Postfix nobody is counted who is never told that it is too much. */
+static bool
+has_limit(const struct config *c)
+{
+    return c->smtpd_client_connection_count_limit > 0 ||
+        c->smtpd_client_connection_rate_limit > 0 ||
+        c->smtpd_client_message_rate_limit > 0 ||
+        c->smtpd_client_recipient_rate_limit > 0;
+}
+
 bool
 counts_connect(struct session *s, struct refusal *no)
 {
@@ -81,7 +91,7 @@ counts_connect(struct session *s, struct refusal *no)
     const char *what = NULL;
     uint32_t many = 0;
 
-    if (is_excepted(s))
+    if (!has_limit(config) || is_excepted(s))
         return true;
     s->count_key = mem_format("%s:%s", s->profile->name, network_of(s, text));
     if (!count_ask(COUNT_CONNECT, slice_of(s->count_key), &count))
