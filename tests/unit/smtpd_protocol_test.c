@@ -5,31 +5,14 @@
  */
 #include "smtpd/proxy_header.h"
 #include "smtpd/xattribute.h"
-#include "tests/unit/smtpd_world.h"
+#include "tests/unit/smtpd_dialogues.h"
 
-#define CLIENT   "192.0.2.7"
-#define GREETING "< 220 mx.test ESMTP Postern\n"
-#define EHLO_WITH(more)                               \
-    "> EHLO foo\n"                                    \
-    "< 250-mx.test\n"                                 \
-    "< 250-PIPELINING\n"                              \
-    "< 250-SIZE 10240000\n"                           \
-    "< 250-VRFY\n"                                    \
-    "< 250-ETRN\n" more "< 250-ENHANCEDSTATUSCODES\n" \
-    "< 250-8BITMIME\n"                                \
-    "< 250-DSN\n"                                     \
-    "< 250-SMTPUTF8\n"                                \
-    "< 250-CHUNKING\n"                                \
-    "< 250-BINARYMIME\n"                              \
-    "< 250 LIMITS RCPTMAX=1000\n"
-#define EHLO GREETING EHLO_WITH("")
+#define CLIENT "192.0.2.7"
 #define BEGIN                                  \
     "> MAIL FROM:<a@b.test>\n< 250 2.1.0 Ok\n" \
     "> RCPT TO:<ann@local.test>\n< 250 2.1.5 Ok\n"
 
-static const struct dialogue {
-    const char *name, *config, *client, *script;
-} dialogues[] = {
+static const struct dialogue dialogues[] = {
     /* BDAT */
     { "chunks", "", CLIENT,
         EHLO BEGIN "= BDAT 14\\r\\nSubject: x\\r\\n\\r\\n\n"
@@ -317,16 +300,8 @@ static void
 test_dialogues(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++) {
-        const struct dialogue *d = &dialogues[i];
-
-        print_message("  %s\n", d->name);
-        world_open(d->config);
-        if (world.compiled != RESULT_OK)
-            fail_msg("%s", world.why.text);
-        world_play(d->client, d->script);
-        world_close();
-    }
+    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++)
+        test_dialogue(&dialogues[i]);
 }
 
 /* Who talks before he is spoken to. */

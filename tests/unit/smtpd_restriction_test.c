@@ -2,10 +2,11 @@
  * Restrictions: tables and their actions, classes, lists in DNS, hosts behind
  * names. Replies and log lines as Postfix 3.7 has them.
  */
-#include "lib/dns/dns.h"
+#define FAKE_DNS_HAS_CLIENTS /* an own dns_ask_client() */
 #include "smtpd/evaluation.h"
 #include "smtpd/session.h"
-#include "tests/unit/smtpd_world.h"
+#include "tests/unit/fake_dns.h"
+#include "tests/unit/smtpd_dialogues.h"
 
 #define CLIENT "192.0.2.7"
 
@@ -14,12 +15,7 @@ static struct {
     unsigned asked, now, most;
 } dns;
 
-static const struct {
-    const char *name;
-    enum dns_type type;
-    uint16_t preference;
-    const char *data;
-} zone[] = {
+static const struct fake_record zone[] = {
     { "7.2.0.192.listed.test", DNS_A, 0, "127.0.0.2" },
     { "7.2.0.192.listed.test", DNS_TXT, 0, "listed; see http://x/?7" },
     { "7.2.0.192.listed2.test", DNS_A, 0, "127.0.0.9" },
@@ -64,36 +60,14 @@ dns_ask(struct slice name, enum dns_type type, struct arena *arena,
         dns.most = dns.now;
     fiber_yield();
     dns.now--;
-    *answer = (struct dns_answer){ .status = DNS_NXDOMAIN };
-    answer->records = arena_alloc(arena, 10 * sizeof(answer->records[0]));
     (void)why_perm(why, "5.4.4", "name=" SLICE_FMT " type=%u", SLICE_ARG(name),
         type);
+    if (fake_dns_find(zone, sizeof(zone) / sizeof(zone[0]), name, type, arena,
+            answer) == DNS_OK)
+        return DNS_OK;
     if (slice_ends_nocase(name, SLICE_LIT("again.test")))
         return answer->status = DNS_TRYAGAIN;
-    for (size_t i = 0; i < sizeof(zone) / sizeof(zone[0]); i++) {
-        struct dns_record *r = &answer->records[answer->count];
-
-        if (!slice_eq_nocase(name, slice_of(zone[i].name)) ||
-            type != zone[i].type)
-            continue;
-        *r = (struct dns_record){ .type = type,
-            .preference = zone[i].preference };
-        if ((type != DNS_A && type != DNS_AAAA) ||
-            !sock_addr_parse(slice_of(zone[i].data), 0, &r->addr))
-            r->name = slice_of(zone[i].data);
-        answer->count++;
-    }
-    if (answer->count > 0)
-        return answer->status = DNS_OK;
     return answer->status = exists(name) ? DNS_NODATA : DNS_NXDOMAIN;
-}
-
-enum dns_status
-dns_ask_native(struct slice host, unsigned families, struct arena *arena,
-    int64_t deadline, struct dns_answer *answer, struct why *why)
-{
-    (void)families;
-    return dns_ask(host, DNS_A, arena, deadline, answer, why);
 }
 
 /* 192.0.2.7 is client.test; 192.0.2.9 only says so. */
@@ -130,9 +104,7 @@ dns_ask_client(const struct sock_addr *addr, int64_t deadline,
 #define SENDER_TABLE(entries) \
     "smtpd_sender_restrictions = check_sender_access inline:{" entries "}\n"
 
-static const struct dialogue {
-    const char *name, *config, *client, *script;
-} dialogues[] = {
+static const struct dialogue dialogues[] = {
     /* Actions */
     { "REJECT", SENDER_TABLE("{a@s.test=REJECT},{b@s.test=reject 5.1.1 go}"),
         CLIENT,
@@ -512,16 +484,8 @@ static void
 test_dialogues(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++) {
-        const struct dialogue *d = &dialogues[i];
-
-        print_message("  %s\n", d->name);
-        world_open(d->config);
-        if (world.compiled != RESULT_OK)
-            fail_msg("%s", world.why.text);
-        world_play(d->client, d->script);
-        world_close();
-    }
+    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++)
+        test_dialogue(&dialogues[i]);
 }
 
 /* Four lists are asked together, and none of them again for the next RCPT. */

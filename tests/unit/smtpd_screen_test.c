@@ -11,9 +11,9 @@
     "cleanup unix n - n - 0 cleanup\n"   \
     "pickup unix n - n 60 1 pickup\n"
 #include "lib/base/num.h"
-#include "lib/dns/dns.h"
 #include "lib/table/memo.h"
 #include "smtpd/screen_private.h"
+#include "tests/unit/fake_dns.h"
 #include "tests/unit/smtpd_world.h"
 
 #define CLIENT "192.0.2.7"
@@ -52,13 +52,11 @@ memo_keep(enum memo_book book, struct slice key, struct slice value,
 }
 
 /* DNS, in place of lib/dns/dns.c. */
-static const struct {
-    const char *name, *data;
-} zone[] = {
-    { "7.2.0.192.bad.test", "127.0.0.2" },
-    { "7.2.0.192.worse.test", "127.0.0.9" },
-    { "7.2.0.192.good.test", "127.0.0.1" },
-    { "7.2.0.192.slow.test", "127.0.0.1" },
+static const struct fake_record zone[] = {
+    { "7.2.0.192.bad.test", DNS_A, 0, "127.0.0.2" },
+    { "7.2.0.192.worse.test", DNS_A, 0, "127.0.0.9" },
+    { "7.2.0.192.good.test", DNS_A, 0, "127.0.0.1" },
+    { "7.2.0.192.slow.test", DNS_A, 0, "127.0.0.1" },
 };
 
 enum dns_status
@@ -71,35 +69,8 @@ dns_ask(struct slice name, enum dns_type type, struct arena *arena,
         (void)fiber_sleep_until(deadline);
     else
         fiber_yield();
-    *answer = (struct dns_answer){ .status = DNS_NXDOMAIN };
-    answer->records = arena_alloc(arena, sizeof(answer->records[0]));
-    for (size_t i = 0; i < sizeof(zone) / sizeof(zone[0]); i++)
-        if (slice_eq_nocase(name, slice_of(zone[i].name))) {
-            answer->status = DNS_OK;
-            answer->count = 1;
-            answer->records[0] = (struct dns_record){ .type = DNS_A,
-                .ttl = 300 };
-            assert_true(sock_addr_parse(slice_of(zone[i].data), 0,
-                &answer->records[0].addr));
-        }
-    return answer->status;
-}
-
-enum dns_status
-dns_ask_native(struct slice host, unsigned families, struct arena *arena,
-    int64_t deadline, struct dns_answer *answer, struct why *why)
-{
-    (void)families;
-    return dns_ask(host, DNS_A, arena, deadline, answer, why);
-}
-
-void
-dns_ask_client(const struct sock_addr *addr, int64_t deadline,
-    struct client_name *name)
-{
-    (void)addr;
-    (void)deadline;
-    memset(name, 0, sizeof(*name));
+    return fake_dns_find(zone, sizeof(zone) / sizeof(zone[0]), name, type,
+        arena, answer);
 }
 
 #define TEASER   "< 220-mx.test ESMTP Postern\n"
