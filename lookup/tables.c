@@ -65,21 +65,22 @@ tables_drop(struct tables *t)
 }
 
 static enum result
-find_table(struct tables *t, struct slice spec, struct table **table,
-    struct why *why)
+find_table(struct tables *t, enum role role, struct slice spec,
+    struct table **table, struct why *why)
 {
     struct opened *o;
     enum result res;
 
+    if (!named_tables_may(&t->named, role, spec))
+        return why_perm(why, "5.3.5",
+            "not named in the configuration of %s, or named with proxy: and "
+            "not in proxy_read_maps",
+            role_name(role));
     for (o = t->opened; o != NULL; o = o->next)
         if (slice_eq_text(spec, table_name(o->table))) {
             *table = o->table;
             return RESULT_OK;
         }
-    if (!named_tables_has(&t->named, spec))
-        return why_perm(why, "5.3.5",
-            "not named in the configuration, or named with proxy: and not in "
-            "proxy_read_maps");
     res = table_open(spec, config_main(t->set), table, why);
     if (res != RESULT_OK)
         return res;
@@ -102,8 +103,9 @@ ask(struct tables *t, const struct request *r, struct buf *value,
         (void)why_perm(why, "5.3.0", "malformed question");
         return TABLE_ERROR;
     }
-    if (find_table(t, q.spec, &table, why) != RESULT_OK) {
-        log_warning(SLICE_FMT ": %s", SLICE_ARG(q.spec), why->text);
+    if (find_table(t, link_peer(r->link), q.spec, &table, why) != RESULT_OK) {
+        log_warning("%s asks table " SLICE_FMT ": %s", link_peer_name(r->link),
+            SLICE_ARG(q.spec), why->text);
         return TABLE_ERROR;
     }
     /* Who asks has folded the key where its table wants that. */

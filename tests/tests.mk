@@ -1,5 +1,5 @@
 # What is built and run for "make check" and its parts; see tests/run.
-actor := $(addprefix $(OUT)/tests/actor/,actor rogue liar)
+actor := $(addprefix $(OUT)/tests/actor/,actor asker rogue liar)
 hooked := $(OUT)/tests/hooks/local $(OUT)/tests/hooks/qmgr
 power_cut := $(OUT)/tests/crash/power_cut/power_cut
 
@@ -138,6 +138,7 @@ fuzz: $(fuzz.run)
 
 # Stand-ins for daemons in the tests of master and of their links.
 $(OUT)/tests/actor/actor: $(OUT)/tests/actor/main.o $(lib.a)
+$(OUT)/tests/actor/asker: $(addprefix $(OUT)/tests/actor/,asker.o taken_over.o) $(lib.a)
 $(OUT)/tests/actor/rogue: $(addprefix $(OUT)/tests/actor/,rogue.o taken_over.o) $(lib.a)
 $(OUT)/tests/actor/liar: $(addprefix $(OUT)/tests/actor/,liar.o taken_over.o) $(lib.a)
 $(actor):

@@ -150,32 +150,76 @@ config_from_text(const char *main_cf, const char *master_cf,
     return res;
 }
 
-static void
-each_text(const struct assignments *names, const struct config *config,
-    void (*fn)(void *context, const char *text), void *context)
-{
-    for (const struct assignment *a = names->first; a != NULL; a = a->next) {
-        const char *text = config_get(config, a->name);
+struct each_text {
+    void (*fn)(void *context, const struct config_text *text);
+    void *context;
+};
 
-        if (text != NULL)
-            fn(context, text);
+static void
+tell_text(const struct each_text *each, const struct config_scope *scope,
+    const char *name, const char *text)
+{
+    const struct config_text told = { name, text, scope->program,
+        &scope->config };
+
+    if (text != NULL && *text != '\0')
+        each->fn(each->context, &told);
+}
+
+/* What a line has from main.cf as it is was told with main.cf. */
+static void
+each_parameter(const struct config_scope *scope, const struct each_text *each)
+{
+    for (size_t i = 0; i < parameter_count(); i++) {
+        const struct parameter *p = parameter_at(i);
+
+        if ((p->type == PARAMETER_STR || p->type == PARAMETER_RAW) &&
+            (scope->main == NULL || scope->texts[i] != scope->main->texts[i]))
+            tell_text(each, scope, p->name, scope->texts[i]);
     }
+}
+
+static void
+each_own_name(const struct config_scope *scope, const struct assignments *names,
+    const struct each_text *each)
+{
+    for (const struct assignment *a = names->first; a != NULL; a = a->next)
+        if (parameter_find(slice_of(a->name)) == NULL)
+            tell_text(each, scope, a->name,
+                config_get(&scope->config, a->name));
+}
+
+static void
+each_of_line(const struct config_scope *scope, const struct each_text *each)
+{
+    each_parameter(scope, each);
+    each_own_name(scope, &scope->own, each);
+    /* An override may change what main.cf's own texts come to. */
+    if (scope->own.count > 0)
+        each_own_name(scope, &scope->main->own, each);
 }
 
 void
 config_each_text(const struct config_set *set,
-    void (*fn)(void *context, const char *text), void *context)
+    void (*fn)(void *context, const struct config_text *text), void *context)
 {
-    each_text(&set->main.own, &set->main.config, fn, context);
-    for (size_t i = 0; i < set->count; i++) {
-        const struct config_scope *scope = &set->scopes[i];
+    const struct each_text each = { fn, context };
 
-        /* An override may change what main.cf's own texts come to. */
-        if (scope->own.count == 0)
-            continue;
-        each_text(&scope->own, &scope->config, fn, context);
-        each_text(&set->main.own, &scope->config, fn, context);
+    each_parameter(&set->main, &each);
+    each_own_name(&set->main, &set->main.own, &each);
+    for (size_t i = 0; i < set->count; i++) {
+        each_of_line(&set->scopes[i], &each);
+        if (set->services[i].stressed != NULL)
+            each_of_line(&set->stressed[i], &each);
     }
+}
+
+bool
+config_obeys(const char *program, const char *name)
+{
+    const struct parameter *p = parameter_find(slice_of(name));
+
+    return p != NULL && parameter_applies(p, program);
 }
 
 struct config_set *

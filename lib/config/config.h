@@ -132,13 +132,24 @@ const char *config_get(const struct config *config, const char *name)
     ATTR_NONNULL;
 
 /*
- * Each text that main.cf or a "-o" sets, expanded as the main scope and each
- * service has it: for what looks for the tables that are named somewhere. The
- * same text may come several times.
+ * Each text as main.cf and each line of master.cf has it, expanded, defaults
+ * and names of the admin's own included: for what looks for the tables that are
+ * named somewhere. The same text may come several times.
  */
+struct config_text {
+    const char *name, *text;
+    const char *program;         /* of the line; NULL: main.cf itself */
+    const struct config *config; /* under which it reads so */
+};
 void config_each_text(const struct config_set *set,
-    void (*fn)(void *context, const char *text), void *context)
+    void (*fn)(void *context, const struct config_text *text), void *context)
     __attribute__((nonnull(1, 2)));
+
+/*
+ * Whether a program of Postfix ("cleanup") obeys the parameter of that name.
+ * Names of the admin's own are nobody's.
+ */
+bool config_obeys(const char *program, const char *name) ATTR_NONNULL;
 
 /*
  * Expand $name, ${name}, ${name?text}, ${name:text}, ${name?{a}:{b}} and

@@ -5,9 +5,25 @@
 
 struct named {
     struct map_node node;
-    bool direct, proxied; /* how it is named */
-    bool proxy_allowed;   /* proxy_read_maps has it */
+    unsigned direct, proxied; /* sets of roles, by how it is named */
+    bool proxy_allowed;       /* proxy_read_maps has it */
     char *spec;
+};
+
+/*
+ * The programs of Postfix that each role is. Who hands in mail also cleans it up
+ * and rewrites addresses. lookup is given every table: it opens them.
+ */
+static const struct {
+    enum role role;
+    const char *programs;
+} acts_as[] = {
+    { ROLE_SMTPD,
+        "smtpd cleanup flush pickup postdrop postscreen qmqpd sendmail "
+        "trivial-rewrite verify" },
+    { ROLE_SMTP, "smtp lmtp" },
+    { ROLE_LOCAL, "local cleanup pipe trivial-rewrite virtual" },
+    { ROLE_BOUNCE, "bounce cleanup trivial-rewrite" },
 };
 
 static struct named *
@@ -55,10 +71,15 @@ is_remote(struct slice spec)
         (type->flags & TABLE_REMOTE) != 0;
 }
 
-enum where { ANYWHERE, PROXY_READ_MAPS };
+/* What a word is found in. */
+struct place {
+    struct named_tables *named;
+    unsigned roles;
+    bool approves; /* proxy_read_maps */
+};
 
 static void
-take_word(struct named_tables *n, struct slice word, enum where where)
+take_word(const struct place *place, struct slice word)
 {
     const struct slice proxy = SLICE_LIT("proxy:");
     bool proxied = false;
@@ -70,38 +91,88 @@ take_word(struct named_tables *n, struct slice word, enum where where)
         word = slice_skip(word, proxy.len);
         proxied = true;
     }
-    if (!is_remote(word) || (where == PROXY_READ_MAPS && !proxied))
+    if (!is_remote(word) || (place->approves && !proxied))
         return;
-    t = find_or_add(n, word);
-    if (where == PROXY_READ_MAPS)
+    t = find_or_add(place->named, word);
+    if (place->approves)
         t->proxy_allowed = true;
     else if (proxied)
-        t->proxied = true;
+        t->proxied |= place->roles;
     else
-        t->direct = true;
+        t->direct |= place->roles;
 }
 
 static void
-take_text(struct named_tables *n, struct slice text, enum where where)
+take_words(const struct place *place, const char *text)
 {
+    struct slice rest = slice_of(text), word;
+
+    while (slice_word(&rest, " \t\r\n,{}", &word))
+        take_word(place, word);
+}
+
+/* A restriction class is a list that smtpd finds under a name of its own. */
+static bool
+is_class(const struct config_text *t)
+{
+    struct slice rest = slice_of(t->config->smtpd_restriction_classes), word;
+
+    while (slice_word(&rest, " \t\r\n,", &word))
+        if (slice_eq_text(word, t->name))
+            return true;
+    return false;
+}
+
+/* Whether a line of one of these programs, or main.cf, has the text for them. */
+static bool
+is_for(struct slice programs, const struct config_text *t)
+{
+    bool obeyed = false, line = t->program == NULL;
     struct slice word;
 
-    while (slice_word(&text, " \t\r\n,{}", &word))
-        take_word(n, word, where);
+    while (slice_word(&programs, " ", &word)) {
+        char *program = mem_text_of(word);
+
+        obeyed = obeyed || config_obeys(program, t->name);
+        line = line || strcmp(program, t->program) == 0;
+        mem_free(program);
+    }
+    return obeyed && line;
+}
+
+static unsigned
+roles_of(const struct config_text *t)
+{
+    unsigned roles = ROLE_BIT(ROLE_LOOKUP);
+
+    for (size_t i = 0; i < sizeof(acts_as) / sizeof(acts_as[0]); i++)
+        if (is_for(slice_of(acts_as[i].programs), t))
+            roles |= ROLE_BIT(acts_as[i].role);
+    if (is_class(t))
+        roles |= ROLE_BIT(ROLE_SMTPD);
+    return roles;
 }
 
 static void
-take_any(void *context, const char *text)
+take_text(void *context, const struct config_text *t)
 {
-    take_text(context, slice_of(text), ANYWHERE);
+    struct place place = { .named = context };
+
+    /* It approves, and names nothing; most others have no table in them. */
+    if (strchr(t->text, ':') == NULL || strcmp(t->name, "proxy_read_maps") == 0)
+        return;
+    place.roles = roles_of(t);
+    take_words(&place, t->text);
 }
 
 void
 named_tables_init(struct named_tables *n, const struct config_set *set)
 {
+    const struct place approved = { .named = n, .approves = true };
+
     map_init(&n->map);
-    config_each_text(set, take_any, n);
-    take_text(n, slice_of(config_main(set)->proxy_read_maps), PROXY_READ_MAPS);
+    config_each_text(set, take_text, n);
+    take_words(&approved, config_main(set)->proxy_read_maps);
 }
 
 void
@@ -121,17 +192,19 @@ named_tables_fini(struct named_tables *n)
 }
 
 static bool
-is_allowed(const struct named *t)
+is_allowed(const struct named *t, enum role role)
 {
-    return t->direct || (t->proxied && t->proxy_allowed);
+    return ((t->direct | (t->proxy_allowed ? t->proxied : 0)) &
+               ROLE_BIT(role)) != 0;
 }
 
 bool
-named_tables_has(const struct named_tables *n, struct slice spec)
+named_tables_may(const struct named_tables *n, enum role role,
+    struct slice spec)
 {
     const struct named *t = find(n, spec);
 
-    return t != NULL && is_allowed(t);
+    return t != NULL && is_allowed(t, role);
 }
 
 void
@@ -140,6 +213,6 @@ named_tables_each(const struct named_tables *n,
 {
     for (struct map_node *node = map_first(&n->map); node != NULL;
          node = map_after(&n->map, node))
-        if (is_allowed(of_node(node)))
+        if (is_allowed(of_node(node), ROLE_LOOKUP))
             fn(context, slice_of(of_node(node)->spec));
 }

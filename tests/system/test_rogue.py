@@ -6,8 +6,11 @@ import signal
 import time
 
 import pytest
+from conftest import free_port
 from mode import OUT, TOP
+from test_network_tables import HERE, Socketmap, serving
 
+ASKER = OUT / "tests/actor/asker"
 ROGUE = OUT / "tests/actor/rogue"
 LIAR = OUT / "tests/actor/liar"
 LINKED = {
@@ -158,3 +161,41 @@ def test_liar(instance, role):
         check_unharmed(instance)
     if role in ("smtp", "bounce"):
         instance.wait_maildir("u2", 10)
+
+
+# What is named where, and who may therefore ask for it.
+NAMED = {
+    "aliases": ("virtual_alias_maps", {"smtpd", "local", "bounce"}),
+    "passwords": ("smtp_sasl_password_maps", {"smtp"}),
+    "users": ("relay_recipient_maps", {"smtpd"}),
+    "own": ("some_name", set()),
+}
+
+
+@pytest.mark.parametrize("role", ["smtpd", "smtp", "local", "bounce"])
+def test_asks_for_the_tables_of_others(instance, role):
+    """It learns what its own parameters name, not others' passwords."""
+    with serving(Socketmap, {}) as server:
+        tables = {name: f"socketmap:inet:{HERE}:{server.port}:{name}"
+                  for name in (*NAMED, "nobody", "line", "other_line")}
+        instance.set(**{parameter: tables[name]
+                        for name, (parameter, _) in NAMED.items()})
+        instance.service(
+            f"{HERE}:{free_port()} inet n - n - - smtpd\n"
+            " -o smtpd_client_restrictions="
+            f"check_client_access,{tables['line']}\n"
+            f" -o smtp_sasl_password_maps={tables['other_line']}")
+        instance.write("ask", "\n".join(tables.values()) + "\n")
+        take_over(instance, role, ASKER)
+        instance.set(**{f"{role}_processes": "1"}).start()
+        allowed = {name for name, (_, roles) in NAMED.items() if role in roles}
+        if role == "smtpd":
+            allowed.add("line")
+        for name in set(tables) - allowed:
+            instance.wait_log(
+                rf"lookup\[\d+\]: warning: {role} 0 asks table "
+                rf"{re.escape(tables[name])}: not named in the configuration "
+                f"of {role}")
+        instance.stop()
+        assert set(server.asked) == {(name, "stolen") for name in allowed}
+    check_unharmed(instance)

@@ -239,23 +239,52 @@ test_resp(void **state)
     }
 }
 
-/* lookup opens what is named, and nothing else. */
+/* lookup opens what is named, and nothing else, and that for who has a use. */
+enum {
+    TO_NONE = 0,
+    TO_LOOKUP = ROLE_BIT(ROLE_LOOKUP),
+    TO_SMTPD = TO_LOOKUP | ROLE_BIT(ROLE_SMTPD),
+    TO_SMTP = TO_LOOKUP | ROLE_BIT(ROLE_SMTP),
+    TO_LOCAL = TO_LOOKUP | ROLE_BIT(ROLE_LOCAL),
+    TO_SUBMITTERS = TO_SMTPD | TO_LOCAL | ROLE_BIT(ROLE_BOUNCE),
+};
+
 static const struct {
     const char *spec;
-    bool want;
+    unsigned roles;
 } names[] = {
-    { "pgsql:/etc/direct.cf", true },
-    { "ldap:/etc/proxied.cf", true },
-    { "mysql:/etc/unlisted.cf", false },
-    { "tcp:127.0.0.1:99", true },
-    { "redis:/etc/inner.cf", true },
-    { "redis:/etc/of-service.cf", true },
-    { "sqlite:/etc/class.cf", true },
-    { "pgsql:/etc/shadow", false },
-    { "pgsql:/etc/direct.cf,x", false },
-    { "hash:/etc/aliases", false },
-    { "", false },
+    { "pgsql:/etc/direct.cf", TO_SUBMITTERS },
+    { "ldap:/etc/proxied.cf", TO_SUBMITTERS },
+    { "mysql:/etc/unlisted.cf", TO_NONE },
+    { "tcp:127.0.0.1:99", TO_SUBMITTERS | TO_SMTP },
+    { "redis:/etc/inner.cf", TO_SMTPD },
+    { "redis:/etc/of-service.cf", TO_LOOKUP },
+    { "sqlite:/etc/class.cf", TO_SMTPD },
+    { "sqlite:/etc/no-class.cf", TO_LOOKUP },
+    { "ldap:/etc/passwords.cf", TO_SMTP },
+    { "ldap:/etc/lmtp-passwords.cf", TO_SMTP },
+    { "pgsql:/etc/uids.cf", TO_LOCAL },
+    { "pgsql:/etc/aliases.cf", TO_LOCAL | TO_SMTPD },
+    { "pgsql:/etc/line.cf", TO_SMTPD },
+    { "pgsql:/etc/wrong-line.cf", TO_LOOKUP },
+    { "pgsql:/etc/by-line.cf", TO_SMTPD },
+    { "tcp:127.0.0.1:98", TO_SMTPD },
+    { "pgsql:/etc/shadow", TO_NONE },
+    { "pgsql:/etc/direct.cf,x", TO_NONE },
+    { "hash:/etc/aliases", TO_NONE },
+    { "", TO_NONE },
 };
+
+static unsigned
+roles_that_may(const struct named_tables *named, const char *spec)
+{
+    unsigned roles = 0;
+
+    for (enum role role = ROLE_MASTER; role < ROLE_COUNT; role++)
+        if (named_tables_may(named, role, slice_of(spec)))
+            roles |= ROLE_BIT(role);
+    return roles;
+}
 
 static void
 test_named(void **state)
@@ -273,17 +302,31 @@ test_named(void **state)
             "relay_recipient_maps = unionmap:{inline:{a=b},"
             "cache:{9,redis:/etc/inner.cf}}\n"
             "mydestination = !tcp:127.0.0.1:99\n"
+            "smtpd_restriction_classes = other_class, my_class\n"
             "my_class = check_recipient_access sqlite:/etc/class.cf\n"
+            "no_class = check_recipient_access sqlite:/etc/no-class.cf\n"
+            "smtp_sasl_password_maps = ldap:/etc/passwords.cf\n"
+            "virtual_uid_maps = pgsql:/etc/uids.cf\n"
+            "alias_maps = pgsql:/etc/aliases.cf\n"
+            "other_class = check_sender_access pgsql:/etc/$which.cf\n"
+            "which = direct\n"
+            "smtpd_helo_restrictions = ${stress?{check_helo_access "
+            "tcp:127.0.0.1:98}}\n"
             "proxy_read_maps = $virtual_alias_maps\n",
             "smtp unix - - n - - smtp -o smtp_bind_address=127.0.0.1\n"
-            " -o { myhooks = redis:/etc/of-service.cf }\n",
+            " -o { myhooks = redis:/etc/of-service.cf }\n"
+            "lmtp unix - - n - - lmtp\n"
+            " -o lmtp_sasl_password_maps=ldap:/etc/lmtp-passwords.cf\n"
+            "2525 inet n - n - - smtpd -o which=by-line\n"
+            " -o { smtpd_client_restrictions = check_client_access "
+            "pgsql:/etc/line.cf }\n"
+            " -o virtual_uid_maps=pgsql:/etc/wrong-line.cf\n",
             &set, &why) != RESULT_OK)
         fail_msg("%s", why.text);
     named_tables_init(&named, set);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         print_message("  %s\n", names[i].spec);
-        assert_int_equal(named_tables_has(&named, slice_of(names[i].spec)),
-            names[i].want);
+        assert_int_equal(roles_that_may(&named, names[i].spec), names[i].roles);
     }
     named_tables_fini(&named);
     config_drop(set);
