@@ -108,7 +108,7 @@ $(lib.a): $(lib.obj)
 	@rm -f $@
 	$(call say,AR,$@)$(AR) rcs $@ $^
 
-$(OUT)/lib/postern/%.so: lib/table/modules/%.c lib/table/driver.h
+$(OUT)/lib/postern/%.so: lib/table/modules/%.c lib/table/modules/module.h lib/table/driver.h
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -I. -D_GNU_SOURCE $(module.$*.cpp) $(CPPFLAGS) $(filter-out -fPIE,$(cc)) -fPIC $(CFLAGS) \
 	    -shared $(filter-out -pie,$(ld)) $(LDFLAGS) -o $@ $< $(module.$*.ld)

@@ -31,6 +31,7 @@ struct connection {
 };
 
 struct driven {
+    const char *spec; /* of the table, for messages */
     const struct table_driver *driver;
     void *module;
     struct settings *settings;
@@ -167,6 +168,7 @@ driven_open(struct table *t, const struct config *config, struct why *why)
     enum result res;
 
     list_init(&s->idle);
+    s->spec = t->spec;
     s->wait_ms = WAIT_MS;
     t->state = s;
     res = load_module(s, t, config, why);
@@ -187,12 +189,12 @@ driven_open(struct table *t, const struct config *config, struct why *why)
 struct question {
     struct driven *s;
     struct slice key;
-    int64_t deadline_ms;
+    int64_t deadline_ms, connect_ms; /* until when; until when to connect */
     struct connection *c;
     struct buf text, base; /* the query as it is asked */
     struct buf *value;
     unsigned count;
-    bool over; /* expansion_limit */
+    bool over; /* expansion_limit, or what value can hold */
     enum template_status made;
     enum driver_result result;
     struct driver_problem problem;
@@ -200,9 +202,9 @@ struct question {
 
 /* 0: it is too late. */
 static unsigned
-time_left(const struct question *q)
+time_left(int64_t deadline_ms)
 {
-    int64_t left = q->deadline_ms - clock_now_ms();
+    int64_t left = deadline_ms - clock_now_ms();
 
     return left <= 0 ? 0 : (unsigned)left;
 }
@@ -211,7 +213,7 @@ static void
 connect_on_thread(void *arg)
 {
     struct question *q = arg;
-    unsigned left = time_left(q);
+    unsigned left = time_left(q->connect_ms);
 
     if (left > 0)
         q->c->handle = q->s->driver->connect(&q->s->given, q->c->host->name,
@@ -259,7 +261,8 @@ take_value(void *context, const char *octets, size_t size)
     struct question *q = context;
     const struct slice value = { octets, size };
 
-    if (!results_add(&q->s->results, q->key, value, &q->count, q->value))
+    if (!results_add(&q->s->results, q->key, value, &q->count, q->value) ||
+        buf_failed(q->value))
         q->over = true;
     return !q->over;
 }
@@ -269,7 +272,7 @@ ask_on_thread(void *arg)
 {
     struct question *q = arg;
     struct driver_query query = {
-        .timeout_ms = time_left(q),
+        .timeout_ms = time_left(q->deadline_ms),
         .settings = &q->s->given,
         .value = take_value,
         .context = q,
@@ -350,16 +353,21 @@ ask_host(struct question *q, struct host *host)
 
         offload_to(q->s->pool, ask_on_thread, q);
         if (q->made != TEMPLATE_DONE || q->result != DRIVER_LOST) {
-            give_back(q->s, q->c);
-            host_works(host);
+            if (q->made == TEMPLATE_DONE && q->result == DRIVER_SPENT)
+                disconnect(q->s, q->c);
+            else
+                give_back(q->s, q->c);
+            host_works(host, q->s->spec);
             return true;
         }
         disconnect(q->s, q->c);
-        if (fresh || time_left(q) == 0)
+        if (fresh || time_left(q->deadline_ms) == 0)
             break;
         which = NEW;
     }
-    host_failed(host);
+    if (q->problem.text[0] == '\0')
+        q->problem = (struct driver_problem){ "no answer in time" };
+    host_failed(host, q->s->spec, q->problem.text);
     return false;
 }
 
@@ -370,18 +378,20 @@ ask_hosts(struct question *q)
     struct host *host;
 
     while ((host = hosts_next(&q->s->hosts, &tried)) != NULL) {
+        q->problem = (struct driver_problem){ "" };
+        q->connect_ms = hosts_deadline(&q->s->hosts, tried, q->deadline_ms);
         if (!ask_host(q, host))
             continue;
         if (q->made != TEMPLATE_DONE)
             return TABLE_NOT_FOUND;
-        if (q->over)
+        if (q->over && buf_failed(q->value))
+            q->problem = (struct driver_problem){ "the answer is too long" };
+        else if (q->over)
             q->problem = (struct driver_problem){ "expansion_limit exceeded" };
         if (q->over || q->result != DRIVER_OK)
             return TABLE_ERROR;
         return q->count > 0 ? TABLE_FOUND : TABLE_NOT_FOUND;
     }
-    if (q->problem.text[0] == '\0')
-        q->problem = (struct driver_problem){ "no answer in time" };
     return TABLE_ERROR;
 }
 

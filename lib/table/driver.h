@@ -5,15 +5,20 @@
  * the answer is driven.c's.
  *
  * A module uses nothing of postern but this header. Its calls may block, within
- * their time limit; they come from several threads, for one connection from one
- * at a time.
+ * their time limit, whatever the server does: a thread that hangs is lost to the
+ * table. They come from several threads, for one connection from one at a time.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TABLE_DRIVER_VERSION = 1, DRIVER_PROBLEM_MAX = 300 };
+enum {
+    TABLE_DRIVER_VERSION = 2,
+    DRIVER_PROBLEM_MAX = 300,
+    /* Octets of one answer that a server may have us hold, or read past. */
+    DRIVER_ANSWER_MAX = 4 * 1024 * 1024,
+};
 
 /* NULL: not set. */
 struct driver_settings {
@@ -30,6 +35,7 @@ enum driver_quote { QUOTE_QUERY, QUOTE_BASE };
 enum driver_result {
     DRIVER_OK,
     DRIVER_ERROR, /* the server says no: the next one will too */
+    DRIVER_SPENT, /* enough was taken; the rest still stands in the connection */
     DRIVER_LOST,  /* the connection is of no use any more */
 };
 

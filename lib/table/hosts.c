@@ -1,6 +1,7 @@
 #include "lib/table/hosts.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 
@@ -57,14 +58,28 @@ hosts_next(struct hosts *h, uint64_t *tried)
     return host != NULL ? host : pick(h, ANY, tried);
 }
 
-void
-host_failed(struct host *host)
+int64_t
+hosts_deadline(const struct hosts *h, uint64_t tried, int64_t deadline_ms)
 {
+    int64_t now = clock_now_ms();
+    int64_t untried = (int64_t)h->count - __builtin_popcountll(tried);
+
+    return deadline_ms <= now ? deadline_ms
+                              : now + (deadline_ms - now) / (untried + 1);
+}
+
+void
+host_failed(struct host *host, const char *table, const char *problem)
+{
+    if (host->retry_ms == 0)
+        log_warning("table %s: host %s failed: %s", table, host->name, problem);
     host->retry_ms = clock_now_ms() + HOST_RETRY_MS;
 }
 
 void
-host_works(struct host *host)
+host_works(struct host *host, const char *table)
 {
+    if (host->retry_ms != 0)
+        log_info("table %s: host %s works again", table, host->name);
     host->retry_ms = 0;
 }

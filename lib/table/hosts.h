@@ -33,5 +33,15 @@ void hosts_fini(struct hosts *h) ATTR_NONNULL;
  * were tried.
  */
 struct host *hosts_next(struct hosts *h, uint64_t *tried) ATTR_NONNULL;
-void host_failed(struct host *host) ATTR_NONNULL;
-void host_works(struct host *host) ATTR_NONNULL;
+
+/*
+ * Until when the one that came last may take to be reached: a fair share, so
+ * that one that is silent leaves time for those that were not tried yet.
+ */
+int64_t hosts_deadline(const struct hosts *h, uint64_t tried,
+    int64_t deadline_ms) ATTR_NONNULL;
+
+/* The log is told when it begins, and when it is over; table is its name. */
+void host_failed(struct host *host, const char *table, const char *problem)
+    ATTR_NONNULL;
+void host_works(struct host *host, const char *table) ATTR_NONNULL;

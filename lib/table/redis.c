@@ -20,6 +20,7 @@ enum {
 };
 
 struct redis {
+    const char *spec;   /* of the table, for messages */
     struct hosts hosts; /* state: struct server */
     struct results results;
     char *words[WORDS_MAX]; /* of the query */
@@ -127,6 +128,7 @@ redis_open(struct table *t, const struct config *config, struct why *why)
     struct settings *set = NULL;
     enum result res;
 
+    s->spec = t->spec;
     s->wait_ms = 10 * 1000;
     t->state = s;
     res = settings_open(t, config, &set, why);
@@ -190,32 +192,55 @@ refused(struct slice text, struct why *why)
         text.len > 300 ? 300 : (int)text.len, text.ptr);
 }
 
+/* What another server, or this one later, may answer better. */
+static bool
+is_passing(struct slice text)
+{
+    static const char *const words[] = { "BUSY", "CLUSTERDOWN", "LOADING",
+        "MASTERDOWN", "NOAUTH", "TRYAGAIN" };
+    struct slice word = slice_head(text, slice_find(text, ' '));
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (slice_eq_text(word, words[i]))
+            return true;
+    return false;
+}
+
 static enum result
 take_answer(struct stream *st, struct question *q, size_t at,
     int64_t deadline_ms, struct why *why)
 {
     struct resp_value value;
     enum resp_kind kind;
-    size_t left = 1;
+    bool in_array = false, over = false;
 
-    for (; left > 0; left--) {
+    for (size_t left = 1; left > 0; left--) {
         enum result res = read_value(st, q, &at, deadline_ms, &kind, &value,
             why);
 
         if (res != RESULT_OK)
             return res;
-        if (kind == RESP_ERROR)
-            return refused(value.text, why);
-        if (kind == RESP_ARRAY && left == 1 && q->count == 0)
-            left += value.count;
-        else if (kind == RESP_ARRAY)
+        if (kind == RESP_ERROR) {
+            q->status = TABLE_ERROR;
+            res = refused(value.text, why);
+            /* Else it is an answer, and the connection goes on. */
+            return in_array || is_passing(value.text) ? res : RESULT_OK;
+        }
+        if (kind == RESP_ARRAY && in_array)
             return why_temp(why, "4.3.0", "an array in an array");
-        else if (kind == RESP_TEXT &&
-            !results_add(&q->s->results, q->key, value.text, &q->count,
-                q->value))
-            return why_temp(why, "4.3.0", "expansion_limit exceeded");
+        if (kind == RESP_ARRAY) {
+            in_array = true;
+            left += value.count;
+        } else if (kind == RESP_TEXT && !over) {
+            over = !results_add(&q->s->results, q->key, value.text, &q->count,
+                q->value);
+        }
     }
-    q->status = q->count > 0 ? TABLE_FOUND : TABLE_NOT_FOUND;
+    q->status = over   ? TABLE_ERROR
+        : q->count > 0 ? TABLE_FOUND
+                       : TABLE_NOT_FOUND;
+    if (over)
+        (void)why_temp(why, "4.3.0", "expansion_limit exceeded");
     return RESULT_OK;
 }
 
@@ -226,7 +251,6 @@ talk(struct stream *st, bool fresh, void *context, int64_t deadline_ms,
     struct question *q = context;
     struct resp_value value;
     enum resp_kind kind;
-    enum stream_status status;
     size_t at = 0;
 
     buf_clear(&q->reply);
@@ -234,10 +258,8 @@ talk(struct stream *st, bool fresh, void *context, int64_t deadline_ms,
     q->count = 0;
     if (fresh)
         stream_write(st, buf_slice(&q->s->greeting), deadline_ms);
-    stream_write(st, buf_slice(&q->query), deadline_ms);
-    status = stream_flush(st, deadline_ms);
-    if (status != STREAM_OK)
-        return server_lost(status, why);
+    if (server_say(st, buf_slice(&q->query), deadline_ms, why) != RESULT_OK)
+        return RESULT_TEMPFAIL;
     for (unsigned i = 0; fresh && i < q->s->greetings; i++) {
         enum result res = read_value(st, q, &at, deadline_ms, &kind, &value,
             why);
@@ -259,11 +281,12 @@ ask_hosts(struct redis *s, struct question *q, struct why *why)
 
     (void)why_temp(why, "4.3.0", "no host");
     while ((host = hosts_next(&s->hosts, &tried)) != NULL) {
-        if (server_ask(host->state, deadline, talk, q, why) == RESULT_OK) {
-            host_works(host);
+        if (server_ask(host->state, hosts_deadline(&s->hosts, tried, deadline),
+                talk, q, why) == RESULT_OK) {
+            host_works(host, s->spec);
             return q->status;
         }
-        host_failed(host);
+        host_failed(host, s->spec, why->text);
     }
     return TABLE_ERROR;
 }

@@ -142,6 +142,35 @@ server_ask(struct server *s, int64_t deadline_ms, server_talk_fn talk,
     }
 }
 
+enum table_status
+server_find(struct server *s, const struct table *t, int64_t wait_ms,
+    server_talk_fn talk, struct server_question *q, struct why *why)
+{
+    struct why told = { 0 };
+
+    q->status = TABLE_ERROR;
+    if (buf_failed(&q->query))
+        (void)why_temp(&told, "4.3.0", "key is too long");
+    else if (server_ask(s, clock_now_ms() + wait_ms, talk, q, &told) !=
+        RESULT_OK)
+        q->status = TABLE_ERROR;
+    buf_fini(&q->query);
+    if (q->status == TABLE_ERROR)
+        (void)why_temp(why, "4.3.0", "%s: %s", t->spec, told.text);
+    return q->status;
+}
+
+enum result
+server_say(struct stream *st, struct slice octets, int64_t deadline_ms,
+    struct why *why)
+{
+    enum stream_status status;
+
+    stream_write(st, octets, deadline_ms);
+    status = stream_flush(st, deadline_ms);
+    return status == STREAM_OK ? RESULT_OK : server_lost(status, why);
+}
+
 enum result
 server_lost(enum stream_status status, struct why *why)
 {

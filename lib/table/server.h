@@ -8,6 +8,7 @@
 #include "lib/io/fiber.h"
 #include "lib/io/stream.h"
 #include "lib/table/endpoint.h"
+#include "lib/table/table_type.h"
 
 enum {
     SERVER_CONNECTIONS_MAX = 64, /* to one; who comes later waits */
@@ -40,6 +41,25 @@ typedef enum result (*server_talk_fn)(struct stream *st, bool fresh,
 enum result server_ask(struct server *s, int64_t deadline_ms,
     server_talk_fn talk, void *context, struct why *why)
     __attribute__((nonnull(1, 3, 5))) ATTR_MUST_USE;
+
+/* One lookup, for types whose server has one place. */
+struct server_question {
+    struct buf query;  /* what goes out; one that failed is too long */
+    struct buf *value; /* of the answer */
+    enum table_status status;
+};
+
+/*
+ * For find(): server_ask() with q, whose status and value are then the answer's.
+ * q->query is freed. Waits.
+ */
+enum table_status server_find(struct server *s, const struct table *t,
+    int64_t wait_ms, server_talk_fn talk, struct server_question *q,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* For talk: octets, on their way. Waits. */
+enum result server_say(struct stream *st, struct slice octets,
+    int64_t deadline_ms, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* For talk: what a status other than STREAM_OK means. */
 enum result server_lost(enum stream_status status, struct why *why)

@@ -2,12 +2,10 @@
  * socketmap - socketmap:inet:host:port:name and socketmap:unix:/path:name, the
  * protocol of socketmap_table(5).
  */
-#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
 #include "lib/table/server.h"
 #include "lib/table/socketmap_reply.h"
-#include "lib/table/table_type.h"
 
 struct socketmap {
     struct server server;
@@ -52,10 +50,9 @@ socketmap_close(struct table *t)
 }
 
 struct question {
-    const struct socketmap *s;
-    struct buf query, reply;
-    struct buf *value;
-    enum table_status status;
+    struct server_question common;
+    struct buf reply;
+    size_t reply_max;
 };
 
 static enum result
@@ -83,8 +80,8 @@ read_reply(struct stream *st, struct question *q, int64_t deadline_ms,
         if (buf_failed(&q->reply))
             return malformed(why);
         if (!sized) {
-            switch (socketmap_length(buf_slice(&q->reply), q->s->reply_max,
-                &size, &used)) {
+            switch (socketmap_length(buf_slice(&q->reply), q->reply_max, &size,
+                &used)) {
             case 0:
                 continue;
             case 1:
@@ -109,20 +106,20 @@ static enum result
 talk(struct stream *st, bool fresh, void *context, int64_t deadline_ms,
     struct why *why)
 {
-    struct question *q = context;
-    enum stream_status status;
+    struct server_question *q = context;
+    struct question *question = context;
     enum result res;
 
+    _Static_assert(offsetof(struct question, common) == 0, "two names above");
     (void)fresh;
-    buf_clear(&q->reply);
+    buf_clear(&question->reply);
     buf_clear(q->value);
-    stream_write(st, buf_slice(&q->query), deadline_ms);
-    status = stream_flush(st, deadline_ms);
-    if (status != STREAM_OK)
-        return server_lost(status, why);
-    res = read_reply(st, q, deadline_ms, why);
+    res = server_say(st, buf_slice(&q->query), deadline_ms, why);
     if (res == RESULT_OK)
-        q->status = socketmap_reply_parse(buf_slice(&q->reply), q->value, why);
+        res = read_reply(st, question, deadline_ms, why);
+    if (res == RESULT_OK)
+        q->status = socketmap_reply_parse(buf_slice(&question->reply), q->value,
+            why);
     return res;
 }
 
@@ -131,23 +128,16 @@ socketmap_find(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
     struct socketmap *s = t->state;
-    struct question q = { .s = s, .value = value, .status = TABLE_ERROR };
-    struct why told = { 0 };
+    struct question q = { .common.value = value, .reply_max = s->reply_max };
     enum { NETSTRING = 16 };
+    enum table_status status;
 
-    buf_init(&q.query, s->query_max + NETSTRING);
+    buf_init(&q.common.query, s->query_max + NETSTRING);
     buf_init(&q.reply, s->reply_max + STREAM_READ_BUFFER);
-    socketmap_add_netstring(slice_of(s->map), key, &q.query);
-    if (buf_failed(&q.query))
-        (void)why_temp(&told, "4.3.0", "key is too long");
-    else if (server_ask(&s->server, clock_now_ms() + s->wait_ms, talk, &q,
-                 &told) != RESULT_OK)
-        q.status = TABLE_ERROR;
-    buf_fini(&q.query);
+    socketmap_add_netstring(slice_of(s->map), key, &q.common.query);
+    status = server_find(&s->server, t, s->wait_ms, talk, &q.common, why);
     buf_fini(&q.reply);
-    if (q.status == TABLE_ERROR)
-        (void)why_temp(why, "4.3.0", "%s: %s", t->spec, told.text);
-    return q.status;
+    return status;
 }
 
 const struct table_type table_type_socketmap = {

@@ -2,11 +2,9 @@
  * tcp - tcp:host:port, the protocol of tcp_table(5): "get KEY", answered by
  * "200 VALUE", "500 not there" or "400 later", all in octets %XX.
  */
-#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
 #include "lib/table/server.h"
-#include "lib/table/table_type.h"
 #include "lib/table/tcp_reply.h"
 
 enum { QUERY_MAX = 3 * 256 * 1024 };
@@ -42,25 +40,18 @@ tcp_close(struct table *t)
     mem_free(s);
 }
 
-struct question {
-    struct buf query;
-    struct buf *value;
-    enum table_status status;
-};
-
 static enum result
 talk(struct stream *st, bool fresh, void *context, int64_t deadline_ms,
     struct why *why)
 {
-    struct question *q = context;
+    struct server_question *q = context;
     enum stream_status status;
     struct slice line;
 
     (void)fresh;
-    stream_write(st, buf_slice(&q->query), deadline_ms);
-    status = stream_flush(st, deadline_ms);
-    if (status == STREAM_OK)
-        status = stream_read_line(st, TCP_REPLY_MAX, deadline_ms, &line);
+    if (server_say(st, buf_slice(&q->query), deadline_ms, why) != RESULT_OK)
+        return RESULT_TEMPFAIL;
+    status = stream_read_line(st, TCP_REPLY_MAX, deadline_ms, &line);
     if (status != STREAM_OK)
         return server_lost(status, why);
     buf_clear(q->value);
@@ -73,22 +64,13 @@ static enum table_status
 tcp_find(struct table *t, struct slice key, struct buf *value, struct why *why)
 {
     struct tcp *s = t->state;
-    struct question q = { .value = value, .status = TABLE_ERROR };
-    struct why told = { 0 };
+    struct server_question q = { .value = value };
 
     buf_init(&q.query, QUERY_MAX);
     buf_add_text(&q.query, "get ");
     tcp_encode(key, &q.query);
     buf_add_octet(&q.query, '\n');
-    if (buf_failed(&q.query))
-        (void)why_temp(&told, "4.3.0", "key is too long");
-    else if (server_ask(&s->server, clock_now_ms() + s->wait_ms, talk, &q,
-                 &told) != RESULT_OK)
-        q.status = TABLE_ERROR;
-    buf_fini(&q.query);
-    if (q.status == TABLE_ERROR)
-        (void)why_temp(why, "4.3.0", "%s: %s", t->spec, told.text);
-    return q.status;
+    return server_find(&s->server, t, s->wait_ms, talk, &q, why);
 }
 
 const struct table_type table_type_tcp = {

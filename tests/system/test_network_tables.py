@@ -55,8 +55,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serving(handler, answers):
-    with Server((HERE, 0), handler) as server:
+def serving(handler, answers, port=0):
+    with Server((HERE, port), handler) as server:
         server.answers, server.asked = answers, []
         server.release = threading.Event()
         server.port = server.server_address[1]

@@ -1,5 +1,4 @@
 #include "lib/table/table.h"
-#include "tests/unit/tables.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +6,8 @@
 
 #include <cmocka.h>
 
-static struct config_set *set;
+/* It wants what stands above. */
+#include "tests/unit/open_tables.h"
 
 enum style { EXACT, PARENT };
 enum want { NO, YES, BAD };
@@ -90,8 +90,8 @@ matched(const char *text, enum match_kind kind, enum style style,
     struct match_list *list;
     enum table_status status;
 
-    assert_int_equal(match_list_open(text, kind, style == PARENT,
-                         config_main(set), &list, why),
+    assert_int_equal(match_list_open(text, kind, style == PARENT, tables_main(),
+                         &list, why),
         RESULT_OK);
     if (kind == MATCH_HOST)
         status = match_list_find_host(list, slice_of(name), slice_of(address),
@@ -164,24 +164,6 @@ test_file_in_itself(void **state)
     mem_free(path);
 }
 
-static int
-set_up(void **state)
-{
-    (void)state;
-    tables_init();
-    set = tables_config("");
-    return 0;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    config_drop(set);
-    tables_fini();
-    return 0;
-}
-
 int
 main(void)
 {
@@ -191,5 +173,5 @@ main(void)
         cmocka_unit_test(test_file_in_itself),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, tables_set_up, tables_tear_down);
 }

@@ -2,7 +2,7 @@
  * ldap - directories, as ldap_table(5) has them: values of attributes of the
  * entries that a filter finds, and of those that special attributes lead to.
  */
-#include "lib/table/driver.h"
+#include "lib/table/modules/module.h"
 
 #define LDAP_DEPRECATED 0
 #include <ldap.h>
@@ -10,10 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 
-enum { ATTRIBUTES_MAX = 64, NUMBER_MAX = 1000000, DEPTH_MAX = 1000 };
+enum {
+    ATTRIBUTES_MAX = 64,
+    NUMBER_MAX = 1000000,
+    DEPTH_MAX = 1000,
+    LOOK_MS = 500, /* a read waits that long, then the clock is looked at */
+};
 
 /* What an attribute of an entry is for. */
 enum kind { RESULT, SPECIAL, TERMINAL, LEAF, KINDS };
@@ -27,23 +32,15 @@ static const struct {
     [LEAF] = { "leaf_result_attribute", "" },
 };
 
-static long
-now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static struct timeval
 timeval_of(long ms)
 {
     return (struct timeval){ ms / 1000, ms % 1000 * 1000 };
 }
 
+/* Here an empty one is a setting as well. */
 static const char *
-setting(const struct driver_settings *s, const char *name, const char *fallback)
+text_of(const struct driver_settings *s, const char *name, const char *fallback)
 {
     const char *value = s->get(s->context, name);
 
@@ -62,15 +59,15 @@ number(const struct driver_settings *s, const char *name, int fallback)
 static bool
 is_yes(const struct driver_settings *s, const char *name)
 {
-    return strcasecmp(setting(s, name, "no"), "yes") == 0;
+    return strcasecmp(text_of(s, name, "no"), "yes") == 0;
 }
 
 static bool
 check(const struct driver_settings *s, struct driver_problem *p)
 {
-    const char *bind = setting(s, "bind", "yes");
+    const char *bind = text_of(s, "bind", "yes");
 
-    if (*setting(s, "search_base", "") == '\0') {
+    if (*text_of(s, "search_base", "") == '\0') {
         (void)snprintf(p->text, sizeof(p->text), "no search_base");
         return false;
     }
@@ -115,7 +112,7 @@ set_tls(LDAP *ld, const struct driver_settings *s)
     int client = 0;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        const char *value = setting(s, texts[i].setting, "");
+        const char *value = text_of(s, texts[i].setting, "");
 
         if (error == LDAP_SUCCESS && *value != '\0')
             error = ldap_set_option(ld, texts[i].option, value);
@@ -125,15 +122,55 @@ set_tls(LDAP *ld, const struct driver_settings *s)
     return error;
 }
 
+/*
+ * The library waits for an answer with a time limit, but then reads all of its
+ * first element, of any length that the server says.
+ */
 static int
-set_options(LDAP *ld, const struct driver_settings *s, unsigned timeout_ms)
+bound_reads(LDAP *ld, Sockbuf *sb, LDAPURLDesc *server,
+    struct sockaddr *address, struct ldap_conncb *callback)
 {
-    struct timeval wait = timeval_of((long)timeout_ms);
-    int version = number(s, "version", LDAP_VERSION3);
-    int deref = number(s, "dereference", 0);
+    const struct timeval look = timeval_of(LOOK_MS);
+    ber_len_t most = DRIVER_ANSWER_MAX;
+    ber_socket_t fd;
+
+    (void)ld;
+    (void)server;
+    (void)address;
+    (void)callback;
+    if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) == 1)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof(look));
+    (void)ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &most);
+    return 0;
+}
+
+static void
+nothing_bound(LDAP *ld, Sockbuf *sb, struct ldap_conncb *callback)
+{
+    (void)ld;
+    (void)sb;
+    (void)callback;
+}
+
+/* For each step until a deadline. */
+static void
+set_wait(LDAP *ld, long deadline)
+{
+    long left = deadline - now_ms();
+    struct timeval wait = timeval_of(left > 0 ? left : 1);
 
     (void)ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &wait);
     (void)ldap_set_option(ld, LDAP_OPT_TIMEOUT, &wait);
+}
+
+static int
+set_options(LDAP *ld, const struct driver_settings *s)
+{
+    static struct ldap_conncb connected = { bound_reads, nothing_bound, NULL };
+    int version = number(s, "version", LDAP_VERSION3);
+    int deref = number(s, "dereference", 0);
+
+    (void)ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &connected);
     (void)ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
     (void)ldap_set_option(ld, LDAP_OPT_DEREF, &deref);
     (void)ldap_set_option(ld, LDAP_OPT_REFERRALS,
@@ -144,16 +181,16 @@ set_options(LDAP *ld, const struct driver_settings *s, unsigned timeout_ms)
 static int
 bind_to(LDAP *ld, const struct driver_settings *s)
 {
-    const char *how = setting(s, "bind", "yes");
+    const char *how = text_of(s, "bind", "yes");
     union {
         const char *given;
         char *taken;
-    } password = { .given = setting(s, "bind_pw", "") };
+    } password = { .given = text_of(s, "bind_pw", "") };
     struct berval cred = { strlen(password.given), password.taken };
 
     if (strcasecmp(how, "no") == 0 || strcasecmp(how, "none") == 0)
         return LDAP_SUCCESS;
-    return ldap_sasl_bind_s(ld, setting(s, "bind_dn", ""), LDAP_SASL_SIMPLE,
+    return ldap_sasl_bind_s(ld, text_of(s, "bind_dn", ""), LDAP_SASL_SIMPLE,
         &cred, NULL, NULL, NULL);
 }
 
@@ -161,6 +198,7 @@ static void *
 connect_to(const struct driver_settings *s, const char *host,
     unsigned timeout_ms, struct driver_problem *p)
 {
+    const long deadline = now_ms() + (long)timeout_ms;
     LDAP *ld = NULL;
     char url[512];
     int error;
@@ -168,11 +206,15 @@ connect_to(const struct driver_settings *s, const char *host,
     make_url(s, host, url, sizeof(url));
     error = ldap_initialize(&ld, url);
     if (error == LDAP_SUCCESS)
-        error = set_options(ld, s, timeout_ms);
-    if (error == LDAP_SUCCESS && is_yes(s, "start_tls"))
+        error = set_options(ld, s);
+    if (error == LDAP_SUCCESS && is_yes(s, "start_tls")) {
+        set_wait(ld, deadline);
         error = ldap_start_tls_s(ld, NULL, NULL);
-    if (error == LDAP_SUCCESS)
+    }
+    if (error == LDAP_SUCCESS) {
+        set_wait(ld, deadline);
         error = bind_to(ld, s);
+    }
     if (error == LDAP_SUCCESS)
         return ld;
     (void)snprintf(p->text, sizeof(p->text), "%.150s: %.140s", url,
@@ -223,7 +265,7 @@ take_attributes(struct search *s)
         char *save = NULL, *word;
 
         s->names[k] = strdup(
-            setting(s->q->settings, kinds[k].setting, kinds[k].fallback));
+            text_of(s->q->settings, kinds[k].setting, kinds[k].fallback));
         if (s->names[k] == NULL)
             return false;
         for (word = strtok_r(s->names[k], " \t,", &save);
@@ -379,7 +421,7 @@ search(struct search *s, const char *base, int scope, const char *filter,
 static enum driver_result
 ask(void *connection, const struct driver_query *q, struct driver_problem *p)
 {
-    const char *text = setting(q->settings, "scope", "sub");
+    const char *text = text_of(q->settings, "scope", "sub");
     int scope = strcasecmp(text, "base") == 0 ? LDAP_SCOPE_BASE
         : strcasecmp(text, "one") == 0        ? LDAP_SCOPE_ONELEVEL
                                               : LDAP_SCOPE_SUBTREE;
@@ -387,6 +429,7 @@ ask(void *connection, const struct driver_query *q, struct driver_problem *p)
     enum driver_result result;
 
     s.deadline = now_ms() + (long)q->timeout_ms;
+    set_wait(s.ld, s.deadline);
     s.depth_max = number(q->settings, "recursion_limit", 1000);
     s.size_max = number(q->settings, "size_limit",
         number(q->settings, "expansion_limit", 0));

@@ -1,21 +1,17 @@
 /*
- * mysql - MySQL and MariaDB, as mysql_table(5) has them.
+ * mysql - MySQL and MariaDB, as mysql_table(5) has them. The library's own time
+ * limits are for each read; its non-blocking form lets each question end in time,
+ * however slowly a server says how much.
  */
-#include "lib/table/driver.h"
+#include "lib/table/modules/module.h"
 
+#include <errno.h>
 #include <mysql.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-static const char *
-setting(const struct driver_settings *s, const char *name, const char *fallback)
-{
-    const char *value = s->get(s->context, name);
-
-    return value == NULL || *value == '\0' ? fallback : value;
-}
 
 static void
 set_options(MYSQL *db, const struct driver_settings *s, unsigned timeout_ms)
@@ -24,8 +20,14 @@ set_options(MYSQL *db, const struct driver_settings *s, unsigned timeout_ms)
     const char *file = setting(s, "option_file", NULL);
     const char *group = setting(s, "option_group", NULL);
     const char *verify = setting(s, "tls_verify_cert", "no");
+    const unsigned long most = DRIVER_ANSWER_MAX;
+    const unsigned no_files = 0;
     my_bool on = strcasecmp(verify, "yes") == 0;
 
+    (void)mysql_options(db, MYSQL_OPT_NONBLOCK, NULL);
+    (void)mysql_options(db, MYSQL_OPT_MAX_ALLOWED_PACKET, &most);
+    /* The server may otherwise have us send any file of ours. */
+    (void)mysql_options(db, MYSQL_OPT_LOCAL_INFILE, &no_files);
     (void)mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
     (void)mysql_options(db, MYSQL_OPT_READ_TIMEOUT, &seconds);
     (void)mysql_options(db, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
@@ -74,11 +76,54 @@ take_host(const char *text, struct place *to)
     }
 }
 
+/*
+ * A step that the library has begun: events are what it waits for. What has come
+ * of them, or that it is too late.
+ */
+static int
+wait_for(MYSQL *db, int events, long deadline)
+{
+    struct pollfd p = { .fd = mysql_get_socket(db) };
+    long left = deadline - now_ms();
+    int ready, come = 0;
+
+    if ((events & MYSQL_WAIT_READ) != 0)
+        p.events |= POLLIN;
+    if ((events & MYSQL_WAIT_WRITE) != 0)
+        p.events |= POLLOUT;
+    if ((events & MYSQL_WAIT_EXCEPT) != 0)
+        p.events |= POLLPRI;
+    ready = left <= 0 ? 0 : poll(&p, 1, (int)left);
+    if (ready == 0)
+        return MYSQL_WAIT_TIMEOUT;
+    if ((p.revents & POLLIN) != 0)
+        come |= MYSQL_WAIT_READ;
+    if ((p.revents & POLLOUT) != 0)
+        come |= MYSQL_WAIT_WRITE;
+    if ((p.revents & POLLPRI) != 0)
+        come |= MYSQL_WAIT_EXCEPT;
+    /* An error or a signal: the library looks itself. */
+    return come != 0 ? come : events & ~MYSQL_WAIT_TIMEOUT;
+}
+
+/* Calls begin, and go_on until it has ended. */
+#define IN_TIME(db, deadline, begin, go_on)                       \
+    do {                                                          \
+        int status_ = (begin);                                    \
+                                                                  \
+        while (status_ != 0) {                                    \
+            const int come = wait_for((db), status_, (deadline)); \
+                                                                  \
+            status_ = (go_on);                                    \
+        }                                                         \
+    } while (0)
+
 static void *
 connect_to(const struct driver_settings *s, const char *host,
     unsigned timeout_ms, struct driver_problem *p)
 {
-    MYSQL *db = mysql_init(NULL);
+    const long deadline = now_ms() + (long)timeout_ms;
+    MYSQL *db = mysql_init(NULL), *connected = NULL;
     struct place to;
 
     if (db == NULL) {
@@ -88,10 +133,13 @@ connect_to(const struct driver_settings *s, const char *host,
     set_options(db, s, timeout_ms);
     take_host(host, &to);
     /* Stored procedures give several results. */
-    if (mysql_real_connect(db, to.path != NULL ? NULL : to.host,
-            setting(s, "user", NULL), setting(s, "password", NULL),
-            setting(s, "dbname", NULL), to.port, to.path,
-            CLIENT_MULTI_RESULTS) != NULL)
+    IN_TIME(db, deadline,
+        mysql_real_connect_start(&connected, db,
+            to.path != NULL ? NULL : to.host, setting(s, "user", NULL),
+            setting(s, "password", NULL), setting(s, "dbname", NULL), to.port,
+            to.path, CLIENT_MULTI_RESULTS),
+        mysql_real_connect_cont(&connected, db, come));
+    if (connected != NULL)
         return db;
     (void)snprintf(p->text, sizeof(p->text),
         "connect to mysql server %.100s: "
@@ -123,42 +171,63 @@ failed(MYSQL *db, struct driver_problem *p)
                                                                : DRIVER_ERROR;
 }
 
-/* False: enough. */
-static bool
-take_rows(MYSQL_RES *r, const struct driver_query *q)
+/* Rows are taken as they come: what is too much is not kept. */
+static enum driver_result
+take_rows(MYSQL *db, MYSQL_RES *r, const struct driver_query *q, long deadline,
+    struct driver_problem *p)
 {
-    MYSQL_ROW row;
+    for (;;) {
+        const unsigned long *sizes;
+        MYSQL_ROW row = NULL;
 
-    while ((row = mysql_fetch_row(r)) != NULL) {
-        const unsigned long *sizes = mysql_fetch_lengths(r);
-
+        IN_TIME(db, deadline, mysql_fetch_row_start(&row, r),
+            mysql_fetch_row_cont(&row, r, come));
+        if (row == NULL)
+            return mysql_errno(db) == 0 ? DRIVER_OK : failed(db, p);
+        sizes = mysql_fetch_lengths(r);
         for (unsigned i = 0; i < mysql_num_fields(r); i++)
             if (row[i] != NULL && !q->value(q->context, row[i], sizes[i]))
-                return false;
+                return DRIVER_SPENT;
     }
-    return true;
+}
+
+/* The end of r; what was not read of it is lost with the connection. */
+static enum driver_result
+end_rows(MYSQL_RES *r, enum driver_result result)
+{
+    if (result != DRIVER_OK)
+        r->handle = NULL; /* else the rest would be read, however much it is */
+    mysql_free_result(r);
+    return result;
 }
 
 static enum driver_result
 ask(void *connection, const struct driver_query *q, struct driver_problem *p)
 {
+    const long deadline = now_ms() + (long)q->timeout_ms;
     MYSQL *db = connection;
-    bool any = false, more = true;
-    int next = 0;
+    bool any = false;
+    int failure = 0, next = 0;
 
-    if (mysql_query(db, q->text) != 0)
+    IN_TIME(db, deadline,
+        mysql_real_query_start(&failure, db, q->text, strlen(q->text)),
+        mysql_real_query_cont(&failure, db, come));
+    if (failure != 0)
         return failed(db, p);
     while (next == 0) {
-        MYSQL_RES *r = mysql_store_result(db);
+        MYSQL_RES *r = mysql_use_result(db);
+        enum driver_result result;
 
         if (r == NULL && mysql_errno(db) != 0)
             return failed(db, p);
         if (r != NULL) {
             any = true;
-            more = more && take_rows(r, q);
-            mysql_free_result(r);
+            result = end_rows(r, take_rows(db, r, q, deadline, p));
+            if (result != DRIVER_OK)
+                return result;
         }
-        next = mysql_next_result(db);
+        IN_TIME(db, deadline, mysql_next_result_start(&next, db),
+            mysql_next_result_cont(&next, db, come));
     }
     if (next > 0)
         return failed(db, p);

@@ -2,32 +2,15 @@
  * pgsql - PostgreSQL, as pgsql_table(5) has it. libpq is used in its
  * non-blocking form, so that each step ends in time.
  */
-#include "lib/table/driver.h"
+#include "lib/table/modules/module.h"
 
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <sys/ioctl.h>
 
 enum { PARAMETERS = 7 };
-
-static long
-now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static const char *
-setting(const struct driver_settings *s, const char *name, const char *fallback)
-{
-    const char *value = s->get(s->context, name);
-
-    return value == NULL || *value == '\0' ? fallback : value;
-}
 
 /* libpq ends its messages with newlines. */
 static void
@@ -117,7 +100,7 @@ connect_to(const struct driver_settings *s, const char *host,
         }
         status = PQconnectPoll(db);
     }
-    if (PQstatus(db) == CONNECTION_OK)
+    if (PQstatus(db) == CONNECTION_OK && PQsetnonblocking(db, 1) == 0)
         return db;
     say(p, "connect", PQerrorMessage(db));
     PQfinish(db);
@@ -138,9 +121,11 @@ quote(void *connection, enum driver_quote kind, const char *in, size_t size,
 static enum driver_result
 take_rows(PGresult *r, const struct driver_query *q, struct driver_problem *p)
 {
-    if (PQresultStatus(r) == PGRES_COMMAND_OK)
+    ExecStatusType status = PQresultStatus(r);
+
+    if (status == PGRES_COMMAND_OK)
         return DRIVER_OK;
-    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
+    if (status != PGRES_TUPLES_OK && status != PGRES_SINGLE_TUPLE) {
         say(p, "query failed", PQresultErrorMessage(r));
         return DRIVER_ERROR;
     }
@@ -149,7 +134,7 @@ take_rows(PGresult *r, const struct driver_query *q, struct driver_problem *p)
             if (!PQgetisnull(r, row, column) &&
                 !q->value(q->context, PQgetvalue(r, row, column),
                     (size_t)PQgetlength(r, row, column)))
-                return DRIVER_OK;
+                return DRIVER_SPENT;
     return DRIVER_OK;
 }
 
@@ -160,32 +145,67 @@ lost(PGconn *db, const char *what, struct driver_problem *p)
     return DRIVER_LOST;
 }
 
+/* A query under way: until when, and how much may still come. */
+struct asking {
+    PGconn *db;
+    long deadline;
+    int left;
+    struct driver_problem *problem;
+};
+
+/* libpq makes room for any length that the server says: it is looked at before. */
+static enum driver_result
+read_more(struct asking *a)
+{
+    int waiting = 0;
+
+    if (!wait_for(a->db, POLLIN, a->deadline))
+        return lost(a->db, "timed out", a->problem);
+    if (ioctl(PQsocket(a->db), FIONREAD, &waiting) == 0 && waiting > a->left)
+        return lost(a->db, "the answer is too long", a->problem);
+    a->left -= waiting;
+    return PQconsumeInput(a->db) ? DRIVER_OK : lost(a->db, NULL, a->problem);
+}
+
+static enum driver_result
+send_query(struct asking *a, const char *text)
+{
+    int more;
+
+    /* Row by row: what is not wanted any more is not kept either. */
+    if (!PQsendQuery(a->db, text) || !PQsetSingleRowMode(a->db))
+        return lost(a->db, NULL, a->problem);
+    while ((more = PQflush(a->db)) == 1)
+        if (!wait_for(a->db, POLLOUT, a->deadline))
+            return lost(a->db, "timed out", a->problem);
+    return more == 0 ? DRIVER_OK : lost(a->db, NULL, a->problem);
+}
+
 static enum driver_result
 ask(void *connection, const struct driver_query *q, struct driver_problem *p)
 {
-    const long deadline = now_ms() + (long)q->timeout_ms;
-    enum driver_result result = DRIVER_OK;
-    PGconn *db = connection;
+    struct asking a = { connection, now_ms() + (long)q->timeout_ms,
+        DRIVER_ANSWER_MAX, p };
+    enum driver_result result = send_query(&a, q->text), answer = DRIVER_OK;
 
-    if (!PQsendQuery(db, q->text))
-        return lost(db, NULL, p);
-    for (;;) {
+    while (result == DRIVER_OK) {
         PGresult *r;
 
-        while (PQisBusy(db)) {
-            if (!wait_for(db, POLLIN, deadline))
-                return lost(db, "timed out", p);
-            if (!PQconsumeInput(db))
-                return lost(db, NULL, p);
-        }
-        r = PQgetResult(db);
-        if (r == NULL)
+        while (PQisBusy(a.db) && result == DRIVER_OK)
+            result = read_more(&a);
+        if (result != DRIVER_OK)
             break;
-        if (result == DRIVER_OK)
-            result = take_rows(r, q, p);
+        r = PQgetResult(a.db);
+        if (r == NULL)
+            return PQstatus(a.db) == CONNECTION_OK ? answer
+                                                   : lost(a.db, NULL, p);
+        if (answer == DRIVER_OK)
+            answer = take_rows(r, q, p);
+        if (answer == DRIVER_SPENT)
+            result = DRIVER_SPENT;
         PQclear(r);
     }
-    return PQstatus(db) == CONNECTION_OK ? result : lost(db, NULL, p);
+    return result;
 }
 
 static void

@@ -1,23 +1,13 @@
 /*
  * sqlite - files of SQLite, as sqlite_table(5) has them.
  */
-#include "lib/table/driver.h"
+#include "lib/table/modules/module.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { STEPS = 10000 }; /* of the virtual machine between looks at the clock */
-
-static long
-now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void *
 open_file(const struct driver_settings *s, const char *host,
@@ -28,8 +18,10 @@ open_file(const struct driver_settings *s, const char *host,
     (void)s;
     (void)timeout_ms;
     if (sqlite3_open_v2(host, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-            NULL) == SQLITE_OK)
+            NULL) == SQLITE_OK) {
+        (void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, DRIVER_ANSWER_MAX);
         return db;
+    }
     (void)snprintf(p->text, sizeof(p->text), "open %.100s: %.150s", host,
         db == NULL ? "out of memory" : sqlite3_errmsg(db));
     (void)sqlite3_close(db);
