@@ -1,23 +1,23 @@
 /*
- * lmdb - tables in files of LMDB, as Postfix's postmap makes them, read and
- * written. Where there is no Berkeley DB, hash: and btree: are these files.
+ * lmdb - tables in files of LMDB, as Postfix's postmap makes them, read
+ * (lmdb_file.c) and, by its library, written. Where there is no Berkeley DB,
+ * hash: and btree: are these files.
  *
  * Files are replaced, never changed under a reader, so LMDB's own locks are not
- * needed. It maps the file and believes what is in it: a file that is shorter
- * than it says is refused before.
+ * needed.
  */
 #ifdef HAVE_LMDB
 
 #    include "lib/base/log.h"
 #    include "lib/base/mem.h"
 #    include "lib/table/file_watch.h"
+#    include "lib/table/lmdb_file.h"
 #    include "lib/table/nul_keys.h"
 #    include "lib/table/table_type.h"
 
 #    include <errno.h>
-#    include <fcntl.h>
 #    include <lmdb.h>
-#    include <unistd.h>
+#    include <sys/stat.h>
 
 enum {
     FIRST_MAP = 16 * 1024 * 1024, /* octets of a file being written */
@@ -25,10 +25,8 @@ enum {
 };
 
 struct lmdb {
-    char *path;   /* with ".lmdb" */
-    MDB_env *env; /* NULL: not open yet, or it could not be */
-    MDB_txn *txn; /* reset between lookups */
-    MDB_dbi dbi;
+    char *path; /* with ".lmdb" */
+    struct lmdb_file file;
     struct nul_keys keys;
     struct file_watch watch;
 };
@@ -61,113 +59,79 @@ lmdb_open(struct table *t, const struct config *config, struct why *why)
 }
 
 static void
-close_env(struct lmdb *s)
-{
-    if (s->txn != NULL)
-        mdb_txn_abort(s->txn);
-    if (s->env != NULL)
-        mdb_env_close(s->env);
-    s->txn = NULL;
-    s->env = NULL;
-}
-
-static void
 lmdb_close(struct table *t)
 {
     struct lmdb *s = t->state;
 
-    close_env(s);
+    lmdb_file_close(&s->file);
     mem_free(s->path);
     mem_free(s);
-}
-
-/* Where the two meta pages have what: struct MDB_meta of version 1. */
-enum {
-    META_OFFSET = 16, /* behind the page's header */
-    META_SIZE = 136,
-    META_MAGIC = 0,
-    META_PAGE_SIZE = 24,
-    META_LAST_PAGE = 120,
-    MAGIC = 0xBEEFC0DE,
-    PAGE_MIN = 512,
-    PAGE_MOST = 65536,
-};
-
-static bool
-take_meta(int fd, off_t at, off_t size, uint32_t *page_size)
-{
-    uint8_t meta[META_SIZE];
-    uint32_t magic;
-    uint64_t last;
-
-    if (pread(fd, meta, sizeof(meta), at + META_OFFSET) != sizeof(meta))
-        return false;
-    memcpy(&magic, meta + META_MAGIC, sizeof(magic));
-    memcpy(page_size, meta + META_PAGE_SIZE, sizeof(*page_size));
-    memcpy(&last, meta + META_LAST_PAGE, sizeof(last));
-    return magic == MAGIC && *page_size >= PAGE_MIN &&
-        *page_size <= PAGE_MOST && last < (uint64_t)size / *page_size;
-}
-
-/* Are all pages there that both meta pages speak of? */
-static enum result
-check_file(const char *path, struct stat *st, struct why *why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    uint32_t page, again;
-    enum result res = RESULT_OK;
-
-    if (fd < 0)
-        return why_errno(why, "open database %s", path);
-    if (fstat(fd, st) < 0)
-        res = why_errno(why, "fstat %s", path);
-    else if (!take_meta(fd, 0, st->st_size, &page) ||
-        !take_meta(fd, page, st->st_size, &again) || again != page)
-        res = why_temp(why, "4.3.0", "open database %s: damaged file", path);
-    close(fd);
-    return res;
-}
-
-static int
-open_env(struct lmdb *s)
-{
-    int error = mdb_env_create(&s->env);
-
-    if (error == 0)
-        error = mdb_env_open(s->env, s->path,
-            MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0);
-    if (error == 0)
-        error = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn);
-    if (error == 0)
-        error = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
-    if (error == 0)
-        mdb_txn_reset(s->txn);
-    return error;
 }
 
 /* Open, or open anew; what is open stays when that fails. */
 static enum result
 load(struct table *t, struct why *why)
 {
-    struct lmdb *s = t->state, fresh = { .path = s->path };
+    struct lmdb *s = t->state;
+    struct lmdb_file fresh;
     struct stat st;
-    enum result res = check_file(s->path, &st, why);
-    int error;
+    enum result res = lmdb_file_open(&fresh, s->path, &st, why);
 
     if (res != RESULT_OK)
         return res;
-    error = open_env(&fresh);
-    if (error != 0) {
-        close_env(&fresh);
-        return lmdb_error(error, s->path, "open database", why);
-    }
-    close_env(s);
-    s->env = fresh.env;
-    s->txn = fresh.txn;
-    s->dbi = fresh.dbi;
+    lmdb_file_close(&s->file);
+    s->file = fresh;
     nul_keys_init(&s->keys);
     file_watch_set(&s->watch, &st);
     return RESULT_OK;
+}
+
+static enum table_status
+get(void *context, struct slice key, struct buf *value, struct why *why)
+{
+    struct lmdb *s = context;
+    const size_t before = value->len;
+    enum table_status status = lmdb_file_get(&s->file, key, value, why);
+    struct slice added = slice_skip(buf_slice(value), before);
+
+    if (status == TABLE_FOUND)
+        buf_truncate(value, before + nul_keys_cut(added.ptr, added.len).len);
+    return status;
+}
+
+static enum table_status
+lmdb_find(struct table *t, struct slice key, struct buf *value, struct why *why)
+{
+    struct lmdb *s = t->state;
+
+    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
+        return TABLE_ERROR;
+    return nul_keys_find(&s->keys, key, get, s, value, why);
+}
+
+struct listing {
+    table_walk_fn fn;
+    void *context;
+};
+
+static bool
+cut_and_tell(void *context, struct slice key, struct slice value)
+{
+    const struct listing *l = context;
+
+    return l->fn(l->context, nul_keys_cut(key.ptr, key.len),
+        nul_keys_cut(value.ptr, value.len));
+}
+
+static enum table_status
+lmdb_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
+{
+    struct listing l = { fn, context };
+    struct lmdb *s = t->state;
+
+    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
+        return TABLE_ERROR;
+    return lmdb_file_walk(&s->file, cut_and_tell, &l, why);
 }
 
 /* LMDB does not write through what it is given to read. */
@@ -180,74 +144,6 @@ val_of(struct slice s)
     } ptr = { .given = s.ptr };
 
     return (MDB_val){ s.len, ptr.taken };
-}
-
-static enum table_status
-get(void *context, struct slice key, struct buf *value, struct why *why)
-{
-    struct lmdb *s = context;
-    MDB_val k = val_of(key), v;
-    int error;
-
-    if (key.len == 0 || key.len > (size_t)mdb_env_get_maxkeysize(s->env))
-        return TABLE_NOT_FOUND;
-    error = mdb_get(s->txn, s->dbi, &k, &v);
-    if (error == MDB_NOTFOUND)
-        return TABLE_NOT_FOUND;
-    if (error != 0) {
-        (void)lmdb_error(error, s->path, "error reading", why);
-        return TABLE_ERROR;
-    }
-    buf_add(value, nul_keys_cut(v.mv_data, v.mv_size));
-    return TABLE_FOUND;
-}
-
-static enum table_status
-lmdb_find(struct table *t, struct slice key, struct buf *value, struct why *why)
-{
-    struct lmdb *s = t->state;
-    enum table_status status;
-    int error;
-
-    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
-        return TABLE_ERROR;
-    error = mdb_txn_renew(s->txn);
-    if (error != 0) {
-        (void)lmdb_error(error, s->path, "error reading", why);
-        return TABLE_ERROR;
-    }
-    status = nul_keys_find(&s->keys, key, get, s, value, why);
-    mdb_txn_reset(s->txn);
-    return status;
-}
-
-static enum table_status
-lmdb_walk(struct table *t, table_walk_fn fn, void *context, struct why *why)
-{
-    struct lmdb *s = t->state;
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    int error;
-
-    if (table_refresh(t, &s->watch, s->path, load, why) == TABLE_ERROR)
-        return TABLE_ERROR;
-    error = mdb_txn_renew(s->txn);
-    if (error == 0) {
-        error = mdb_cursor_open(s->txn, s->dbi, &cursor);
-        if (error == 0) {
-            while (
-                (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-                if (!fn(context, nul_keys_cut(key.mv_data, key.mv_size),
-                        nul_keys_cut(value.mv_data, value.mv_size)))
-                    break;
-            mdb_cursor_close(cursor);
-        }
-        mdb_txn_reset(s->txn);
-    }
-    if (error == 0 || error == MDB_NOTFOUND)
-        return TABLE_FOUND;
-    (void)lmdb_error(error, s->path, "error reading", why);
-    return TABLE_ERROR;
 }
 
 /*

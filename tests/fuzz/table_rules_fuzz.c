@@ -3,18 +3,9 @@
  * chooses the type, the last line is the key.
  */
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
-#include "lib/config/config.h"
-#include "lib/table/table.h"
+#include "tests/fuzz/table_file.h"
 
-#include <assert.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 no_log(void *context, enum log_level level, const char *tag, struct slice line)
@@ -23,19 +14,6 @@ no_log(void *context, enum log_level level, const char *tag, struct slice line)
     (void)level;
     (void)tag;
     (void)line;
-}
-
-static const struct config *
-config(void)
-{
-    static struct config_set *set;
-    struct why why;
-
-    if (set == NULL &&
-        config_from_text("myhostname = a.test\nalias_maps =\n", "", &set,
-            &why) != RESULT_OK)
-        abort();
-    return config_main(set);
 }
 
 int
@@ -60,7 +38,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 || write(fd, rules.ptr, rules.len) != (ssize_t)rules.len)
         abort();
     spec = mem_format("%s:/proc/self/fd/%d", types[data[0] % 3], fd);
-    if (table_open(slice_of(spec), config(), &table, &why) == RESULT_OK) {
+    if (table_open(slice_of(spec), table_file_config(), &table, &why) ==
+        RESULT_OK) {
         buf_init(&value, 1 << 20);
         assert(table_find(table, key, &value, &why) <= TABLE_ERROR);
         assert(table_find(table, SLICE_LIT("192.0.2.1"), &value, &why) <=
