@@ -2,13 +2,7 @@
 
 #include "lib/base/clock.h"
 
-void
-file_watch_set(struct file_watch *w, const struct stat *st)
-{
-    w->known = true;
-    w->seen = *st;
-    w->next_ms = clock_now_ms() + FILE_WATCH_MS;
-}
+enum { TICK_MS = 20 }; /* more than that of any file system's times */
 
 static bool
 same_file(const struct stat *a, const struct stat *b)
@@ -16,6 +10,35 @@ same_file(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
         a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Written to in the last so many milliseconds. */
+static bool
+is_young(const struct stat *st, int64_t ms)
+{
+    int64_t age_us = clock_wall_us() -
+        ((int64_t)st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000);
+
+    return age_us >= 0 && age_us < ms * 1000;
+}
+
+void
+file_watch_set(struct file_watch *w, const struct stat *st)
+{
+    w->known = true;
+    w->seen = *st;
+    /* What comes in the same tick of the clock would not show. */
+    if (is_young(st, TICK_MS))
+        w->seen.st_mtim.tv_nsec ^= 1;
+    w->next_ms = clock_now_ms() + FILE_WATCH_MS;
+}
+
+/* What was put in its place is whole; what was written into it may not be yet. */
+static bool
+is_complete(const struct stat *was, const struct stat *st)
+{
+    return was->st_ino != st->st_ino || was->st_dev != st->st_dev ||
+        !is_young(st, FILE_WATCH_MS);
 }
 
 bool
@@ -29,5 +52,6 @@ file_watch_changed(struct file_watch *w, const char *path)
     if (now < w->next_ms)
         return false;
     w->next_ms = now + FILE_WATCH_MS;
-    return stat(path, &st) == 0 && !same_file(&st, &w->seen);
+    return stat(path, &st) == 0 && !same_file(&st, &w->seen) &&
+        is_complete(&w->seen, &st);
 }

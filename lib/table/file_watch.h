@@ -24,6 +24,7 @@ void file_watch_set(struct file_watch *w, const struct stat *st) ATTR_NONNULL;
 /*
  * True when path has become another file than the last one set, or none was
  * set yet. A file that has gone is not a change: what was read stays good until
- * there is another.
+ * there is another. Nor is one that is being written into, until that has rested
+ * for a second.
  */
 bool file_watch_changed(struct file_watch *w, const char *path) ATTR_NONNULL;

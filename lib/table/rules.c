@@ -3,6 +3,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/io/offload.h"
 #include "lib/table/text.h"
 
 #include <stdio.h>
@@ -186,23 +187,52 @@ rules_close(struct table *t)
     mem_free(t->state);
 }
 
-/* What was read before stays in use when that fails. */
+enum { SOON_FREED = 1000 }; /* rules */
+
+struct loading {
+    struct rules_table rules;
+    struct stat st;
+    enum result res;
+    struct why *why;
+};
+
+static void
+read_rules(void *arg)
+{
+    struct loading *l = arg;
+
+    l->res = read_file(&l->rules, &l->st, l->why);
+}
+
+static void
+free_old(void *arg)
+{
+    free_rules(arg);
+}
+
+/*
+ * What was read before stays in use meanwhile, and when that fails. A hundred
+ * thousand patterns take seconds to compile: sessions go on.
+ */
 static enum result
 load(struct table *t, struct why *why)
 {
-    struct rules_table *s = t->state, fresh;
-    struct stat st;
-    enum result res;
+    struct rules_table *s = t->state, old;
+    struct loading l = { .why = why };
 
-    rules_init(&fresh, t, s->ops);
-    res = read_file(&fresh, &st, why);
-    if (res != RESULT_OK) {
-        free_rules(&fresh);
-        return res;
+    rules_init(&l.rules, t, s->ops);
+    table_read_file(t->name, read_rules, &l);
+    if (l.res != RESULT_OK) {
+        free_rules(&l.rules);
+        return l.res;
     }
-    free_rules(s);
-    *s = fresh;
-    file_watch_set(&s->watch, &st);
+    old = *s;
+    *s = l.rules;
+    file_watch_set(&s->watch, &l.st);
+    if (old.count > SOON_FREED)
+        offload(free_old, &old);
+    else
+        free_old(&old);
     return RESULT_OK;
 }
 

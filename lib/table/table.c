@@ -3,11 +3,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
+#include "lib/io/fiber.h"
+#include "lib/io/offload.h"
 #include "lib/table/asked.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/table_type.h"
 
 #include <assert.h>
+#include <sys/stat.h>
 
 static const struct table_type *const types[] = {
 #if defined(HAVE_DB) || defined(HAVE_LMDB)
@@ -45,7 +48,11 @@ static const struct table_type *const types[] = {
     &table_type_unix,
 };
 
-enum { TYPE_COUNT = sizeof(types) / sizeof(types[0]) };
+enum {
+    TYPE_COUNT = sizeof(types) / sizeof(types[0]),
+    LOADING_MS = 60 * 1000, /* the longest wait for a first reading */
+    SOON_READ = 16 * 1024,  /* octets: some milliseconds, if all are patterns */
+};
 
 /* The tables that this process has open, by "type:name". */
 static struct map open_tables;
@@ -80,19 +87,51 @@ struct identity {
     unsigned flags;
 };
 
+/* Another fiber reads it: the old contents are good meanwhile, if there are any. */
+static bool
+wait_for_loading(struct table *t, const struct file_watch *watch)
+{
+    const int64_t deadline = clock_now_ms() + LOADING_MS;
+
+    while (t->loading && !watch->known)
+        if (fiber_cond_wait(&t->loaded, deadline) != WAIT_OK)
+            return false;
+    return true;
+}
+
 enum table_status
 table_refresh(struct table *t, struct file_watch *watch, const char *path,
     enum result (*load)(struct table *t, struct why *why), struct why *why)
 {
     struct why problem;
+    enum result res;
 
-    if (!file_watch_changed(watch, path))
+    if (!wait_for_loading(t, watch)) {
+        (void)why_temp(why, "4.3.0", "%s is being read", t->spec);
+        return TABLE_ERROR;
+    }
+    if (t->loading || !file_watch_changed(watch, path))
         return TABLE_FOUND;
-    if (load(t, &problem) == RESULT_OK || watch->known)
+    t->loading = true;
+    res = load(t, &problem);
+    t->loading = false;
+    fiber_cond_broadcast(&t->loaded);
+    if (res == RESULT_OK || watch->known)
         return TABLE_FOUND;
     (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
         problem.text);
     return TABLE_ERROR;
+}
+
+void
+table_read_file(const char *path, void (*fn)(void *arg), void *arg)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size <= SOON_READ)
+        fn(arg);
+    else
+        offload(fn, arg);
 }
 
 static bool
@@ -138,6 +177,7 @@ open_new(struct slice spec, unsigned flags, const struct config *config,
     t->type = type;
     t->open_flags = flags;
     t->references = 1;
+    fiber_cond_init(&t->loaded);
     t->spec = mem_text_of(spec);
     t->name = t->spec + colon + 1;
     res = type->open(t, config, why);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "lib/base/map.h"
+#include "lib/io/fiber.h"
 #include "lib/table/table.h"
 
 enum table_type_flag {
@@ -60,7 +61,9 @@ struct table {
     unsigned flags;         /* the type's; open() may change them */
     unsigned open_flags;    /* set of enum table_open_flag */
     struct table_cost cost; /* of TABLE_REMOTE */
-    void *state;            /* the type's */
+    bool loading;           /* a fiber is inside of table_refresh()'s load */
+    struct fiber_cond loaded;
+    void *state; /* the type's */
 };
 
 struct table_writer {
@@ -78,13 +81,21 @@ const struct table_type *table_type_find(struct slice name);
 bool table_take_off_braces(struct slice in, struct slice *inside) ATTR_NONNULL;
 
 /*
- * Call load when path has changed since it was last loaded. What was loaded
- * before stays in use when that fails. TABLE_FOUND, or TABLE_ERROR.
+ * Call load when path has changed since it was last loaded. It may wait; what was
+ * loaded before stays in use meanwhile, and when it fails. Only one fiber is in
+ * it, and t does not close meanwhile. TABLE_FOUND, or TABLE_ERROR. Waits.
  */
 struct file_watch;
 enum table_status table_refresh(struct table *t, struct file_watch *watch,
     const char *path, enum result (*load)(struct table *t, struct why *why),
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/*
+ * For such a load: fn(arg), which reads path, on another thread if that may take
+ * long enough for sessions to notice.
+ */
+void table_read_file(const char *path, void (*fn)(void *arg), void *arg)
+    ATTR_NONNULL;
 
 extern const struct table_type table_type_cache, table_type_cdb,
     table_type_cidr, table_type_debug, table_type_environ, table_type_fail,

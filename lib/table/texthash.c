@@ -28,47 +28,67 @@ texthash_open(struct table *t, const struct config *config, struct why *why)
     return RESULT_OK;
 }
 
+struct loading {
+    const struct table *table;
+    struct pairs pairs;
+    struct stat st;
+    enum result res;
+    struct why *why;
+};
+
 static enum result
 add_line(void *context, unsigned number, struct slice line)
 {
-    struct table *t = context;
-    struct texthash *s = t->state;
+    struct loading *l = context;
+    const char *name = l->table->name;
     struct slice key, value;
 
-    if (!text_take_pair(t->name, number, line, &key, &value))
+    if (!text_take_pair(name, number, line, &key, &value))
         return RESULT_OK;
-    switch (pairs_add(&s->pairs, key, value)) {
+    switch (pairs_add(&l->pairs, key, value)) {
     case PAIRS_ADDED:
         break;
     case PAIRS_DUPLICATE:
-        log_warning("%s, line %u: duplicate entry: \"" SLICE_FMT "\"", t->name,
+        log_warning("%s, line %u: duplicate entry: \"" SLICE_FMT "\"", name,
             number, SLICE_ARG(key));
         break;
     case PAIRS_FULL:
-        log_warning("%s, line %u: table is full", t->name, number);
+        log_warning("%s, line %u: table is full", name, number);
         break;
     }
     return RESULT_OK;
 }
 
+static void
+read_pairs(void *arg)
+{
+    struct loading *l = arg;
+    struct buf text;
+
+    buf_init(&text, TEXT_FILE_MAX);
+    l->res = text_read_file(l->table->name, &text, &l->st, l->why);
+    if (l->res == RESULT_OK)
+        (void)text_each_line(l->table->name, buf_slice(&text), add_line, l);
+    buf_fini(&text);
+}
+
+/* What was read before stays in use meanwhile, and when that fails. */
 static enum result
 load(struct table *t, struct why *why)
 {
     struct texthash *s = t->state;
-    struct buf text;
-    struct stat st;
-    enum result res;
+    struct loading l = { .table = t, .why = why };
 
-    buf_init(&text, TEXT_FILE_MAX);
-    res = text_read_file(t->name, &text, &st, why);
-    if (res == RESULT_OK) {
-        pairs_fini(&s->pairs);
-        pairs_init(&s->pairs);
-        (void)text_each_line(t->name, buf_slice(&text), add_line, t);
-        file_watch_set(&s->watch, &st);
+    pairs_init(&l.pairs);
+    table_read_file(t->name, read_pairs, &l);
+    if (l.res != RESULT_OK) {
+        pairs_fini(&l.pairs);
+        return l.res;
     }
-    buf_fini(&text);
-    return res;
+    pairs_fini(&s->pairs);
+    s->pairs = l.pairs;
+    file_watch_set(&s->watch, &l.st);
+    return RESULT_OK;
 }
 
 static enum table_status

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from conftest import wait_for
 from test_network_tables import HERE, ask, serving
 from test_sql_tables import need, table
+from waiting import wait_for
 
 PIECE_S = 0.05
 

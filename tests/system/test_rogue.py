@@ -6,9 +6,9 @@ import signal
 import time
 
 import pytest
-from conftest import free_port
 from mode import OUT, TOP
 from test_network_tables import HERE, Socketmap, serving
+from waiting import free_port
 
 ASKER = OUT / "tests/actor/asker"
 ROGUE = OUT / "tests/actor/rogue"

@@ -4,7 +4,6 @@
 #include "lib/table/expression.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/table.h"
-#include "tests/unit/tables.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +11,8 @@
 
 #include <cmocka.h>
 
-static struct config_set *set;
+/* It wants what stands above. */
+#include "tests/unit/open_tables.h"
 
 /* Every warning of the present case, one per line. */
 static struct buf warnings;
@@ -26,44 +26,6 @@ keep_warning(void *context, enum log_level level, const char *tag,
     (void)tag;
     buf_add(&warnings, line);
     buf_add_octet(&warnings, '\n');
-}
-
-static char asked[1024];
-
-/* The value, "-" when there is none, "!" and the reason on an error. */
-static const char *
-ask(struct table *t, struct slice key)
-{
-    char *const text = asked;
-    struct buf value;
-    struct why why;
-
-    buf_init(&value, sizeof(asked) - 1);
-    switch (table_find(t, key, &value, &why)) {
-    case TABLE_FOUND:
-        (void)snprintf(text, sizeof(asked), "%s", buf_text(&value));
-        break;
-    case TABLE_NOT_FOUND:
-        (void)snprintf(text, sizeof(asked), "-");
-        break;
-    case TABLE_ERROR:
-        (void)snprintf(text, sizeof(asked), "!%s", why.text);
-        break;
-    }
-    buf_fini(&value);
-    return text;
-}
-
-static struct table *
-opened(const char *spec, unsigned flags)
-{
-    struct table *t = NULL;
-    struct why why;
-
-    if (table_open_with(slice_of(spec), flags, config_main(set), &t, &why) !=
-        RESULT_OK)
-        fail_msg("%s: %s", spec, why.text);
-    return t;
 }
 
 struct question {
@@ -188,15 +150,6 @@ static const struct {
         "line 1: IF has no matching ENDIF" },
 };
 
-static bool
-is_built(const char *type)
-{
-    for (size_t i = 0; table_type_name(i) != NULL; i++)
-        if (strcmp(table_type_name(i), type) == 0)
-            return true;
-    return false;
-}
-
 static void
 run_case(size_t i, const char *type)
 {
@@ -207,9 +160,9 @@ run_case(size_t i, const char *type)
     print_message("  %s: %s\n", type, cases[i].name);
     tables_write(path, cases[i].file);
     buf_clear(&warnings);
-    t = opened(spec, 0);
+    t = tables_open(spec);
     for (const struct question *q = cases[i].asked; q->key != NULL; q++)
-        assert_string_equal(ask(t, slice_of(q->key)), q->want);
+        assert_string_equal(tables_ask(t, q->key), q->want);
     if (cases[i].warned == NULL)
         assert_string_equal(buf_text(&warnings), "");
     else if (strstr(buf_text(&warnings), cases[i].warned) == NULL)
@@ -227,7 +180,8 @@ test_cases(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         for (size_t k = 0; k < 3; k++)
-            if (strstr(cases[i].types, types[k]) != NULL && is_built(types[k]))
+            if (strstr(cases[i].types, types[k]) != NULL &&
+                tables_built(types[k]))
                 run_case(i, types[k]);
 }
 
@@ -249,11 +203,10 @@ test_literals(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(literals) / sizeof(literals[0]); i++) {
-        struct table *t = opened(literals[i].spec, 0);
+        struct table *t = tables_open(literals[i].spec);
 
         print_message("  %s\n", literals[i].spec);
-        assert_string_equal(ask(t, slice_of(literals[i].key)),
-            literals[i].want);
+        assert_string_equal(tables_ask(t, literals[i].key), literals[i].want);
         table_close(t);
     }
 }
@@ -264,8 +217,8 @@ refuse(const char *spec, unsigned flags, const char *want)
     struct table *t;
     struct why why;
 
-    assert_int_equal(table_open_with(slice_of(spec), flags, config_main(set),
-                         &t, &why),
+    assert_int_equal(table_open_with(slice_of(spec), flags, tables_main(), &t,
+                         &why),
         RESULT_PERMFAIL);
     assert_string_equal(why.text, want);
 }
@@ -278,9 +231,9 @@ test_refused(void **state)
     refuse("regexp:{ /a/ x }", 0,
         "regexp map: no '{' at start of text in \"/a/\"");
     refuse("regexp:", 0, "regexp:: no file name");
-    if (!is_built("pcre"))
+    if (!tables_built("pcre"))
         refuse("pcre:x", 0, "unsupported dictionary type: pcre");
-    if (!is_built("lmdb"))
+    if (!tables_built("lmdb"))
         refuse("lmdb:x", 0, "unsupported dictionary type: lmdb");
 }
 
@@ -293,36 +246,37 @@ test_no_substitution(void **state)
 
     (void)state;
     buf_clear(&warnings);
-    safe = opened(spec, TABLE_NO_SUBSTITUTION);
+    safe = tables_open_with(spec, TABLE_NO_SUBSTITUTION);
     assert_non_null(strstr(buf_text(&warnings),
         "line 1: regular expression substitution is not allowed: "
         "skipping this rule"));
-    open = opened(spec, 0);
+    open = tables_open(spec);
     assert_ptr_not_equal(safe, open);
-    assert_string_equal(ask(safe, SLICE_LIT("ax")), "plain $");
-    assert_string_equal(ask(open, SLICE_LIT("ax")), "$a");
+    assert_string_equal(tables_ask(safe, "ax"), "plain $");
+    assert_string_equal(tables_ask(open, "ax"), "$a");
     table_close(safe);
     table_close(open);
     /* In tables of tables too. */
-    safe = opened("unionmap:{regexp:{{/(a)x/ $1}}}", TABLE_NO_SUBSTITUTION);
-    assert_string_equal(ask(safe, SLICE_LIT("ax")), "-");
+    safe = tables_open_with("unionmap:{regexp:{{/(a)x/ $1}}}",
+        TABLE_NO_SUBSTITUTION);
+    assert_string_equal(tables_ask(safe, "ax"), "-");
     table_close(safe);
 }
 
 static void
 test_octets(void **state)
 {
-    struct table *t = opened("regexp:{{/^a/ a}, {/c$/ c}}", 0);
+    struct table *t = tables_open("regexp:{{/^a/ a}, {/c$/ c}}");
     const struct slice with_nul = { "b\0c", 3 };
     char *large = mem_alloc(EXPRESSION_SUBJECT_MAX + 2);
 
     (void)state;
-    assert_string_equal(ask(t, SLICE_LIT("")), "-");
-    assert_string_equal(ask(t, with_nul), "c");
+    assert_string_equal(tables_ask(t, ""), "-");
+    assert_string_equal(tables_ask_for(t, with_nul), "c");
     memset(large, 'x', EXPRESSION_SUBJECT_MAX + 1);
-    assert_int_equal(ask(t, slice_of(large))[0], '!');
+    assert_int_equal(tables_ask(t, large)[0], '!');
     large[EXPRESSION_SUBJECT_MAX] = '\0';
-    assert_string_equal(ask(t, slice_of(large)), "-");
+    assert_string_equal(tables_ask(t, large), "-");
     mem_free(large);
     table_close(t);
 }
@@ -336,13 +290,13 @@ test_backtracking(void **state)
     struct table *t;
 
     (void)state;
-    if (!is_built("pcre"))
+    if (!tables_built("pcre"))
         skip();
-    t = opened("pcre:{{/^(a+)+$/ x}}", 0);
+    t = tables_open("pcre:{{/^(a+)+$/ x}}");
     memset(subject, 'a', sizeof(subject) - 1);
     subject[sizeof(subject) - 2] = 'b';
     subject[sizeof(subject) - 1] = '\0';
-    assert_non_null(strstr(ask(t, slice_of(subject)),
+    assert_non_null(strstr(tables_ask(t, subject),
         "!pcre map {{/^(a+)+$/ x}}, line 1: backtracking limit exceeded"));
     assert_in_range(clock_now_ms() - before, 0, 5000);
     table_close(t);
@@ -356,21 +310,21 @@ match_deep(void *arg)
     char *subject = mem_alloc(100001);
 
     memset(subject, 'a', 100000);
-    (void)ask(t, slice_of(subject)); /* keeps what it found */
+    (void)tables_ask(t, subject); /* keeps what it found */
     mem_free(subject);
 }
 
 static void
 test_fiber(void **state)
 {
-    struct table *t = opened("regexp:{{/^((a|b)(a|b))*$/ x}}", 0);
+    struct table *t = tables_open("regexp:{{/^((a|b)(a|b))*$/ x}}");
 
     (void)state;
     sched_open();
     assert_non_null(fiber_spawn("match", match_deep, t));
     sched_run();
     sched_close();
-    assert_string_equal(asked, "x");
+    assert_string_equal(tables_said, "x");
     table_close(t);
 }
 
@@ -379,20 +333,88 @@ static void
 test_changed(void **state)
 {
     char *path = tables_path("changing"), *spec = mem_format("regexp:%s", path);
-    struct table *t = opened(spec, 0);
+    struct table *t = tables_open(spec);
 
     (void)state;
     clock_set(1000, 1000000);
-    assert_non_null(strstr(ask(t, SLICE_LIT("a")), " is unavailable. open "));
+    assert_non_null(strstr(tables_ask(t, "a"), " is unavailable. open "));
     tables_write(path, "/a/ one\n");
-    assert_string_equal(ask(t, SLICE_LIT("a")), "one");
+    assert_string_equal(tables_ask(t, "a"), "one");
     tables_write(path, "/a/ twenty\n");
-    assert_string_equal(ask(t, SLICE_LIT("a")), "one");
+    assert_string_equal(tables_ask(t, "a"), "one");
     clock_advance_ms(FILE_WATCH_MS);
-    assert_string_equal(ask(t, SLICE_LIT("a")), "twenty");
+    assert_string_equal(tables_ask(t, "a"), "twenty");
     assert_int_equal(unlink(path), 0);
     clock_advance_ms(FILE_WATCH_MS);
-    assert_string_equal(ask(t, SLICE_LIT("a")), "twenty");
+    assert_string_equal(tables_ask(t, "a"), "twenty");
+    clock_unset();
+    table_close(t);
+    mem_free(spec);
+    mem_free(path);
+}
+
+/* What the second fiber found while the first one had the file read. */
+static char found_first[100], found_meanwhile[100];
+static bool first_is_done;
+
+static void
+ask_first(void *table)
+{
+    (void)snprintf(found_first, sizeof(found_first), "%s",
+        tables_ask(table, "user1"));
+    first_is_done = true;
+}
+
+static void
+ask_meanwhile(void *table)
+{
+    if (first_is_done)
+        return;
+    (void)snprintf(found_meanwhile, sizeof(found_meanwhile), "%s",
+        tables_ask(table, "user1"));
+}
+
+static void
+write_many(const char *path, const char *value)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    for (unsigned i = 0; i < 2000; i++)
+        buf_add_format(&text, "/^user%u$/ %s\n", i, value);
+    tables_write(path, buf_text(&text));
+    buf_fini(&text);
+}
+
+static void
+ask_both(struct table *t, const char *first, const char *meanwhile)
+{
+    first_is_done = false;
+    found_meanwhile[0] = '\0';
+    sched_open();
+    assert_non_null(fiber_spawn("first", ask_first, t));
+    assert_non_null(fiber_spawn("meanwhile", ask_meanwhile, t));
+    sched_run();
+    sched_close();
+    assert_true(first_is_done);
+    assert_string_equal(found_first, first);
+    assert_string_equal(found_meanwhile, meanwhile);
+}
+
+/* Others wait for the first reading; later they go on with what they have. */
+static void
+test_reading_delays_nobody(void **state)
+{
+    char *path = tables_path("many"), *spec = mem_format("regexp:%s", path);
+    struct table *t = tables_open(spec);
+
+    (void)state;
+    clock_set(1000, 1000000);
+    write_many(path, "new");
+    ask_both(t, "new", "new");
+    write_many(path, "newer");
+    clock_advance_ms(FILE_WATCH_MS);
+    ask_both(t, "newer", "new");
     clock_unset();
     table_close(t);
     mem_free(spec);
@@ -403,8 +425,7 @@ static int
 set_up(void **state)
 {
     (void)state;
-    tables_init();
-    set = tables_config("");
+    (void)tables_begin("");
     buf_init(&warnings, 65536);
     log_set_sink(keep_warning, NULL, NULL);
     return 0;
@@ -413,12 +434,9 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-    (void)state;
     log_set_sink(NULL, NULL, NULL);
     buf_fini(&warnings);
-    config_drop(set);
-    tables_fini();
-    return 0;
+    return tables_tear_down(state);
 }
 
 int
@@ -433,6 +451,7 @@ main(void)
         cmocka_unit_test(test_backtracking),
         cmocka_unit_test(test_fiber),
         cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_reading_delays_nobody),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

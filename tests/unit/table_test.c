@@ -4,7 +4,6 @@
 #include "lib/base/random.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/text.h"
-#include "tests/unit/tables.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,50 +11,10 @@
 
 #include <cmocka.h>
 
+/* It wants what stands above. */
+#include "tests/unit/open_tables.h"
+
 #define DATA "tests/unit/data/"
-
-static struct config_set *set;
-
-static const struct config *
-config(void)
-{
-    return config_main(set);
-}
-
-static struct table *
-opened(const char *spec)
-{
-    struct table *t = NULL;
-    struct why why;
-
-    if (table_open(slice_of(spec), config(), &t, &why) != RESULT_OK)
-        fail_msg("%s: %s", spec, why.text);
-    return t;
-}
-
-/* The value, "-" when there is none, "!" and the reason on an error. */
-static const char *
-asked(struct table *t, const char *key)
-{
-    static char text[1024];
-    struct buf value;
-    struct why why;
-
-    buf_init(&value, sizeof(text) - 1);
-    switch (table_find(t, slice_of(key), &value, &why)) {
-    case TABLE_FOUND:
-        (void)snprintf(text, sizeof(text), "%s", buf_text(&value));
-        break;
-    case TABLE_NOT_FOUND:
-        (void)snprintf(text, sizeof(text), "-");
-        break;
-    case TABLE_ERROR:
-        (void)snprintf(text, sizeof(text), "!%s", why.text);
-        break;
-    }
-    buf_fini(&value);
-    return text;
-}
 
 static const struct {
     const char *spec, *key, *want;
@@ -129,10 +88,10 @@ test_lookups(void **state)
     (void)state;
     (void)setenv("postern_test_name", "value", 1);
     for (size_t i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
-        struct table *t = opened(lookups[i].spec);
+        struct table *t = tables_open(lookups[i].spec);
 
         print_message("  %s %s\n", lookups[i].spec, lookups[i].key);
-        assert_string_equal(asked(t, lookups[i].key), lookups[i].want);
+        assert_string_equal(tables_ask(t, lookups[i].key), lookups[i].want);
         table_close(t);
     }
 }
@@ -167,8 +126,8 @@ test_refused(void **state)
         struct table *t;
         struct why why;
 
-        assert_int_equal(table_open(slice_of(refused[i].spec), config(), &t,
-                             &why),
+        assert_int_equal(table_open(slice_of(refused[i].spec), tables_main(),
+                             &t, &why),
             RESULT_PERMFAIL);
         assert_string_equal(why.text, refused[i].want);
     }
@@ -178,13 +137,13 @@ test_refused(void **state)
 static void
 test_randmap(void **state)
 {
-    struct table *t = opened("randmap:{a, b c}");
+    struct table *t = tables_open("randmap:{a, b c}");
     unsigned seen[3] = { 0 };
 
     (void)state;
     random_set_seed(1);
     for (unsigned i = 0; i < 100; i++) {
-        const char *word = asked(t, "x");
+        const char *word = tables_ask(t, "x");
 
         assert_int_equal(strlen(word), 1);
         assert_in_range(word[0], 'a', 'c');
@@ -197,13 +156,13 @@ test_randmap(void **state)
 static void
 test_shared(void **state)
 {
-    struct table *a = opened("inline:{a=1}");
-    struct table *b = opened("proxy:inline:{a=1}");
+    struct table *a = tables_open("inline:{a=1}");
+    struct table *b = tables_open("proxy:inline:{a=1}");
 
     (void)state;
     assert_ptr_equal(a, b);
     table_close(a);
-    assert_string_equal(asked(b, "a"), "1");
+    assert_string_equal(tables_ask(b, "a"), "1");
     table_close(b);
 }
 
@@ -211,16 +170,16 @@ test_shared(void **state)
 static void
 test_forgotten(void **state)
 {
-    struct table *old = opened("inline:{a=1}"), *new;
+    struct table *old = tables_open("inline:{a=1}"), *new;
 
     (void)state;
     table_forget_open();
-    new = opened("inline:{a=1}");
+    new = tables_open("inline:{a=1}");
     assert_ptr_not_equal(old, new);
     table_close(old);
-    assert_ptr_equal(opened("inline:{a=1}"), new);
+    assert_ptr_equal(tables_open("inline:{a=1}"), new);
     table_close(new);
-    assert_string_equal(asked(new, "a"), "1");
+    assert_string_equal(tables_ask(new, "a"), "1");
     table_close(new);
 }
 
@@ -236,7 +195,7 @@ test_long_value(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-        struct table *t = opened(specs[i]);
+        struct table *t = tables_open(specs[i]);
 
         print_message("  %s\n", specs[i]);
         buf_init(&value, 8);
@@ -256,12 +215,12 @@ static void
 test_long_key(void **state)
 {
     char key[TABLE_KEY_MAX + 2];
-    struct table *t = opened("inline:{a=1}");
+    struct table *t = tables_open("inline:{a=1}");
 
     (void)state;
     memset(key, 'K', sizeof(key) - 1);
     key[sizeof(key) - 1] = '\0';
-    assert_string_equal(asked(t, key), "-");
+    assert_string_equal(tables_ask(t, key), "-");
     table_close(t);
 }
 
@@ -270,25 +229,118 @@ static void
 test_replaced(void **state)
 {
     char *path = tables_path("map"), *spec = mem_format("texthash:%s", path);
-    struct table *t = opened(spec);
+    struct table *t = tables_open(spec);
 
     (void)state;
     clock_set(1000, 1000000);
-    assert_int_equal(asked(t, "k")[0], '!');
+    assert_int_equal(tables_ask(t, "k")[0], '!');
     tables_write(path, "k one\n");
-    assert_string_equal(asked(t, "k"), "one");
+    assert_string_equal(tables_ask(t, "k"), "one");
     tables_write(path, "k twenty\n");
-    assert_string_equal(asked(t, "k"), "one");
+    assert_string_equal(tables_ask(t, "k"), "one");
     clock_advance_ms(FILE_WATCH_MS);
-    assert_string_equal(asked(t, "k"), "twenty");
+    assert_string_equal(tables_ask(t, "k"), "twenty");
     assert_int_equal(unlink(path), 0);
     clock_advance_ms(FILE_WATCH_MS);
-    assert_string_equal(asked(t, "k"), "twenty");
+    assert_string_equal(tables_ask(t, "k"), "twenty");
     tables_write(path, "k back\n");
     clock_advance_ms(FILE_WATCH_MS);
-    assert_string_equal(asked(t, "k"), "back");
+    assert_string_equal(tables_ask(t, "k"), "back");
     clock_unset();
     table_close(t);
+    mem_free(spec);
+    mem_free(path);
+}
+
+/* A file that somebody writes into is not read before he has rested. */
+static void
+test_written_into(void **state)
+{
+    char *path = tables_path("slow"), *spec = mem_format("texthash:%s", path);
+    struct table *t = tables_open(spec);
+    struct stat st;
+    FILE *f;
+
+    (void)state;
+    tables_write(path, "a 1\n");
+    assert_string_equal(tables_ask(t, "a"), "1");
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs("a 2\n", f) >= 0 && fflush(f) == 0);
+    assert_int_equal(stat(path, &st), 0);
+    clock_set(clock_now_ms() + FILE_WATCH_MS,
+        (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 +
+            FILE_WATCH_MS * 500);
+    assert_string_equal(tables_ask(t, "a"), "1");
+    assert_true(fputs("b 2\n", f) >= 0 && fclose(f) == 0);
+    clock_advance_ms(2 * FILE_WATCH_MS);
+    assert_string_equal(tables_ask(t, "a"), "2");
+    assert_string_equal(tables_ask(t, "b"), "2");
+    clock_unset();
+    table_close(t);
+    mem_free(spec);
+    mem_free(path);
+}
+
+static void
+damage(struct buf *file)
+{
+    for (uint64_t n = 1 + random_below(30); n > 0; n--) {
+        size_t at = random_below(file->len);
+
+        /* Most of what matters stands at the beginning of a page. */
+        if (random_below(2) == 0)
+            at = at / 4096 * 4096 + random_below(64);
+        if (at < file->len)
+            file->ptr[at] = (char)(random_below(3) == 0 ? random_below(256)
+                                                        : random_below(3) - 1);
+    }
+    if (random_below(4) == 0)
+        buf_truncate(file, random_below(file->len));
+}
+
+static bool
+see_any(void *context, struct slice key, struct slice value)
+{
+    size_t *octets = context;
+
+    *octets += key.len + value.len;
+    return *octets < 1 << 20;
+}
+
+/* Whatever is in the file, it is an answer or an error. */
+static void
+test_damaged_lmdb(void **state)
+{
+    char *path = tables_path("bad.lmdb"), *spec;
+    struct buf file;
+    struct stat st;
+    struct why why;
+
+    (void)state;
+    if (!tables_built("lmdb"))
+        skip();
+    spec = mem_format("lmdb:%s/bad", tables_dir);
+    buf_init(&file, 1 << 20);
+    for (unsigned i = 0; i < 500; i++) {
+        struct table *t = tables_open(spec);
+        size_t octets = 0;
+        FILE *f = fopen(path, "w");
+
+        buf_clear(&file);
+        assert_int_equal(text_read_file(DATA "postfix_lmdb.lmdb", &file, &st,
+                             &why),
+            RESULT_OK);
+        damage(&file);
+        assert_non_null(f);
+        (void)fwrite(file.ptr, 1, file.len, f);
+        assert_int_equal(fclose(f), 0);
+        (void)tables_ask(t, "ann@example.org");
+        (void)tables_ask(t, "@example.net");
+        assert_true(table_walk(t, see_any, &octets, &why) <= TABLE_ERROR);
+        table_close(t);
+    }
+    buf_fini(&file);
     mem_free(spec);
     mem_free(path);
 }
@@ -298,16 +350,16 @@ static void
 test_texthash_lines(void **state)
 {
     char *path = tables_path("lines"), *spec = mem_format("texthash:%s", path);
-    struct table *t = opened(spec);
+    struct table *t = tables_open(spec);
 
     (void)state;
     tables_write(path,
         " stray line\n# comment\nk one\n  more\n\n   # in between\n"
         "\t and more\nk two\nnovalue\n\"open quote\nlast v");
-    assert_string_equal(asked(t, "k"), "one  more\t and more");
-    assert_string_equal(asked(t, "stray"), "-");
-    assert_string_equal(asked(t, "novalue"), "-");
-    assert_string_equal(asked(t, "last"), "v");
+    assert_string_equal(tables_ask(t, "k"), "one  more\t and more");
+    assert_string_equal(tables_ask(t, "stray"), "-");
+    assert_string_equal(tables_ask(t, "novalue"), "-");
+    assert_string_equal(tables_ask(t, "last"), "v");
     table_close(t);
     mem_free(spec);
     mem_free(path);
@@ -320,7 +372,8 @@ list_asked(const char *text, const char *key, bool partial, struct buf *value,
     struct table_list *list;
     enum table_status status;
 
-    assert_int_equal(table_list_open(text, config(), &list, why), RESULT_OK);
+    assert_int_equal(table_list_open(text, tables_main(), &list, why),
+        RESULT_OK);
     if (partial)
         status = table_list_find_partial(list, slice_of(key), value, why);
     else
@@ -431,18 +484,7 @@ static int
 set_up(void **state)
 {
     (void)state;
-    tables_init();
-    set = tables_config("default_database_type = hash\n");
-    return 0;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    config_drop(set);
-    tables_fini();
-    return 0;
+    return tables_begin("default_database_type = hash\n");
 }
 
 int
@@ -457,11 +499,13 @@ main(void)
         cmocka_unit_test(test_long_value),
         cmocka_unit_test(test_long_key),
         cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_written_into),
+        cmocka_unit_test(test_damaged_lmdb),
         cmocka_unit_test(test_texthash_lines),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_alias_text),
         cmocka_unit_test(test_alias_values),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, tables_tear_down);
 }
