@@ -2,10 +2,11 @@
  * rogue - a daemon that was taken over: stands in for one under the real
  * master, and says to all that it is linked with what it may not or not so.
  *
- * Which message is chosen by its index in its pool, or by the number in the
- * file "rogue" of the configuration directory; it is tried empty, with octets
- * by chance, with attributes by chance and with wrong descriptors, for as long
- * as the peer lets it. Then it is quiet until it is drained.
+ * Which message is chosen by the number in the file "rogue" of the configuration
+ * directory, or else, as soon as there is a file "go", by its index in its pool:
+ * so that the pool is whole once. It is tried empty, with octets by chance, with
+ * attributes by chance and with wrong descriptors, for as long as the peer lets
+ * it. Then it is quiet until it is drained.
  */
 #include "lib/base/clock.h"
 #include "lib/base/random.h"
@@ -20,6 +21,7 @@
 enum {
     VARIANTS = 40,
     LISTEN_MS = 2,
+    GO_MS = 10,
 };
 
 /* A descriptor of the wrong kind. */
@@ -80,12 +82,23 @@ drain_peer(int link)
 }
 
 static void
+await_go(void)
+{
+    struct pollfd master = { .fd = taken_over_master() };
+
+    while (access("rogue", F_OK) < 0 && access("go", F_OK) < 0)
+        if (poll(&master, 1, GO_MS) > 0) /* it is gone */
+            _exit(EX_OK);
+}
+
+static void
 attack_all(const struct taken_over *t)
 {
     /* From 0, in the order of protocol.h. */
     enum message type = (enum message)(
         1 + taken_over_number(t) % (MESSAGE_COUNT - 1));
 
+    await_go();
     for (unsigned i = 0; i < t->count; i++)
         for (unsigned variant = 0; variant < VARIANTS; variant++)
             if (!attack(t->links[i], type, variant) || !drain_peer(t->links[i]))

@@ -99,11 +99,13 @@ def test_edits(queue):
     assert done.stderr == "postsuper: Released from hold: 3 messages\n"
     wait_for(lambda: set(names(queue).values()) == {"deferred"})
     assert "Requeued: 1" in queue.command("postsuper", "-r", ids[3]).stderr
-    wait_for(lambda: set(names(queue).values()) == {"deferred"})
+    # It comes again under another id.
+    wait_for(lambda: list(names(queue).values()) == ["deferred"] * 4 and
+             ids[3] not in names(queue))
     done = queue.command("postsuper", "-d", "ALL", "deferred")
     assert done.stderr == "postsuper: Deleted: 4 messages\n"
     assert listing(queue) == []
-    for name in ids:
+    for name in ids[:3]:
         assert f"{name}: removed" not in queue.log()
 
 

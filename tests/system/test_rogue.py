@@ -89,6 +89,7 @@ def test_rogue_pool(taken_over):
     table = messages()
     assert len(table) > 40
     instance.set(**{f"{role}_processes": str(len(table))}).start()
+    instance.write("go", "")
     for index, entry in enumerate(table):
         check_dropped(instance, role, index, entry)
     if role == "smtp":  # the others still do their work
