@@ -450,8 +450,9 @@ wire_answer(struct slice packet, struct slice name, enum dns_type type,
     }
     if (g.invalid > 0)
         return DNS_INVALID;
-    if (!negative_ttl(&r, get16(p + 8), &info->ttl) && info->rcode == 0 &&
-        g.cnames > 0)
+    if (negative_ttl(&r, get16(p + 8), &info->ttl))
+        answer->negative_ttl = info->ttl;
+    else if (info->rcode == 0 && g.cnames > 0)
         info->alias = answer->canonical;
     answer->status = info->rcode != 0 ? DNS_NXDOMAIN : DNS_NODATA;
     return answer->status;

@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/printable.h"
 #include "lib/dns/dns.h"
+#include "lib/table/dns_filter.h"
 #include "smtpd/session.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 struct answer {
     struct list node; /* of the session's */
     unsigned users;
+    const struct profile *profile; /* held */
     char *name;
     bool done;
     enum dns_status status;
@@ -40,6 +42,7 @@ answer_leave(struct answer *a)
 {
     if (--a->users > 0)
         return;
+    profile_leave(a->profile);
     mem_free(a->name);
     mem_free(a->reason);
     mem_free(a);
@@ -55,6 +58,17 @@ keep(struct answer *a, const struct dns_answer *got)
             a->addresses[a->count++] = got->records[i].addr;
 }
 
+static enum dns_status
+ask_type(const struct answer *a, enum dns_type type, struct arena *arena,
+    struct dns_answer *got, struct why *why)
+{
+    enum dns_status status = dns_ask(slice_of(a->name), type, arena,
+        clock_now_ms() + WAIT_MS, got, why);
+
+    return dns_filter_answer(a->profile->dns_filter, a->profile->tag,
+        slice_of(a->name), type, status, got, why);
+}
+
 static void
 ask(void *arg)
 {
@@ -64,8 +78,7 @@ ask(void *arg)
     struct why why;
 
     arena_init(&arena, ARENA_MAX);
-    a->status = dns_ask(slice_of(a->name), DNS_A, &arena,
-        clock_now_ms() + WAIT_MS, &got, &why);
+    a->status = ask_type(a, DNS_A, &arena, &got, &why);
     if (a->status == DNS_OK)
         keep(a, &got);
     else if (a->status == DNS_TRYAGAIN)
@@ -99,6 +112,7 @@ begin(struct session *s, struct slice name)
         s->answers = mem_alloc(sizeof(*s->answers));
         list_init(&s->answers->all);
     }
+    a->profile = profile_hold(s->profile);
     a->name = mem_text_of(name);
     a->users = 2;
     fiber_cond_init(&a->cond);
@@ -175,9 +189,7 @@ ask_reason(const struct answer *a)
     char *reason = NULL;
 
     arena_init(&arena, ARENA_MAX);
-    if (dns_ask(slice_of(a->name), DNS_TXT, &arena, clock_now_ms() + WAIT_MS,
-            &got, &why) == DNS_OK &&
-        got.count > 0) {
+    if (ask_type(a, DNS_TXT, &arena, &got, &why) == DNS_OK && got.count > 0) {
         reason = mem_text_of(slice_head(got.records[0].name, REASON_MAX));
         printable_make(reason, strlen(reason));
     }

@@ -79,6 +79,7 @@ static enum verdict
 unknown_domain(struct evaluation *e, struct subject about,
     struct slice rewritten)
 {
+    struct hosts hosts = hosts_for(e->s->profile);
     struct recipient_place place;
     enum hosts_status status;
     struct why why;
@@ -91,7 +92,7 @@ unknown_domain(struct evaluation *e, struct subject about,
         place.class == CLASS_VIRTUAL_MAILBOX || place.domain.len == 0 ||
         place.domain.ptr[0] == '[')
         return VERDICT_NONE;
-    status = hosts_exists(place.domain, &why);
+    status = hosts_exists(&hosts, place.domain, &why);
     switch (status) {
     case HOSTS_FOUND:
         return VERDICT_NONE;

@@ -58,6 +58,7 @@ CHECK_FN(check_non_fqdn_helo_hostname)
 CHECK_FN(check_unknown_helo_hostname)
 {
     const struct config *config = e->s->config;
+    struct hosts hosts = hosts_for(e->s->profile);
     struct slice helo = slice_of(e->s->helo);
     struct why why;
 
@@ -65,7 +66,7 @@ CHECK_FN(check_unknown_helo_hostname)
         return VERDICT_NONE;
     if (helo.ptr[0] == '[')
         return check_invalid_helo_hostname(e, c);
-    switch (hosts_exists(helo, &why)) {
+    switch (hosts_exists(&hosts, helo, &why)) {
     case HOSTS_FOUND:
     case HOSTS_NULL_MX:
         return VERDICT_NONE;

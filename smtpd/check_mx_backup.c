@@ -12,6 +12,7 @@
 /* An evaluation of one domain's exchangers. */
 struct backup {
     struct evaluation *e;
+    struct hosts hosts;
     const struct dns_answer *mx;
     uint16_t best;
     bool unsure; /* DNS did not tell all */
@@ -56,7 +57,7 @@ any_address(struct backup *b, struct slice host, address_fn has)
     bool any = false;
     struct why why;
 
-    if (hosts_addresses(host, &addresses, &why) == RESULT_TEMPFAIL)
+    if (hosts_addresses(&b->hosts, host, &addresses, &why) == RESULT_TEMPFAIL)
         cannot_look_up(b, host, &why);
     /* Who has no address is at none of the networks, whatever he gets later. */
     any = addresses->count == 0 && has == is_foreign_to_networks;
@@ -116,7 +117,11 @@ primaries_are_known(struct backup *b)
 static bool
 is_backup(struct evaluation *e, struct slice domain)
 {
-    struct backup b = { .e = e, .best = UINT16_MAX };
+    struct backup b = {
+        .e = e,
+        .hosts = hosts_for(e->s->profile),
+        .best = UINT16_MAX,
+    };
     struct dns_answer answer;
     struct arena arena;
     bool ok = false;
@@ -125,7 +130,7 @@ is_backup(struct evaluation *e, struct slice domain)
 
     arena_init(&arena, HOSTS_ARENA_MAX);
     b.mx = &answer;
-    status = hosts_ask(domain, DNS_MX, &arena, &answer, &why);
+    status = hosts_ask(&b.hosts, domain, DNS_MX, &arena, &answer, &why);
     if (status == DNS_TRYAGAIN)
         (void)evaluation_defer_if_reject(e, 450, "4.4.4",
             "<" SLICE_FMT ">: Recipient address rejected: Unable to look up "

@@ -13,18 +13,26 @@
 #include "smtpd/hosts.h"
 #include "smtpd/session.h"
 
+/* A table that is asked, and for what. */
+struct search {
+    struct access access;
+    struct hosts hosts;
+    enum dns_type type; /* DNS_A, DNS_MX, DNS_NS */
+};
+
 /* Each address of a host. */
 static enum verdict
-host_addresses(struct access *a, struct slice host, enum dns_type type)
+host_addresses(struct search *s, struct slice host)
 {
+    struct access *a = &s->access;
     struct host_addresses *addresses;
     enum verdict verdict = VERDICT_NONE;
     struct why why;
 
-    if (hosts_addresses(host, &addresses, &why) != RESULT_OK)
+    if (hosts_addresses(&s->hosts, host, &addresses, &why) != RESULT_OK)
         log_write(LOG_LEVEL_WARNING, a->e->s->profile->tag,
             "Unable to look up %s host " SLICE_FMT " for %s " SLICE_FMT ": %s",
-            dns_type_name(type), SLICE_ARG(host),
+            dns_type_name(s->type), SLICE_ARG(host),
             subject_name(a->subject.class), SLICE_ARG(a->subject.text),
             why.text);
     for (size_t i = 0;
@@ -38,20 +46,25 @@ host_addresses(struct access *a, struct slice host, enum dns_type type)
     return verdict;
 }
 
+/*
+ * Many hosts that nobody answers for cost the time of one restriction; the
+ * names of the others are asked for all the same.
+ */
 static enum verdict
-each_host(struct access *a, const struct dns_answer *answer, enum dns_type type)
+each_host(struct search *s, const struct dns_answer *answer)
 {
+    struct access *a = &s->access;
     enum verdict verdict = VERDICT_NONE;
 
     for (size_t i = 0;
          i < answer->count && verdict == VERDICT_NONE && !a->found; i++) {
         struct slice host = answer->records[i].name;
 
-        if (answer->records[i].type != type || host.len == 0)
+        if (answer->records[i].type != s->type || host.len == 0)
             continue; /* an alias, a null MX */
         verdict = access_domain(a, host);
-        if (verdict == VERDICT_NONE && !a->found)
-            verdict = host_addresses(a, host, type);
+        if (verdict == VERDICT_NONE && !a->found && !hosts_are_late(&s->hosts))
+            verdict = host_addresses(s, host);
     }
     return verdict;
 }
@@ -61,8 +74,10 @@ each_host(struct access *a, const struct dns_answer *answer, enum dns_type type)
  * where the name has none.
  */
 static enum verdict
-servers(struct access *a, struct slice name, enum dns_type type)
+servers(struct search *s, struct slice name)
 {
+    struct access *a = &s->access;
+    const enum dns_type type = s->type;
     struct dns_answer answer;
     struct arena arena;
     struct slice domain = name;
@@ -71,19 +86,19 @@ servers(struct access *a, struct slice name, enum dns_type type)
     struct why why;
 
     arena_init(&arena, HOSTS_ARENA_MAX);
-    status = hosts_ask(domain, type, &arena, &answer, &why);
+    status = hosts_ask(&s->hosts, domain, type, &arena, &answer, &why);
     while (type == DNS_NS && status == DNS_NODATA &&
         slice_find(domain, '.') < domain.len) {
         domain = slice_skip(domain, slice_find(domain, '.') + 1);
         arena_clear(&arena);
-        status = hosts_ask(domain, type, &arena, &answer, &why);
+        status = hosts_ask(&s->hosts, domain, type, &arena, &answer, &why);
     }
     if (status == DNS_OK) {
-        verdict = each_host(a, &answer, type);
+        verdict = each_host(s, &answer);
     } else if (type == DNS_MX && status == DNS_NODATA) {
         verdict = access_domain(a, domain);
         if (verdict == VERDICT_NONE && !a->found)
-            verdict = host_addresses(a, domain, type);
+            verdict = host_addresses(s, domain);
     } else {
         log_write(LOG_LEVEL_WARNING, a->e->s->profile->tag,
             "Unable to look up %s host for " SLICE_FMT ": %s",
@@ -95,16 +110,16 @@ servers(struct access *a, struct slice name, enum dns_type type)
 
 /* "[192.0.2.1]": the address itself is the host. */
 static enum verdict
-literal(struct access *a, struct slice domain, enum dns_type type)
+literal(struct search *s, struct slice domain)
 {
     struct sock_addr addr;
     char text[SOCK_TEXT_MAX];
 
-    if (type == DNS_NS || domain.len < 2 ||
+    if (s->type == DNS_NS || domain.len < 2 ||
         !sock_addr_parse((struct slice){ domain.ptr + 1, domain.len - 2 }, 0,
             &addr))
         return VERDICT_NONE;
-    return access_address(a, slice_of(sock_addr_text(&addr, text)));
+    return access_address(&s->access, slice_of(sock_addr_text(&addr, text)));
 }
 
 /* name is a host, or an address whose domain counts. */
@@ -113,7 +128,11 @@ server_access(struct evaluation *e, const struct check *c,
     enum subject_class class, struct slice text, struct slice name,
     enum dns_type type)
 {
-    struct access a = { .e = e, .check = c, .subject = { class, text } };
+    struct search s = {
+        .access = { .e = e, .check = c, .subject = { class, text } },
+        .hosts = hosts_for(e->s->profile),
+        .type = type,
+    };
     size_t at = slice_rfind(name, '@');
     struct slice domain = at < name.len ? slice_skip(name, at + 1) : name;
     enum verdict verdict;
@@ -121,12 +140,12 @@ server_access(struct evaluation *e, const struct check *c,
     if (domain.len == 0)
         return VERDICT_NONE;
     if (domain.ptr[0] == '[')
-        verdict = literal(&a, domain, type);
+        verdict = literal(&s, domain);
     else if (type == DNS_A)
-        verdict = host_addresses(&a, domain, type);
+        verdict = host_addresses(&s, domain);
     else
-        verdict = servers(&a, domain, type);
-    return access_allow(&a, verdict);
+        verdict = servers(&s, domain);
+    return access_allow(&s.access, verdict);
 }
 
 static enum verdict

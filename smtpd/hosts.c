@@ -2,14 +2,32 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/table/dns_filter.h"
+#include "smtpd/profile.h"
 
 enum { WAIT_MS = 60 * 1000 };
 
-enum dns_status
-hosts_ask(struct slice name, enum dns_type type, struct arena *arena,
-    struct dns_answer *answer, struct why *why)
+struct hosts
+hosts_for(const struct profile *p)
 {
-    return dns_ask(name, type, arena, clock_now_ms() + WAIT_MS, answer, why);
+    return (struct hosts){ p, clock_now_ms() + WAIT_MS };
+}
+
+bool
+hosts_are_late(const struct hosts *h)
+{
+    return clock_now_ms() >= h->deadline;
+}
+
+enum dns_status
+hosts_ask(const struct hosts *h, struct slice name, enum dns_type type,
+    struct arena *arena, struct dns_answer *answer, struct why *why)
+{
+    enum dns_status status = dns_ask(name, type, arena, h->deadline, answer,
+        why);
+
+    return dns_filter_answer(h->profile->dns_filter, h->profile->tag, name,
+        type, status, answer, why);
 }
 
 static enum hosts_status
@@ -38,7 +56,7 @@ status_of(enum dns_status status, enum dns_type type,
  * light of trouble counts only when no other is there.
  */
 enum hosts_status
-hosts_exists(struct slice name, struct why *why)
+hosts_exists(const struct hosts *h, struct slice name, struct why *why)
 {
     static const enum dns_type types[] = { DNS_MX, DNS_A, DNS_AAAA };
     enum hosts_status worst = HOSTS_NONE;
@@ -51,7 +69,7 @@ hosts_exists(struct slice name, struct why *why)
         struct why now;
 
         arena_init(&arena, HOSTS_ARENA_MAX);
-        dns = hosts_ask(name, types[i], &arena, &answer, &now);
+        dns = hosts_ask(h, name, types[i], &arena, &answer, &now);
         status = status_of(dns, types[i], &answer);
         arena_clear(&arena);
         if (status == HOSTS_FOUND || status == HOSTS_NULL_MX)
@@ -67,15 +85,15 @@ hosts_exists(struct slice name, struct why *why)
 }
 
 static enum dns_status
-add_addresses(struct slice name, enum dns_type type, struct host_addresses *to,
-    struct why *why)
+add_addresses(const struct hosts *h, struct slice name, enum dns_type type,
+    struct host_addresses *to, struct why *why)
 {
     struct dns_answer answer;
     struct arena arena;
     enum dns_status status;
 
     arena_init(&arena, HOSTS_ARENA_MAX);
-    status = hosts_ask(name, type, &arena, &answer, why);
+    status = hosts_ask(h, name, type, &arena, &answer, why);
     for (size_t i = 0; status == DNS_OK && i < answer.count &&
          to->count < HOSTS_ADDRESSES_MAX;
          i++)
@@ -86,16 +104,16 @@ add_addresses(struct slice name, enum dns_type type, struct host_addresses *to,
 }
 
 enum result
-hosts_addresses(struct slice name, struct host_addresses **addresses,
-    struct why *why)
+hosts_addresses(const struct hosts *h, struct slice name,
+    struct host_addresses **addresses, struct why *why)
 {
     struct host_addresses *to = mem_alloc(sizeof(*to));
-    enum dns_status v4 = add_addresses(name, DNS_A, to, why), v6 = v4;
+    enum dns_status v4 = add_addresses(h, name, DNS_A, to, why), v6 = v4;
     struct why other;
 
     *addresses = to;
     if (v4 != DNS_NXDOMAIN)
-        v6 = add_addresses(name, DNS_AAAA, to, &other);
+        v6 = add_addresses(h, name, DNS_AAAA, to, &other);
     if (to->count > 0)
         return RESULT_OK;
     if (v4 != DNS_TRYAGAIN && v6 == DNS_TRYAGAIN)

@@ -2,7 +2,8 @@
  * hosts - what DNS knows of the names that clients give: is there such a host,
  * which addresses has it?
  *
- * All wait, and take memory from an arena.
+ * All wait, and take memory from an arena. One restriction may have many
+ * questions, whose answers may all be late: they have one deadline.
  */
 #pragma once
 
@@ -13,8 +14,21 @@
 #include "lib/dns/dns.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+struct profile;
 
 enum { HOSTS_ARENA_MAX = 256 * 1024 };
+
+/* The questions of one restriction. */
+struct hosts {
+    const struct profile *profile; /* its smtpd_dns_reply_filter */
+    int64_t deadline;
+};
+struct hosts hosts_for(const struct profile *p) ATTR_NONNULL;
+
+/* Is there no time for another question? */
+bool hosts_are_late(const struct hosts *h) ATTR_NONNULL;
 
 enum hosts_status {
     HOSTS_FOUND,
@@ -25,13 +39,13 @@ enum hosts_status {
 };
 
 /* Is there a mail exchanger or an address? */
-enum hosts_status hosts_exists(struct slice name, struct why *why)
-    ATTR_NONNULL ATTR_MUST_USE;
+enum hosts_status hosts_exists(const struct hosts *h, struct slice name,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /* Records of one type. DNS_OK: there is at least one. */
-enum dns_status hosts_ask(struct slice name, enum dns_type type,
-    struct arena *arena, struct dns_answer *answer, struct why *why)
-    ATTR_NONNULL ATTR_MUST_USE;
+enum dns_status hosts_ask(const struct hosts *h, struct slice name,
+    enum dns_type type, struct arena *arena, struct dns_answer *answer,
+    struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 enum { HOSTS_ADDRESSES_MAX = 64 };
 
@@ -42,6 +56,6 @@ struct host_addresses {
 };
 
 /* RESULT_OK: there is at least one. Freed with mem_free(), whatever comes. */
-enum result hosts_addresses(struct slice name,
+enum result hosts_addresses(const struct hosts *h, struct slice name,
     struct host_addresses **addresses, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;

@@ -73,6 +73,7 @@ struct profile {
     struct table_list *reject_filter, *reject_footers;
     struct table_list *discard_keywords;
     struct table_list *sender_logins; /* smtpd_sender_login_maps */
+    struct table_list *dns_filter;    /* smtpd_dns_reply_filter */
     bool expansion_allowed[256];      /* smtpd_expansion_filter */
     struct match_list *bare_newline_exclusions;
     struct own_addresses *own;

@@ -259,6 +259,7 @@ static const struct {
     TABLES(smtpd_reject_footer_maps, reject_footers),
     TABLES(smtpd_discard_ehlo_keyword_address_maps, discard_keywords),
     TABLES(smtpd_sender_login_maps, sender_logins),
+    TABLES(smtpd_dns_reply_filter, dns_filter),
 #undef TABLES
 };
 
@@ -280,6 +281,7 @@ drop_empty_tables(struct profile *p)
     drop_empty(&p->reject_footers);
     drop_empty(&p->discard_keywords);
     drop_empty(&p->sender_logins);
+    drop_empty(&p->dns_filter);
 }
 
 static enum result

@@ -113,6 +113,9 @@ ask(void *arg)
             break;
         case DNS_NXDOMAIN:
         case DNS_NODATA:
+            if (got.negative_ttl > 0 && got.negative_ttl < score->ttl_s)
+                score->ttl_s = got.negative_ttl;
+            break;
         case DNS_INVALID:
             break;
         }

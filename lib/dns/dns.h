@@ -44,6 +44,11 @@ struct dns_answer {
     struct slice canonical;     /* the owner after CNAMEs, if there were any */
     struct dns_record *records; /* in arena */
     size_t count;
+    /*
+     * DNS_NXDOMAIN, DNS_NODATA: for how many seconds that holds (RFC 2308); 0:
+     * nobody said so.
+     */
+    uint32_t negative_ttl;
 };
 
 /*

@@ -159,6 +159,8 @@ dns_answer_encode(const struct dns_answer *answer, const struct why *why,
         tlv_put_u64(&m->body, ATTR_FLAGS, FLAG_SECURE);
     if (answer->canonical.len > 0)
         tlv_put(&m->body, ATTR_NAME, answer->canonical);
+    if (answer->negative_ttl > 0)
+        tlv_put_u64(&m->body, ATTR_TTL, answer->negative_ttl);
     if (answer->status == DNS_OK) {
         struct buf scratch;
 
@@ -251,6 +253,10 @@ dns_answer_decode(struct slice in, struct arena *arena,
             if (!tlv_u64(t.value, UINT16_MAX, &n))
                 return answer_malformed(answer, why);
             answer->secure = (n & FLAG_SECURE) != 0;
+        } else if (t.tag == ATTR_TTL) {
+            if (!tlv_u64(t.value, UINT32_MAX, &n))
+                return answer_malformed(answer, why);
+            answer->negative_ttl = (uint32_t)n;
         } else if (t.tag == ATTR_NAME && t.value.len <= DNS_NAME_MAX) {
             answer->canonical = t.value;
         } else if (t.tag == ATTR_STATUS && t.value.len < sizeof(why->status)) {

@@ -5,7 +5,8 @@
  * HOST_ASK    ATTR_NAME, ATTR_FLAGS (DNS_WANT_...)
  * DNS_ANSWER, HOST_ANSWER
  *             ATTR_RESULT (enum dns_status), ATTR_FLAGS (1: secure), ATTR_NAME
- *             (canonical), ATTR_RECORD*, ATTR_STATUS, ATTR_TEXT
+ *             (canonical), ATTR_TTL (negative), ATTR_RECORD*, ATTR_STATUS,
+ *             ATTR_TEXT
  *   record    ATTR_TYPE, ATTR_TTL, ATTR_PREFERENCE, ATTR_NAME or ATTR_DATA
  *             (4 or 16 octets of address)
  * CLIENT_ASK  ATTR_DATA (4 or 16 octets of address)

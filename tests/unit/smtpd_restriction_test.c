@@ -39,6 +39,10 @@ static const struct fake_record zone[] = {
     { "primary.test", DNS_MX, 10, "me.test" },
     { "lost.test", DNS_MX, 10, "nowhere.test" },
     { "lost.test", DNS_MX, 20, "me.test" },
+    { "slow.test", DNS_MX, 10, "mx1.late.test" },
+    { "slow.test", DNS_MX, 10, "mx2.late.test" },
+    { "slow.test", DNS_MX, 10, "mx3.late.test" },
+    { "slow.test", DNS_MX, 20, "mx.s.test" },
 };
 
 static bool
@@ -54,7 +58,6 @@ enum dns_status
 dns_ask(struct slice name, enum dns_type type, struct arena *arena,
     int64_t deadline, struct dns_answer *answer, struct why *why)
 {
-    (void)deadline;
     dns.asked++;
     if (++dns.now > dns.most)
         dns.most = dns.now;
@@ -67,6 +70,11 @@ dns_ask(struct slice name, enum dns_type type, struct arena *arena,
         return DNS_OK;
     if (slice_ends_nocase(name, SLICE_LIT("again.test")))
         return answer->status = DNS_TRYAGAIN;
+    if (slice_ends_nocase(name, SLICE_LIT("late.test"))) {
+        if (deadline > clock_now_ms())
+            clock_advance_ms(deadline - clock_now_ms());
+        return answer->status = DNS_TRYAGAIN;
+    }
     return answer->status = exists(name) ? DNS_NODATA : DNS_NXDOMAIN;
 }
 
@@ -425,6 +433,42 @@ static const struct dialogue dialogues[] = {
                         "556 5.1.10 <x@null.test>: Recipient address "
                         "rejected: Domain null.test does not accept mail "
                         "(nullMX)") },
+    { "records that are ignored",
+        "smtpd_sender_restrictions = reject_unknown_sender_domain\n"
+        "smtpd_client_restrictions = reject_rbl_client listed.test, "
+        "reject_rbl_client listed2.test\n"
+        "smtpd_dns_reply_filter = inline:{"
+        "{host.test. 300 IN AAAA 2001:db8::5=Ignore},"
+        "{s.test. 300 IN MX 10 mx.s.test.=IGNORE},"
+        "{7.2.0.192.listed.test. 300 IN A 127.0.0.2=IGNORE},"
+        "{null.test. 300 IN MX 0 .=KEEP}}\n",
+        CLIENT,
+        HELLO MAIL("a@s.test")
+            ANN("554 5.7.1 Service unavailable; Client host [192.0.2.7] "
+                "blocked using listed2.test") "> RSET\n< 250 2.0.0 Ok\n"
+                                              "L ignoring DNS RR: "
+                                              "7.2.0.192.listed.test. 300 IN A "
+                                              "127.0.0.2\n"
+                                              "L warning: "
+                                              "7.2.0.192.listed.test: RBL "
+                                              "lookup error: Error looking "
+                                              "up name=7.2.0.192.listed.test "
+                                              "type=A: DNS reply filter drops "
+                                              "all results\n" },
+    { "an answer of which nothing is left",
+        "smtpd_sender_restrictions = reject_unknown_sender_domain\n"
+        "smtpd_dns_reply_filter = inline:{"
+        "{host.test. 300 IN AAAA 2001:db8::5=Ignore},"
+        "{s.test. 300 IN MX 10 mx.s.test.=IGNORE},"
+        "{null.test. 300 IN MX 0 .=KEEP}}\n",
+        CLIENT,
+        HELLO MAIL("a@s.test")
+            ANN(OK) "> RSET\n< 250 2.0.0 Ok\n" MAIL("a@host.test") ANN(
+                "450 4.1.8 <a@host.test>: Sender address "
+                "rejected: Domain not found") "> RSET\n< 250 "
+                                              "2.0.0 Ok\n" MAIL("a@null.test")
+                                                  ANN("450 4.1.8 <a@null.test>: Sender address rejected: Domain not "
+                                                      "found") },
     { "what cannot be known",
         "smtpd_sender_restrictions = reject_unknown_sender_domain\n", CLIENT,
         HELLO MAIL("a@again.test")
@@ -502,6 +546,17 @@ test_lists_together(void **state)
         HELLO MAIL("a@s.test") ANN(OK) RCPT("bob@local.test", OK));
     assert_int_equal(dns.asked, 4);
     assert_int_equal(dns.most, 4);
+    world_close();
+
+    /* Hosts of which nothing is known in time: one deadline for all. */
+    dns.asked = 0;
+    world_open("smtpd_sender_restrictions = check_sender_mx_access "
+               "inline:{{mx.s.test=554 found}}\n");
+    world_play(CLIENT,
+        HELLO MAIL("a@slow.test")
+            ANN("554 5.7.1 <a@slow.test>: Sender address rejected: found"));
+    assert_int_equal(dns.asked, 3);
+    assert_int_equal(clock_now_ms(), NOW + 60 * 1000);
     world_close();
 
     /* Who is permitted before them costs no question. */
