@@ -17,6 +17,7 @@ enum {
     BACKLOG = 4096, /* the kernel cuts it to its somaxconn */
     PUBLIC_MODE = 0666,
     RETRY_MS = 10,
+    KEPT_PART = 10,
 };
 
 /* Sockets that every instance has, and whose maxproc they obey. */
@@ -342,6 +343,27 @@ limit_of(const struct config_set *set, const struct service *service)
                                                   : behind->maxproc + screened;
 }
 
+/*
+ * Strangers that pass the tests and then hold their sessions may take all of
+ * these. Behind them a part as large as this is kept for who is known.
+ */
+static int64_t
+kept_of(const struct service *service, int64_t limit)
+{
+    return strcmp(service->program, "postscreen") == 0 && limit > 0
+        ? limit / KEPT_PART + 1
+        : 0;
+}
+
+static void
+set_limit(struct sockets *s, unsigned row, int64_t limit, int64_t kept)
+{
+    bool none = limit <= 0 || limit > INT32_MAX - kept;
+
+    slots_keep(s->slots, row, none ? 0 : (uint32_t)kept);
+    slots_set_limit(s->slots, row, none ? 0 : (uint32_t)(limit + kept));
+}
+
 static void
 set_limits(struct sockets *s, const struct config_set *set)
 {
@@ -349,7 +371,7 @@ set_limits(struct sockets *s, const struct config_set *set)
 
     list_foreach (it, &s->all) {
         struct sock_entry *e = LIST_ENTRY(it, struct sock_entry, node);
-        int64_t limit = most;
+        int64_t limit = most, kept = 0;
 
         for (size_t i = 0; i < config_service_count(set); i++) {
             const struct service *service = config_service(set, i);
@@ -357,11 +379,12 @@ set_limits(struct sockets *s, const struct config_set *set)
 
             if (strncmp(e->service, service->name, n) == 0 &&
                 e->service[n] == '/' &&
-                strcmp(e->service + n + 1, service->type) == 0)
+                strcmp(e->service + n + 1, service->type) == 0) {
                 limit = limit_of(set, service);
+                kept = kept_of(service, limit);
+            }
         }
-        slots_set_limit(s->slots, e->row,
-            limit < 0 || limit > INT32_MAX ? 0 : (uint32_t)limit);
+        set_limit(s, e->row, limit, kept);
     }
 }
 

@@ -207,7 +207,7 @@ test_client(struct session *s)
         return turn_away(s, "4.7.0", "Error: too many connections",
             "too many connections");
 
-    if (!has_room(sc->screen))
+    if (s->extra || !has_room(sc->screen))
         return turn_away(s, "4.3.2", "All screening ports are busy",
             "all screening ports busy");
     if (is_vetoed(s)) {

@@ -136,6 +136,7 @@ struct session {
     bool trusted_lines; /* smtpd_forbid_bare_newline_exclusions */
     bool denied;        /* smtpd_client_restrictions refused, at connect */
     bool idle;          /* waiting for a command: may be ended by a drain */
+    bool extra;  /* its slot is kept for who is known: lib/daemon/slots.h */
     bool unseen; /* a proxy's health check: not in the log while it is silent */
     bool hangup; /* 421 or 521 was said: the session is over */
 

@@ -117,6 +117,9 @@ bool daemon_draining(void);
  */
 bool daemon_strained(const struct service *service) ATTR_NONNULL;
 
+/* Are those that it has left kept for clients that are known (slots.h)? */
+bool daemon_exceeded(const struct service *service) ATTR_NONNULL;
+
 /* Which process of its pool this is, and how many the pool has. */
 unsigned daemon_index(void);
 unsigned daemon_pool(void);

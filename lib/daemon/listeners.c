@@ -388,20 +388,36 @@ log_strain(const struct listener *l, uint32_t limit)
         "see smtpd(8), Overload, for limits that shorten by themselves");
 }
 
-bool
-daemon_strained(const struct service *service)
+/* NULL: it has none. */
+static const struct listener *
+find_listener(const struct service *service)
 {
     list_foreach (it, &listeners.all) {
         const struct listener *l = LIST_ENTRY(it, struct listener, node);
-        uint32_t begun;
 
-        if (l->service != service || public_name(l) != NULL)
-            continue;
-        if (!slots_strained(listeners.slots, l->row, &begun))
-            return false;
-        if (begun != 0)
-            log_strain(l, begun);
-        return true;
+        if (l->service == service && public_name(l) == NULL)
+            return l;
     }
-    return false;
+    return NULL;
+}
+
+bool
+daemon_strained(const struct service *service)
+{
+    const struct listener *l = find_listener(service);
+    uint32_t begun;
+
+    if (l == NULL || !slots_strained(listeners.slots, l->row, &begun))
+        return false;
+    if (begun != 0)
+        log_strain(l, begun);
+    return true;
+}
+
+bool
+daemon_exceeded(const struct service *service)
+{
+    const struct listener *l = find_listener(service);
+
+    return l != NULL && slots_exceeded(listeners.slots, l->row);
 }

@@ -11,6 +11,7 @@
 struct slots {
     _Atomic uint32_t columns; /* the most ever used + 1: what is summed up */
     _Atomic uint32_t limit[SLOTS_ROWS];
+    _Atomic uint32_t kept[SLOTS_ROWS];
     _Atomic uint32_t strained[SLOTS_ROWS];
     _Alignas(4096) _Atomic uint32_t used[SLOTS_COLUMNS][SLOTS_ROWS];
 };
@@ -56,6 +57,32 @@ slots_set_limit(struct slots *s, unsigned row, uint32_t limit)
 {
     assert(row < SLOTS_ROWS);
     s->limit[row] = limit;
+}
+
+void
+slots_keep(struct slots *s, unsigned row, uint32_t kept)
+{
+    assert(row < SLOTS_ROWS);
+    s->kept[row] = kept;
+}
+
+/* 0: no limit. */
+static uint32_t
+limit_of_strangers(const struct slots *s, unsigned row)
+{
+    uint32_t limit = s->limit[row], kept = s->kept[row];
+
+    return limit > kept ? limit - kept : limit;
+}
+
+bool
+slots_exceeded(struct slots *s, unsigned row)
+{
+    uint32_t limit;
+
+    assert(row < SLOTS_ROWS);
+    limit = limit_of_strangers(s, row);
+    return limit > 0 && slots_used(s, row) > limit;
 }
 
 void
@@ -110,7 +137,7 @@ slots_strained(struct slots *s, unsigned row, uint32_t *begun)
 
     assert(row < SLOTS_ROWS);
     *begun = 0;
-    limit = s->limit[row];
+    limit = limit_of_strangers(s, row);
     if (limit <= 1) /* none, or one after the other as its admin wants it */
         return false;
     used = slots_used(s, row);

@@ -33,6 +33,9 @@ void slots_unmap(struct slots *s);
 /* master: 0 is no limit. */
 void slots_set_limit(struct slots *s, unsigned row, uint32_t limit)
     ATTR_NONNULL;
+
+/* master: so many of the limit are kept for clients that are known. */
+void slots_keep(struct slots *s, unsigned row, uint32_t kept) ATTR_NONNULL;
 void slots_clear_column(struct slots *s, unsigned column) ATTR_NONNULL;
 
 bool slots_take(struct slots *s, unsigned row, unsigned column)
@@ -40,13 +43,16 @@ bool slots_take(struct slots *s, unsigned row, unsigned column)
 void slots_give(struct slots *s, unsigned row, unsigned column) ATTR_NONNULL;
 
 /*
- * Is a service short of slots? From when the last one is taken until a quarter
- * of them is free. One that has a single slot never is. *begun: the limit, for the one process that sees it begin,
+ * Is a service short of slots? From when the last one is taken, but for those that
+ * are kept, until a quarter of them is free. One that has a single slot never is. *begun: the limit, for the one process that sees it begin,
  * else 0. What another process writes there wrongly costs no more than limits
  * that are shorter, or longer, than they should be.
  */
 bool slots_strained(struct slots *s, unsigned row, uint32_t *begun)
     ATTR_NONNULL;
+
+/* Is one who has a slot, and is not known, one too many? */
+bool slots_exceeded(struct slots *s, unsigned row) ATTR_NONNULL;
 
 /* Sessions of a service over all processes. */
 uint32_t slots_used(const struct slots *s, unsigned row) ATTR_NONNULL;

@@ -85,6 +85,37 @@ test_strain(void **state)
     close(fd);
 }
 
+/* Behind the strangers' limit some are left, by which nobody is strained. */
+static void
+test_kept(void **state)
+{
+    uint32_t begun;
+    int fd;
+    struct slots *s = make(&fd);
+
+    (void)state;
+    slots_clear_column(s, 0);
+    assert_true(slots_take(s, 3, 0));
+    assert_false(slots_exceeded(s, 3)); /* no limit */
+    slots_set_limit(s, 3, 5);
+    slots_keep(s, 3, 2);
+    assert_true(slots_take(s, 3, 0));
+    assert_false(slots_strained(s, 3, &begun));
+    assert_true(slots_take(s, 3, 0));
+    assert_true(slots_strained(s, 3, &begun));
+    assert_int_equal(begun, 3);
+    assert_false(slots_exceeded(s, 3));
+    assert_true(slots_take(s, 3, 0));
+    assert_true(slots_exceeded(s, 3));
+    assert_true(slots_take(s, 3, 0));
+    assert_false(slots_take(s, 3, 0));
+    slots_give(s, 3, 0);
+    slots_give(s, 3, 0);
+    assert_false(slots_exceeded(s, 3));
+    slots_unmap(s);
+    close(fd);
+}
+
 /* A dead process's column is cleared; the others keep theirs. */
 static void
 test_death(void **state)
@@ -178,6 +209,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_strain),
+        cmocka_unit_test(test_kept),
         cmocka_unit_test(test_death),
         cmocka_unit_test(test_race),
         cmocka_unit_test(test_sealed),
