@@ -1,14 +1,14 @@
-"""Policy servers of others over policy delegation: postgrey, policyd-spf and
-postfwd, as Debian has them ("make check-peers" unpacks them), with their own
-decisions about real sessions, by TCP and by Unix sockets."""
+"""Policy servers of others over policy delegation: postgrey, policyd-spf (by
+spawn) and postfwd, as Debian has them ("make check-peers" unpacks them), with
+their own decisions about real sessions, by TCP and by Unix sockets."""
 import email
 import os
 import pathlib
 import re
+import shutil
 import signal
 import smtplib
 import socket
-import subprocess
 import sys
 import time
 
@@ -36,7 +36,11 @@ TempError_Defer = False
 """
 # policyd-spf with another name server than resolv.conf's; nothing else differs.
 SPF_MAIN = """\
+#!{python}
+import os
 import sys
+os.dup2(os.open("{errors}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+sys.path.append("{libraries}")
 import DNS
 DNS.defaults.update(server=["127.0.0.1"], port={port})
 import spf
@@ -203,55 +207,36 @@ def test_postgrey_is_down(instance, run, endpoint):
 
 # -- policyd-spf -----------------------------------------------------------
 
-class Spawner:
-    """What spawn(8) does: the program for each connection, talking to it."""
-
-    def __init__(self, family, address, argv, log):
-        self.listener = socket.socket(family)
-        self.listener.bind(address)
-        self.listener.listen(20)
-        if family == socket.AF_UNIX:
-            os.chmod(address, 0o666)
-        self.pid = os.fork()
-        if self.pid == 0:
-            self.serve(argv, log)
-            os._exit(0)
-
-    def serve(self, argv, log):
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        err = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        while True:
-            client, _ = self.listener.accept()
-            subprocess.Popen(argv, stdin=client, stdout=client, stderr=err,
-                             env=peers.environ())
-            client.close()
-
-    def close(self):
-        self.listener.close()
-        os.kill(self.pid, signal.SIGTERM)
-        os.waitpid(self.pid, 0)
-
-
 @pytest.fixture
 def policies(nsd):
     """The port of a name server with senders' policies."""
     return nsd({"spf.test": ZONE}).port
 
 
+def spawn_spf(instance, port, endpoint):
+    """A line of master.cf that has policyd-spf started for each connection."""
+    program("policyd-spf")
+    conf = instance.write("policyd-spf.conf", SPF_CONF)
+    libraries = instance.base / "python"  # where every user may read
+    if peers.PYTHON.exists():
+        shutil.copytree(peers.PYTHON, libraries)
+    script = instance.write("policyd-spf", SPF_MAIN.format(
+        python=sys.executable, libraries=libraries, port=port, conf=conf,
+        errors=readable(instance.base / "errors") / "spf"))
+    script.chmod(0o755)
+    name = endpoint[0]
+    service = (f"{endpoint[2][0]}:{endpoint[2][1]} inet" if endpoint[1] == socket.AF_INET
+               else "policyd-spf unix")
+    instance.service(f"{service} - n n - 0 spawn user={peers.user()[0]} argv={script}")
+    return name if endpoint[1] == socket.AF_INET else "unix:private/policyd-spf"
+
+
 @pytest.fixture
 def spf(instance, endpoint, policies):
-    program("policyd-spf")
-    name, family, address = endpoint
-    conf = instance.write("policyd-spf.conf", SPF_CONF)
-    main = SPF_MAIN.format(port=policies, conf=conf)
-    server = Spawner(family, address, [sys.executable, "-c", main],
-                     instance.base / "policyd-spf.err")
-    asking(instance, name, smtpd_policy_service_timeout="30s").start()
-    yield instance
-    server.close()
-    errors = (instance.base / "policyd-spf.err").read_text(errors="replace")
-    assert "Traceback" not in errors, errors
+    name = spawn_spf(instance, policies, endpoint)
+    yield asking(instance, name, smtpd_policy_service_timeout="30s").start()
+    errors = instance.base / "errors" / "spf"
+    assert not errors.exists() or "Traceback" not in errors.read_text(), errors.read_text()
 
 
 def test_spf(spf):
@@ -322,25 +307,13 @@ def test_postfwd_counts(postfwd):
 
 def test_all_of_them(instance, run, policies):
     """One after another in one list, as sites have them; the first refusal counts."""
-    names = []
-    (instance.base / "sockets").mkdir()
-    (instance.base / "sockets").chmod(0o777)
-    for i in range(2):
-        path = str(instance.base / f"sockets/{i}")
-        names.append((f"unix:{path}", socket.AF_UNIX, path))
-    conf = instance.write("policyd-spf.conf", SPF_CONF)
-    program("policyd-spf")
-    spawner = Spawner(names[0][1], names[0][2],
-                      [sys.executable, "-c", SPF_MAIN.format(port=policies, conf=conf)],
-                      instance.base / "policyd-spf.err")
-    try:
-        postgrey(instance, run, names[1])
-        asking(instance, f"{names[0][0]}, check_policy_service {names[1][0]}").start()
-        assert rcpt(instance, "a@good.spf.test", client="198.51.100.9")[0] == 550
-        assert rcpt(instance, "a@good.spf.test")[1].startswith("4.2.0 ")
-        time.sleep(2.5)
-        message = deliver(instance, "a@good.spf.test")
-        assert message["Received-SPF"].startswith("Pass ")
-        assert message["X-Greylist"].startswith("delayed ")
-    finally:
-        spawner.close()
+    path = str(readable(instance.base / "sockets") / "postgrey")
+    postgrey(instance, run, (f"unix:{path}", socket.AF_UNIX, path))
+    name = spawn_spf(instance, policies, (None, socket.AF_UNIX, None))
+    asking(instance, f"{name}, check_policy_service unix:{path}").start()
+    assert rcpt(instance, "a@good.spf.test", client="198.51.100.9")[0] == 550
+    assert rcpt(instance, "a@good.spf.test")[1].startswith("4.2.0 ")
+    time.sleep(2.5)
+    message = deliver(instance, "a@good.spf.test")
+    assert message["Received-SPF"].startswith("Pass ")
+    assert message["X-Greylist"].startswith("delayed ")
