@@ -22,6 +22,7 @@
 #include "lookup/router.h"
 #include "lookup/tables.h"
 #include "lookup/verifier.h"
+#include "lookup/verify_console.h"
 
 enum {
     /* Who asks waits no longer than this by itself; nor do we. */
@@ -231,8 +232,20 @@ serve_table(struct request *r)
 }
 
 static void
+serve(int fd, const struct sock_addr *client, const struct service *service,
+    struct config_set *set, const char *public)
+{
+    (void)client;
+    (void)service;
+    (void)set;
+    (void)public;
+    verify_console_serve(fd);
+}
+
+static void
 drain(int64_t deadline_ms)
 {
+    verify_console_end();
     fiber_timer_disarm(&statistics);
     counters_log(counters,
         config_tag_of_service(daemon_config(), "anvil", "anvil"));
@@ -262,6 +275,7 @@ main(int argc, char **argv)
         .configure = configure,
         .handlers = handlers,
         .peer_gone = peer_gone,
+        .serve = serve,
         .begin = begin,
         .drain = drain,
     };

@@ -64,36 +64,56 @@ refuse(struct request *r)
     request_drop(r);
 }
 
-void
-verifier_ask(struct request *r)
+static void
+answer(struct request *r, const struct verify_question *q)
 {
     struct verify_answer a = { .verified = VERIFIED_PENDING };
-    struct verify_question q;
     struct buf lower, text;
     struct slice key;
     struct book *b;
     struct msg m;
 
-    if (!verify_question_decode(r->in->body, &q)) {
-        refuse(r);
-        return;
-    }
     buf_init(&lower, MEMO_KEY_MAX);
     buf_init(&text, VERIFY_TEXT_MAX);
-    key = verify_key(q.address, &lower);
+    key = verify_key(q->address, &lower);
     b = memo_keeper_book(MEMO_VERIFY);
     if (b != NULL && key.len > 0) {
         verify_book_ask(b, &verifier.rules, key,
-            (q.flags & VERIFY_ASK_PROBE) != 0, clock_wall_s(), &a);
+            (q->flags & VERIFY_ASK_PROBE) != 0, clock_wall_s(), &a);
         if (a.probe_due)
             memo_keeper_write();
-        else if (a.verified == VERIFIED_PENDING && q.wait_ms > 0)
-            wait_for_result(b, key, clock_now_ms() + q.wait_ms, &text, &a);
+        else if (a.verified == VERIFIED_PENDING && q->wait_ms > 0)
+            wait_for_result(b, key, clock_now_ms() + q->wait_ms, &text, &a);
     }
     verify_answer_encode(&a, &m);
     request_reply(r, &m);
     buf_fini(&lower);
     buf_fini(&text);
+}
+
+void
+verifier_ask(struct request *r)
+{
+    struct verify_question q;
+
+    if (verify_question_decode(r->in->body, &q))
+        answer(r, &q);
+    else
+        refuse(r);
+}
+
+void
+verifier_look(struct request *r)
+{
+    struct verify_question q;
+
+    if (!verify_question_decode(r->in->body, &q)) {
+        refuse(r);
+        return;
+    }
+    q.flags &= ~(uint32_t)VERIFY_ASK_PROBE;
+    q.wait_ms = 0;
+    answer(r, &q);
 }
 
 static void

@@ -354,7 +354,8 @@ open_link(struct process *c, int fd)
 static bool
 listens(enum role role)
 {
-    return role == ROLE_SMTPD || role == ROLE_QMGR || role == ROLE_SPAWN;
+    return role == ROLE_SMTPD || role == ROLE_QMGR || role == ROLE_SPAWN ||
+        role == ROLE_LOOKUP;
 }
 
 static void

@@ -28,6 +28,7 @@ static const struct {
     { "public/qmgr", ROLE_QMGR },
     { "public/pickup", ROLE_SMTPD },
     { "public/smtp", ROLE_SMTPD },
+    { "public/verify", ROLE_LOOKUP },
 };
 
 void

@@ -8,6 +8,7 @@
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
 #include "smtpd/evaluation.h"
+#include "smtpd/explain_verified.h"
 #include "smtpd/path_argument.h"
 #include "smtpd/peer.h"
 #include "smtpd/session.h"
@@ -150,6 +151,7 @@ ask(struct session *s)
         q.sasl == NULL ? "" : ", logged in as ", q.sasl == NULL ? "" : q.sasl);
     s->where = "RCPT";
     s->trace = tell;
+    s->ask_verified = explain_verified;
     s->mail.open = true;
     if (!take_address(s, q.from, &s->mail.envelope.sender,
             &s->mail.sender_rewritten) ||
@@ -321,7 +323,9 @@ run(void *arg)
         printf("%s\n", why.text);
         q.status = EX_CONFIG;
     } else {
+        explain_verified_begin(config_main(q.set));
         session_for(p);
+        explain_verified_end();
         profile_leave(p);
     }
     profiles_forget();

@@ -127,8 +127,6 @@ ask(const struct session *s, const struct verify_question *q, struct buf *text,
 {
     int64_t deadline = clock_now_ms() + q->wait_ms + ANSWER_MS;
 
-    if (s->ask_verified != NULL)
-        return s->ask_verified(q, text, a);
     if (!verify_ask(q, deadline, text, a))
         return false;
     if (a->probe_due)
@@ -144,6 +142,8 @@ probe_ask(const struct session *s, struct slice address, struct buf *text,
     struct verify_question q = { .address = address,
         .flags = VERIFY_ASK_PROBE };
 
+    if (s->ask_verified != NULL)
+        return s->ask_verified(s, &q, text, a);
     if (!ask(s, &q, text, a))
         return false;
     q.wait_ms = (uint32_t)s->config->address_verify_poll_delay;

@@ -157,7 +157,8 @@ struct session {
     void (*trace)(const struct evaluation *e, const struct check *c,
         enum verdict verdict);
     /* Who says what is known of an address, and no probe goes; NULL: lookup. */
-    bool (*ask_verified)(const struct verify_question *q, struct buf *text,
+    bool (*ask_verified)(const struct session *s,
+        const struct verify_question *q, struct buf *text,
         struct verify_answer *a);
     /* Tests after the greeting that are under way; NULL: none. */
     struct screening *screening;

@@ -56,6 +56,7 @@ struct daemon_options {
      *     "public/qmgr"    qmgr: postqueue and its like; service qmgr
      *     "public/pickup"  smtpd: DROP; service pickup
      *     "public/smtp"    smtpd: sendmail -bs; the first smtpd listener
+     *     "public/verify"  lookup: what is known of an address; service verify
      * service is NULL when master.cf has no such line.
      * NULL: this daemon has no listeners.
      */

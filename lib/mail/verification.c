@@ -38,13 +38,27 @@ is_known(struct slice address)
     return address.len > 0 && address.len <= VERIFY_ADDRESS_MAX;
 }
 
-bool
-verify_ask(const struct verify_question *q, int64_t deadline_ms,
+static bool
+take_answer(struct msg_in *in, struct buf *text, struct verify_answer *a)
+{
+    bool ok;
+
+    *a = (struct verify_answer){ .verified = VERIFIED_DELIVERABLE };
+    ok = fields_decode(answer_fields, in->body, a);
+    buf_add(text, a->text);
+    a->text = buf_slice(text);
+    msg_in_free(in);
+    return ok && !buf_failed(text);
+}
+
+/* l NULL: any lookup. */
+static bool
+ask(struct link *l, const struct verify_question *q, int64_t deadline_ms,
     struct buf *text, struct verify_answer *a)
 {
+    enum link_status status;
     struct msg_in *in;
     struct msg m;
-    bool ok;
 
     *a = (struct verify_answer){ .verified = VERIFIED_PENDING };
     buf_clear(text);
@@ -52,14 +66,23 @@ verify_ask(const struct verify_question *q, int64_t deadline_ms,
         return false;
     msg_init(&m, MESSAGE_VERIFY_ASK);
     fields_encode(question_fields, q, &m.body);
-    if (daemon_call(ROLE_LOOKUP, &m, true, deadline_ms, &in) != LINK_OK)
-        return false;
-    *a = (struct verify_answer){ .verified = VERIFIED_DELIVERABLE };
-    ok = fields_decode(answer_fields, in->body, a);
-    buf_add(text, a->text);
-    a->text = buf_slice(text);
-    msg_in_free(in);
-    return ok && !buf_failed(text);
+    status = l == NULL ? daemon_call(ROLE_LOOKUP, &m, true, deadline_ms, &in)
+                       : link_call(l, &m, deadline_ms, &in);
+    return status == LINK_OK && take_answer(in, text, a);
+}
+
+bool
+verify_ask(const struct verify_question *q, int64_t deadline_ms,
+    struct buf *text, struct verify_answer *a)
+{
+    return ask(NULL, q, deadline_ms, text, a);
+}
+
+bool
+verify_ask_link(struct link *l, const struct verify_question *q,
+    int64_t deadline_ms, struct buf *text, struct verify_answer *a)
+{
+    return ask(l, q, deadline_ms, text, a);
 }
 
 static void

@@ -51,6 +51,11 @@ struct verify_answer {
 bool verify_ask(const struct verify_question *q, int64_t deadline_ms,
     struct buf *text, struct verify_answer *a) ATTR_NONNULL ATTR_MUST_USE;
 
+/* The same over a link of the caller's: a command's to public/verify. */
+bool verify_ask_link(struct link *l, const struct verify_question *q,
+    int64_t deadline_ms, struct buf *text, struct verify_answer *a)
+    ATTR_NONNULL ATTR_MUST_USE;
+
 /* The probe that was due could not be sent: another may be. Does not wait. */
 void verify_lost(struct slice address) ATTR_NONNULL;
 

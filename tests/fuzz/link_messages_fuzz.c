@@ -7,6 +7,7 @@
 #include "lib/mail/notice.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/route.h"
+#include "lib/mail/verification.h"
 #include "lib/table/memo.h"
 #include "local/mailbox.h"
 
@@ -178,6 +179,23 @@ check_memo(struct slice in)
         assert_within(answer.value, in, MEMO_VALUE_MAX);
 }
 
+static void
+check_verification(struct slice in)
+{
+    struct verify_question q;
+    struct verify_result r;
+
+    if (verify_question_decode(in, &q)) {
+        assert(q.address.len > 0);
+        assert_within(q.address, in, VERIFY_ADDRESS_MAX);
+    }
+    if (verify_result_decode(in, &r)) {
+        assert(r.address.len > 0 && r.verified <= VERIFIED_BOUNCED);
+        assert_within(r.address, in, VERIFY_ADDRESS_MAX);
+        assert_within(r.text, in, VERIFY_TEXT_MAX);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -204,6 +222,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 5:
         check_memo(in.body);
+        check_verification(in.body);
         break;
     default:
         check_late(in.body);

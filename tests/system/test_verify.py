@@ -333,3 +333,31 @@ def test_lookup_is_gone(verifying):
             os.kill(pid, signal.SIGKILL)
     assert rcpt(verifying, "ok@relay.test")[0] == 250
     assert len(probes(verifying, "ok@relay.test")) == 1
+
+
+def explain(instance, address):
+    return instance.command("postern", "explain", "session", "--client", "192.0.2.1", "--name",
+                            "unknown", "--helo", "h", "--from", "s@client.example", "--to",
+                            address, check=False)
+
+
+def test_explain(verifying):
+    """postern explain session says what is known, and sends no probe."""
+    verifying.set(unverified_recipient_reject_code="550").start()
+    for name in ("ok", "bad"):
+        rcpt(verifying, f"{name}@relay.test")
+    done = explain(verifying, "ok@relay.test")
+    assert done.returncode == 0, done.stdout
+    assert "<ok@relay.test>: deliverable: 250 2.1.5 Fine" in done.stdout
+    done = explain(verifying, "bad@relay.test")
+    assert done.returncode == 1
+    assert f"<bad@relay.test>: undeliverable: {HOST}{SAID['bad']}" in done.stdout
+    assert 'gets "550 5.1.1 <bad@relay.test>: Recipient address rejected: undel' in done.stdout
+    assert "decided by: smtpd_recipient_restrictions: reject_unverified_rec" in done.stdout
+    done = explain(verifying, "later@relay.test")
+    assert "nothing is known: a session would send a probe and wait for it up to 40 s" in done.stdout
+    assert "unverified address: Address verification in progress" in done.stdout
+    time.sleep(0.5)
+    assert not probes(verifying, "later@relay.test")
+    verifying.stop()
+    assert "the mail system does not run" in explain(verifying, "ok@relay.test").stdout

@@ -1,0 +1,80 @@
+#include "lookup/verify_console.h"
+
+#include "lib/base/clock.h"
+#include "lib/io/fiber.h"
+#include "lib/io/sock.h"
+#include "lib/ipc/link.h"
+#include "lookup/verifier.h"
+
+#include <unistd.h>
+
+enum { IDLE_MS = 60 * 1000 };
+
+struct console {
+    bool gone;
+};
+
+/* The process's: only root and we may ask, so they are few. */
+static struct {
+    bool ending;
+    struct fiber_cond told;
+} consoles = { .told = { LIST_INIT(consoles.told.waiters) } };
+
+static bool
+is_admin(int fd)
+{
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+
+    return sock_peer_cred(fd, &uid, &gid, &pid) &&
+        (uid == 0 || uid == geteuid());
+}
+
+static void
+on_gone(struct link *l, void *context)
+{
+    struct console *c = context;
+
+    (void)l;
+    c->gone = true;
+    fiber_cond_broadcast(&consoles.told);
+}
+
+void
+verify_console_serve(int fd)
+{
+    static const struct link_handler handlers[] = {
+        { MESSAGE_VERIFY_ASK, verifier_look, SERVE_FIBER },
+        { MESSAGE_NONE, NULL, SERVE_INLINE },
+    };
+    struct console c = { .gone = false };
+    const struct link_options options = { .self = ROLE_LOOKUP,
+        .peer = ROLE_COMMAND,
+        .peer_name = "command",
+        .handlers = handlers,
+        .context = &c,
+        .on_gone = on_gone };
+    int64_t deadline = clock_now_ms() + IDLE_MS;
+    struct link *l;
+
+    if (!is_admin(fd)) {
+        close(fd);
+        return;
+    }
+    l = link_open(fd, &options);
+    if (l == NULL)
+        return;
+    while (!c.gone && !consoles.ending &&
+        fiber_cond_wait(&consoles.told, deadline) == WAIT_OK)
+        continue;
+    if (!c.gone)
+        link_close(l);
+}
+
+void
+verify_console_end(void)
+{
+    consoles.ending = true;
+    fiber_cond_broadcast(&consoles.told);
+}
