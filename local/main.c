@@ -11,6 +11,7 @@
 #include "lib/base/num.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/late_report.h"
+#include "lib/table/table.h"
 #include "local/agent.h"
 #include "local/keeper.h"
 #include "local/workers.h"
@@ -155,6 +156,8 @@ configure(struct config_set *set, struct why *why)
     res = user_configure(set, why);
     if (res == RESULT_OK)
         res = virtual_configure(set, why);
+    if (res == RESULT_OK && daemon_index() == 0)
+        table_warn_unavailable();
     return res;
 }
 

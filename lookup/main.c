@@ -14,6 +14,7 @@
 #include "lib/dns/dns_codec.h"
 #include "lib/io/fiber.h"
 #include "lib/mail/count.h"
+#include "lib/table/table.h"
 #include "lookup/clients.h"
 #include "lookup/counters.h"
 #include "lookup/memo_keeper.h"
@@ -83,6 +84,7 @@ configure(struct config_set *set, struct why *why)
     counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);
     router = fresh;
+    table_warn_unavailable();
     return RESULT_OK;
 }
 

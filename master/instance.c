@@ -1,20 +1,18 @@
 #include "master/instance.h"
 
-#include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/daemon/control.h"
 #include "lib/daemon/lock.h"
 #include "lib/io/offload.h"
-#include "lib/table/table_files.h"
 #include "master/complaints.h"
 #include "master/directories.h"
+#include "master/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -36,68 +34,6 @@ enum {
     EVERYBODY = ROLE_BIT(ROLE_COUNT) - 1,
 };
 
-/* What all children get, and what is for lookup alone. */
-struct snapshot {
-    int fd;
-    uint32_t length;
-    int table_files;
-};
-
-/* A sealed memory file with octets; -1 with errno. */
-static int
-make_file(const char *name, struct slice octets)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int error;
-
-    if (fd < 0)
-        return -1;
-    if (write(fd, octets.ptr, octets.len) == (ssize_t)octets.len &&
-        fcntl(fd, F_ADD_SEALS,
-            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
-        return fd;
-    error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static enum result
-make_snapshot(const struct config_set *set, struct snapshot *s, struct why *why)
-{
-    struct buf octets, files;
-    enum result res = RESULT_OK;
-
-    *s = (struct snapshot){ .fd = -1, .table_files = -1 };
-    buf_init(&octets, CONTROL_SNAPSHOT_MAX);
-    buf_init_secret(&files, TABLE_FILES_MAX);
-    config_encode(set, &octets);
-    table_files_collect(set, &files);
-    if (buf_failed(&octets) || buf_failed(&files))
-        res = why_perm(why, "5.3.5", "the configuration is too large");
-    else if ((s->fd = make_file("postern configuration", buf_slice(&octets))) <
-            0 ||
-        (files.len > 0 &&
-            (s->table_files = make_file("postern tables", buf_slice(&files))) <
-                0))
-        res = why_errno(why, "make a snapshot of the configuration");
-    s->length = (uint32_t)octets.len;
-    if (res != RESULT_OK && s->fd >= 0)
-        close(s->fd);
-    buf_fini(&octets);
-    buf_fini(&files);
-    return res;
-}
-
-static void
-close_snapshot(const struct snapshot *s)
-{
-    if (s->fd >= 0)
-        close(s->fd);
-    if (s->table_files >= 0)
-        close(s->table_files);
-}
-
 static void
 use_snapshot(struct instance *in, struct config_set *set,
     const struct snapshot *s)
@@ -106,7 +42,7 @@ use_snapshot(struct instance *in, struct config_set *set,
         in->pools.table_files };
 
     if (in->pools.set != NULL)
-        close_snapshot(&old);
+        snapshot_close(&old);
     in->pools.set = set;
     in->pools.snapshot = s->fd;
     in->pools.snapshot_length = s->length;
@@ -172,7 +108,7 @@ instance_open(struct instance *in, const char *config_directory,
     list_init(&gone);
     res = sockets_update(&in->sockets, set, PORT_MS, &gone, why);
     if (res == RESULT_OK)
-        res = make_snapshot(set, &snapshot, why);
+        res = snapshot_make(set, &snapshot, why);
     if (res != RESULT_OK)
         return res;
     pools_init(&in->pools);
@@ -242,12 +178,12 @@ change_to(struct instance *in, struct config_set *set, struct list *gone,
     if (res == RESULT_OK)
         res = logfile_open(config, !in->foreground, &log, why);
     if (res == RESULT_OK)
-        res = make_snapshot(set, &snapshot, why);
+        res = snapshot_make(set, &snapshot, why);
     if (res == RESULT_OK)
         res = sockets_update(&in->sockets, set, 0, gone, why);
     if (res != RESULT_OK) {
         logfile_close(&log);
-        close_snapshot(&snapshot);
+        snapshot_close(&snapshot);
         return res;
     }
     use_snapshot(in, set, &snapshot);

@@ -4,7 +4,8 @@
  *
  *     master -c DIR       in the background; returns when all of it serves
  *     master -c DIR -d    in the foreground, also as process 1
- *     master -c DIR -t    check the configuration and the directories
+ *     master -c DIR -t    check the configuration and the directories, and
+ *                         ask the daemons what they think of it
  *
  * Run by the postern command.
  */
@@ -19,6 +20,7 @@
 #include "master/instance.h"
 #include "master/signals.h"
 #include "master/spawn.h"
+#include "master/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -232,7 +234,7 @@ go_to_background(void)
 }
 
 static int
-check(const struct config_set *set)
+check(const char *directory, const struct config_set *set)
 {
     const struct config *config = config_main(set);
     struct rights rights;
@@ -249,7 +251,8 @@ check(const struct config_set *set)
                     "smtp can read and change all queued mail; make a user "
                     "postern-queue");
     directories_check(config, &rights);
-    return EX_OK;
+    spawn_clean_environment(config, directory);
+    return trial_run(set, &rights) ? EX_OK : EX_CONFIG;
 }
 
 static void
@@ -274,7 +277,7 @@ run(const char *directory, enum mode mode)
         return EX_CONFIG;
     }
     if (mode == MODE_CHECK) {
-        status = check(set);
+        status = check(directory, set);
         config_drop(set);
         return status;
     }

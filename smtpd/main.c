@@ -3,6 +3,7 @@
  * bring; and the way into the queue for sendmail(1).
  */
 #include "lib/daemon/daemon.h"
+#include "lib/table/table.h"
 #include "smtpd/explain.h"
 #include "smtpd/pickup.h"
 #include "smtpd/probe.h"
@@ -13,7 +14,11 @@
 static enum result
 configure(struct config_set *set, struct why *why)
 {
-    return profiles_compile(set, why);
+    enum result res = profiles_compile(set, why);
+
+    if (res == RESULT_OK && daemon_index() == 0)
+        table_warn_unavailable();
+    return res;
 }
 
 static void

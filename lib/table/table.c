@@ -1,6 +1,7 @@
 #include "lib/table/table.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/config/config.h"
 #include "lib/io/fiber.h"
@@ -287,6 +288,45 @@ count(struct table_cost *cost, enum table_status status, uint64_t ms)
     cost->ms += ms;
     if (ms > cost->ms_most)
         cost->ms_most = ms;
+}
+
+static bool
+has_own_file(const struct table *t)
+{
+    return (t->flags & TABLE_REMOTE) == 0 && t->name[0] == '/';
+}
+
+static void
+warn_if_unavailable(struct table *t)
+{
+    struct buf value;
+    struct why why;
+
+    buf_init(&value, TABLE_KEY_MAX);
+    if (table_find(t, SLICE_LIT("-"), &value, &why) == TABLE_ERROR)
+        log_warning("%s", why.text);
+    buf_fini(&value);
+}
+
+void
+table_warn_unavailable(void)
+{
+    size_t count = 0;
+    struct table **held = mem_alloc_array(open_tables.count + 1,
+        sizeof(held[0]));
+
+    /* Others may come and go while we wait. */
+    for (struct map_node *node = map_first(&open_tables); node != NULL;
+         node = map_after(&open_tables, node)) {
+        held[count] = (struct table *)node;
+        held[count++]->references++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (has_own_file(held[i]))
+            warn_if_unavailable(held[i]);
+        table_close(held[i]);
+    }
+    mem_free(held);
 }
 
 void

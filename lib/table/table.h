@@ -96,6 +96,12 @@ void table_each_cost(void (*fn)(void *context, const char *spec,
     void *context) __attribute__((nonnull(1)));
 
 /*
+ * Ask each table with a file of its own that is open here, and log a warning for
+ * those that cannot be: who configures them hears of it before mail does. Waits.
+ */
+void table_warn_unavailable(void);
+
+/*
  * Each entry in the table's own order, for commands: until fn returns false.
  * TABLE_FOUND: walked; TABLE_ERROR: unreadable, or a type without a list.
  */
