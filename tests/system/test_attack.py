@@ -168,34 +168,53 @@ class Raw:
         assert line.startswith(code), (octets, line)
         return line
 
-    def begin(self, rcpt=b"u1@md.test"):
+    def begin(self, rcpt=b"u1@md.test", via="DATA"):
         assert self.reply().startswith(b"220")
         self.say(b"EHLO client.example\r\n", b"250")
-        self.say(b"MAIL FROM:<a@client.example>\r\n", b"250")
+        body = b" BODY=BINARYMIME" if via == "BINARYMIME" else b""
+        self.say(b"MAIL FROM:<a@client.example>" + body + b"\r\n", b"250")
         self.say(b"RCPT TO:<" + rcpt + b">\r\n", b"250")
-        self.say(b"DATA\r\n", b"354")
+        if via == "DATA":
+            self.say(b"DATA\r\n", b"354")
+
+    def send(self, content, via="DATA"):
+        """All in one write, so that commands would be there to be read."""
+        self.sock.sendall(content + b"\r\n.\r\n" if via == "DATA" else
+                          b"BDAT %d LAST\r\n" % len(content) + content)
+        return self.reply()
 
     def close(self):
         self.sock.close()
 
 
-@pytest.mark.parametrize("mode", ["normalize", "reject"])
-def test_smuggling_in(instance, mode):
+WAYS = ["DATA", "BDAT", "BINARYMIME"]
+
+
+def ends_for_all(end):
+    """With smtpd_forbid_bare_newline = no: a line of nothing but a dot."""
+    before, after = end.split(b".")
+    return before.endswith(b"\n") and after in (b"\n", b"\r\n", b"\n\r")
+
+
+@pytest.mark.parametrize("via", WAYS)
+@pytest.mark.parametrize("mode", ["no", "yes", "normalize", "note", "reject"])
+def test_smuggling_in(instance, mode, via):
     """Both public methods: what is no end of data ends nothing."""
     instance.set(mynetworks="192.0.2.0/24", smtpd_forbid_bare_newline=mode,
                  smtpd_relay_restrictions="reject_unauth_destination")
     instance.start()
     kept = 0
-    for end in FALSE_ENDS:
+    ends = [end for end in FALSE_ENDS if mode != "no" or via != "DATA" or
+            not ends_for_all(end)]
+    for end in ends:
         client = Raw(instance.port)
-        client.begin()
-        # All in one write, so that commands would be there to be read.
-        client.sock.sendall(b"Subject: x\r\n\r\nline" + end + SMUGGLED)
-        kept += client.reply().startswith(b"250")
+        client.begin(via=via)
+        kept += client.send(b"Subject: x\r\n\r\nline" + end +
+                            SMUGGLED.removesuffix(b"\r\n.\r\n"),
+                            via).startswith(b"250")
         client.say(b"QUIT\r\n", b"221")
         client.close()
-    if mode == "normalize":
-        assert kept == len(FALSE_ENDS)
+    assert kept == len(ends) if mode != "reject" else 0 < kept < len(ends)
     instance.wait_maildir("u1", kept)
     instance.wait_empty()
     assert not instance.maildir("u2")
@@ -234,11 +253,11 @@ class RawSink:
         self.listener.close()
 
 
-@pytest.mark.parametrize("how", ["smtp", "smtp-trusted", "sendmail"])
+@pytest.mark.parametrize("how", [*WAYS, "trusted", "sendmail"])
 def test_smuggling_out(instance, how):
     """What the next hop gets holds no end but the last, by anybody's rules."""
     sink = RawSink()
-    networks = "127.0.0.0/8" if how == "smtp-trusted" else "192.0.2.0/24"
+    networks = "127.0.0.0/8" if how == "trusted" else "192.0.2.0/24"
     instance.set(mynetworks=networks, smtpd_forbid_bare_newline_exclusions=networks,
                  smtpd_relay_restrictions="permit",
                  smtpd_recipient_restrictions="permit_mynetworks, reject_unauth_destination, permit",
@@ -248,16 +267,17 @@ def test_smuggling_out(instance, how):
     instance.start()
     try:
         for end in FALSE_ENDS:
-            if how == "smtp-trusted" and b"\n." in end and b"\n" in end.split(b".")[1]:
+            if how == "trusted" and ends_for_all(end):
                 continue  # such clients may end their mail like this
             body = b"Subject: x\r\n\r\nline" + end + b"MAIL FROM:<e@x>\r\nlast"
             if how == "sendmail":
                 instance.command("sendmail", "-i", "-f", "a@b.test",
                                  "x@out.test", input=body)
             else:
+                via = how if how in WAYS else "DATA"
                 client = Raw(instance.port)
-                client.begin(b"x@out.test")
-                client.say(body + b"\r\n.\r\n", b"250")
+                client.begin(b"x@out.test", via)
+                assert client.send(body, via).startswith(b"250")
                 client.close()
             sink.serve()
     finally:

@@ -62,27 +62,56 @@ STATES = {
     "BDAT": [("EHLO me", "250-"), ("MAIL FROM:<a@b.test>", "250"),
              ("RCPT TO:<u1@md.test>", "250"),
              ("BDAT 14\r\nSubject: x\r\n", "250 2.0.0 Ok: 14 bytes")],
+    "failed": [("EHLO me", "250-"), ("MAIL FROM:<a@b.test>", "250"),
+               ("BDAT 3\r\nx", "554 5.5.1")],
+    "binary": [("EHLO me", "250-"),
+               ("MAIL FROM:<a@b.test> BODY=BINARYMIME", "250"),
+               ("RCPT TO:<u1@md.test>", "250")],
+    "sent": [("EHLO me", "250-"), ("MAIL FROM:<a@b.test>", "250"),
+             ("RCPT TO:<u1@md.test>", "250"), ("DATA", "354"),
+             ("Subject: x\r\n\r\nx\r\n.", "250 2.0.0 Ok: queued as ")],
 }
 # Each command in each state; what is not named is the same in all of them.
+OPEN = ("MAIL", "RCPT", "BDAT", "failed", "binary")  # in a transaction
+ILL_TIMED = "554 5.5.0"  # octets behind BDAT, where nothing may be pipelined
 ORDER = [
     ("HELO me", {}, "250 mx"),
     ("EHLO me", {}, "250-mx"),
-    ("MAIL FROM:<a@b.test>", {"MAIL": "503 5.5.1", "RCPT": "503 5.5.1",
-                              "BDAT": "503 5.5.1"}, "250 2.1.0"),
-    ("RCPT TO:<u2@md.test>", {"MAIL": "250 2.1.5", "RCPT": "250 2.1.5"},
-     "503 5.5.1"),
+    ("MAIL FROM:<a@b.test>", dict.fromkeys(OPEN, "503 5.5.1"), "250 2.1.0"),
+    ("RCPT TO:<u2@md.test>", {"MAIL": "250 2.1.5", "RCPT": "250 2.1.5",
+                              "binary": "250 2.1.5"}, "503 5.5.1"),
     ("DATA", {"MAIL": "554 5.5.1", "RCPT": "354 "}, "503 5.5.1"),
-    ("BDAT 0 LAST", {"MAIL": "554 5.5.1", "RCPT": "250 2.0.0 Ok: 0 bytes",
-                     "BDAT": "250 2.0.0 Ok: 14 bytes"}, "503 5.5.1"),
+    ("BDAT 3\r\nx", {"connected": ILL_TIMED, "HELO": ILL_TIMED,
+                     "MAIL": "554 5.5.1", "RCPT": "250 2.0.0 Ok: 3 bytes\r",
+                     "binary": "250 2.0.0 Ok: 3 bytes\r",
+                     "BDAT": "250 2.0.0 Ok: 3 bytes\r",
+                     "failed": "551 5.0.0 Discarded 3 bytes after"},
+     "503 5.5.1"),
+    ("BDAT 0 LAST", {"MAIL": "554 5.5.1",
+                     "RCPT": "250 2.0.0 Ok: 0 bytes queued as ",
+                     "binary": "250 2.0.0 Ok: 0 bytes queued as ",
+                     "BDAT": "250 2.0.0 Ok: 14 bytes queued as ",
+                     "failed": "551 5.0.0 Discarded 0 bytes after"},
+     "503 5.5.1"),
     ("RSET", {}, "250 2.0.0"),
     ("NOOP", {}, "250 2.0.0"),
     ("VRFY u1@md.test", {}, "252 2.0.0"),
     ("HELP", {}, "214 2.0.0"),
-    ("EXPN x", {}, "500 5.5.2"),
     ("QUIT", {}, "221 2.0.0"),
     ("STARTTLS", {}, "502 5.5.1"),
-    ("ETRN x.test", {"MAIL": "503", "RCPT": "503", "BDAT": "503"}, "459"),
+    ("AUTH PLAIN AAAA", {}, "503 5.5.1"),
+    ("ETRN x.test", dict.fromkeys(OPEN, "503 "), "459"),
+    ("XCLIENT ADDR=192.0.2.1", dict.fromkeys(OPEN, "503 5.5.1"), "550 5.7.0"),
+    ("XFORWARD ADDR=192.0.2.1", dict.fromkeys(OPEN, "503 5.5.1"), "550 5.7.0"),
+    ("EXPN x", {}, "500 5.5.2"),
+    ("SEND FROM:<a@b.test>", {}, "500 5.5.2"),
+    ("SOML FROM:<a@b.test>", {}, "500 5.5.2"),
+    ("SAML FROM:<a@b.test>", {}, "500 5.5.2"),
+    ("TURN", {}, "500 5.5.2"),
+    ("", {}, "500 5.5.2"),
 ]
+# Where smtpd_helo_required holds, before HELO.
+NEEDS_HELO = {"MAIL FROM:<a@b.test>", "ETRN x.test", "AUTH PLAIN AAAA"}
 # Syntax errors, after EHLO and, for RCPT and what follows, MAIL.
 SYNTAX = [
     ("", "500 5.5.2"), ("FOO", "500 5.5.2"), ("HELO", "501"), ("EHLO ", "501"),
@@ -101,7 +130,25 @@ SYNTAX = [
     ("MAIL FROM:<a@b> ENVID=+4", "501 5.5.4"),
     ("MAIL FROM:<> SIZE=1 BODY=8BITMIME RET=HDRS ENVID=a+2Bb SMTPUTF8",
      "250 2.1.0"),
+    ("RSET", "250 2.0.0"),
+    ("MAIL FROM:<a@b> BODY", "555 5.5.4"), ("MAIL FROM:<a@b> SIZE", "555 5.5.4"),
+    ("MAIL FROM:<a@b> SMTPUTF8=x", "555 5.5.4"),
+    ("MAIL FROM:<a@b> REQUIRETLS", "555 5.5.4"),
+    ("MAIL FROM:<a@b> ENVID=", "501 5.5.4"),
+    ("MAIL FROM:<a@b>SIZE=1", "501 5.1.7"), ("MAIL FROM:<a@b.>", "501 5.1.7"),
+    ("MAIL FROM:<a@-b>", "501 5.1.7"),
+    ("MAIL FROM:<a@[300.1.1.1]>", "501 5.1.7"),
+    ("MAIL FROM:<a\xff@b>", "500 5.5.2"),
+    ("MAIL FROM:<@x,@y:a@b>", "250 2.1.0"), ("RSET", "250"),
+    ("MAIL FROM:<\"a b\"@c>", "250 2.1.0"), ("RSET", "250"),
+    ("MAIL FROM:<a@[192.0.2.1]>", "250 2.1.0"), ("RSET", "250"),
+    ("MAIL FROM:<a@[IPv6:2001:db8::1]>", "250 2.1.0"), ("RSET", "250"),
+    ("mail from: a@b auth=<>", "250 2.1.0"),
     ("RCPT", "501 5.5.4"), ("RCPT TO:", "501 5.5.4"),
+    ("RCPT TO:<\"\">", "501 5.1.3"), ("RCPT TO:<u1@md.test>>", "501 5.1.3"),
+    ("RCPT TO:<u1@md.test> NOTIFY=", "501 5.5.4"),
+    ("RCPT TO:<u1@md.test> NOTIFY=DELAY NOTIFY=DELAY", "501 5.5.4"),
+    ("RCPT TO:<u1@md.test> ORCPT=;x", "501 5.5.4"),
     ("RCPT FROM:<a@b>", "501 5.5.4"), ("RCPT TO:<>", "501 5.1.3"),
     ("RCPT TO:<u1@md.test", "501 5.1.3"),
     ("RCPT TO:<u1@md.test> NOTIFY=x", "501 5.5.4"),
@@ -113,7 +160,11 @@ SYNTAX = [
      "250 2.1.5"),
     ("RCPT TO:<Postmaster>", "250 2.1.5"),
     ("RSET x", "501 5.5.4"), ("DATA x", "501 5.5.4"),
-    ("VRFY", "501 5.5.4"), ("ETRN", "503"), ("NOOP x y", "250 2.0.0"),
+    ("VRFY", "501 5.5.4"), ("VRFY <", "501 5.1.3"), ("ETRN", "503"),
+    ("NOOP x y", "250 2.0.0"), ("XFORWARD", "501 5.5.4"),
+    ("RSET", "250 2.0.0"), ("ETRN", "500"), ("ETRN a b", "500"),
+    ("ETRN @", "501"),
+    ("BDAT", "521 5.5.4"),  # the end: where its octets end is not known
 ]
 
 
@@ -127,13 +178,34 @@ def server(instance):
     return instance
 
 
-def test_commands_in_states(server):
+@pytest.mark.parametrize("state", STATES)
+def test_commands_in_states(server, state):
     server.start()
-    for state, steps in STATES.items():
-        for command, special, usual in ORDER:
-            with Client(server.port) as c:
-                c.play(*steps)
-                c.play((command, special.get(state, usual)))
+    for command, special, usual in ORDER:
+        with Client(server.port) as c:
+            c.play(*STATES[state])
+            c.play((command, special.get(state, usual)))
+
+
+def test_helo_is_required(server):
+    server.set(smtpd_helo_required="yes").start()
+    for command, special, usual in ORDER:
+        want = special.get("connected", usual)
+        if command in NEEDS_HELO:
+            want = "503 5.5.1 Error: send HELO/EHLO first"
+        with Client(server.port) as c:
+            c.play((command, want))
+
+
+def test_strict_envelopes(server):
+    """RFC 5321 section 4.1.2: nothing but a path in brackets."""
+    server.set(strict_rfc821_envelopes="yes").start()
+    with Client(server.port) as c:
+        c.play(("EHLO me", "250-"), ("MAIL FROM:a@b.test", "501 5.1.7"),
+               ("MAIL FROM:<a (x) @b.test>", "501 5.1.7"),
+               ("MAIL FROM:<a@b.test>", "250"),
+               ("RCPT TO:u1@md.test", "501 5.1.3"),
+               ("RCPT TO:<u1@md.test>", "250"))
 
 
 def test_syntax(server):
