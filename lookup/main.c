@@ -14,6 +14,7 @@
 #include "lib/dns/dns_codec.h"
 #include "lib/io/fiber.h"
 #include "lib/mail/count.h"
+#include "lib/mail/user_access.h"
 #include "lib/table/table.h"
 #include "lookup/clients.h"
 #include "lookup/counters.h"
@@ -228,6 +229,15 @@ begin(struct why *why)
 }
 
 static void
+serve_user(struct request *r)
+{
+    struct config_set *set = config_hold(daemon_config());
+
+    user_access_answer(config_main(set), r);
+    config_drop(set);
+}
+
+static void
 serve_table(struct request *r)
 {
     tables_serve(tables, r);
@@ -263,6 +273,7 @@ main(int argc, char **argv)
         { MESSAGE_HOST_ASK, serve_host, SERVE_FIBER },
         { MESSAGE_CLIENT_ASK, serve_client, SERVE_FIBER },
         { MESSAGE_TABLE_ASK, serve_table, SERVE_FIBER },
+        { MESSAGE_USER_ASK, serve_user, SERVE_FIBER },
         { MESSAGE_TALLY, serve_count, SERVE_INLINE },
         { MESSAGE_TALLY_TELL, serve_count, SERVE_INLINE },
         { MESSAGE_MEMO_ASK, memo_keeper_ask, SERVE_FIBER },

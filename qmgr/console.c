@@ -3,14 +3,16 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/io/sock.h"
+#include "lib/mail/user_access.h"
 #include "qmgr/console_private.h"
 
 #include <unistd.h>
 
 enum {
-    IDLE_MS = 60 * 1000, /* a user's command that asks nothing is left */
-    CALLS_OF_USER = 20,  /* at the same time; the admin may have more */
-    WALKS_OF_USER = 2,   /* likewise, through the whole queue */
+    IDLE_MS = 60 * 1000,  /* a user's command that asks nothing is left */
+    CALLS_OF_USER = 20,   /* at the same time; the admin may have more */
+    WALKS_OF_USER = 2,    /* likewise, through the whole queue */
+    RIGHT_MS = 30 * 1000, /* a table may be asked for his name */
 };
 
 /* All commands that are connected; and whether it is time to leave. */
@@ -28,15 +30,23 @@ console_done(struct request *r, uint64_t count)
     request_reply(r, &m);
 }
 
+static void
+refuse(struct request *r, const struct why *why)
+{
+    struct queue_done d = { .result = RESULT_PERMFAIL, .why = *why };
+    struct msg m;
+
+    queue_done_encode(&d, &m);
+    request_reply(r, &m);
+}
+
 void
 console_refuse(struct request *r, const char *text)
 {
-    struct queue_done d = { 0 };
-    struct msg m;
+    struct why why;
 
-    d.result = why_perm(&d.why, "5.7.0", "%s", text);
-    queue_done_encode(&d, &m);
-    request_reply(r, &m);
+    (void)why_perm(&why, "5.7.0", "%s", text);
+    refuse(r, &why);
 }
 
 static size_t
@@ -73,6 +83,27 @@ console_walk_end(struct console *c)
 
 /* The connection. */
 
+/* Offline nobody can be asked, but then we are the admin's. */
+static bool
+may(const struct console *c, enum message type, struct why *why)
+{
+    struct config_set *set;
+    enum user_right right = USER_MAY_LIST;
+    enum result res;
+
+    if (c->may_edit)
+        return true;
+    if (type == MESSAGE_QUEUE_FLUSH)
+        right = USER_MAY_FLUSH;
+    else if (type != MESSAGE_QUEUE_LIST && type != MESSAGE_QUEUE_DESTINATIONS)
+        return true; /* it is refused there */
+    set = config_hold(c->q->set);
+    res = user_access_ask(config_main(set), right, c->uid,
+        clock_now_ms() + RIGHT_MS, why);
+    config_drop(set);
+    return res == RESULT_OK;
+}
+
 /* What a command asks; the console stays while something is under way. */
 static void
 serve(struct request *r)
@@ -86,9 +117,13 @@ serve(struct request *r)
         [MESSAGE_QUEUE_ADOPT] = console_adopt,
     };
     struct console *c = r->context;
+    struct why why;
 
     c->serving++;
-    tasks[r->in->type](c, r);
+    if (may(c, r->in->type, &why))
+        tasks[r->in->type](c, r);
+    else
+        refuse(r, &why);
     c->serving--;
     c->asked = false;
     fiber_cond_broadcast(&c->gone);

@@ -1,9 +1,8 @@
 /*
  * console - serves the commands postqueue, postsuper and postcat.
  *
- * Everybody may list and flush (authorized_mailq_users and
- * authorized_flush_users are not built: with another value than the default
- * the system does not start); editing and reading mail is for root and for the
+ * Who is in authorized_mailq_users may list, in authorized_flush_users flush:
+ * everybody, by default; editing and reading mail is for root and for the
  * user that we are.
  */
 #pragma once

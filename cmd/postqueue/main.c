@@ -62,6 +62,8 @@ ask(const struct config_set *set, struct msg *m, queue_item_fn item,
     if (queue_control_ask(fd, m, item, context, &done, &why) != RESULT_OK)
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, why.text);
     queue_control_close(fd);
+    if (done.result != RESULT_OK && strcmp(done.why.status, "5.7.1") == 0)
+        command_fail(EX_NOPERM, "%s", done.why.text);
     if (done.result != RESULT_OK)
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, done.why.text);
 }

@@ -1,11 +1,14 @@
 /*
  * user_access - may a local user do this? authorized_submit_users,
  * authorized_flush_users, authorized_mailq_users.
+ *
+ * A list may name tables: qmgr, which opens none, asks lookup.
  */
 #pragma once
 
 #include "lib/base/attr.h"
 #include "lib/base/why.h"
+#include "lib/ipc/link.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -25,3 +28,16 @@ bool user_name(uid_t uid, char name[USER_NAME_MAX]) ATTR_NONNULL ATTR_MUST_USE;
  */
 enum result user_access_check(const struct config *config, const char *list,
     uid_t uid, const char *what, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+enum user_right { USER_MAY_LIST, USER_MAY_FLUSH };
+
+/*
+ * user_access_check() with the parameter of right, asked of lookup unless
+ * everybody has it. Waits.
+ */
+enum result user_access_ask(const struct config *config, enum user_right right,
+    uid_t uid, int64_t deadline_ms, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+
+/* lookup's end: the answer to a USER_ASK. Waits. */
+void user_access_answer(const struct config *config, struct request *r)
+    ATTR_NONNULL;
