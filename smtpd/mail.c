@@ -2,13 +2,12 @@
  * mail - MAIL FROM: a transaction begins.
  */
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/mail/login_sender.h"
 #include "lib/mail/rewrite.h"
 #include "smtpd/access.h"
 #include "smtpd/counts.h"
+#include "smtpd/envelope_path.h"
 #include "smtpd/esmtp.h"
-#include "smtpd/path_argument.h"
 #include "smtpd/reply.h"
 #include "smtpd/room.h"
 #include "smtpd/session.h"
@@ -20,20 +19,8 @@ parse(struct session *s, struct slice args, struct mail_parameters *parameters,
     struct transaction *t = &s->mail;
     struct path_argument path;
 
-    switch (path_argument_parse(args, "FROM",
-        s->config->strict_rfc821_envelopes, &t->arena, &path)) {
-    case PATH_FOUND:
-        break;
-    case PATH_MISSING:
-        return refusal_set(no, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
-    case PATH_MALFORMED:
-        log_write(LOG_LEVEL_WARNING, s->profile->tag,
-            "Illegal address syntax from %s in MAIL command: " SLICE_FMT,
-            s->peer.text, SLICE_ARG(path.text));
-        return refusal_set(no, 501, "5.1.7", "Bad sender address syntax");
-    case PATH_NO_MEMORY:
-        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
-    }
+    if (!envelope_path_take(s, PATH_SENDER, args, &t->arena, &path, no))
+        return false;
     t->envelope.sender = path.address;
     if (!mail_parameters_parse(path.parameters, session_features(s), &t->arena,
             parameters, no))

@@ -3,13 +3,12 @@
  * accepted gives it its queue id.
  */
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/mail/rewrite.h"
 #include "lib/mail/verify_sender.h"
 #include "smtpd/access.h"
 #include "smtpd/counts.h"
+#include "smtpd/envelope_path.h"
 #include "smtpd/esmtp.h"
-#include "smtpd/path_argument.h"
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
@@ -22,25 +21,9 @@ parse(struct session *s, struct slice args, struct arena *arena,
     struct rcpt_parameters *parameters, struct refusal *no)
 {
     struct path_argument path;
-    enum path_status status;
 
-    status = path_argument_parse(args, "TO", s->config->strict_rfc821_envelopes,
-        arena, &path);
-    if (status == PATH_FOUND && path.address.len == 0)
-        status = PATH_MALFORMED;
-    switch (status) {
-    case PATH_FOUND:
-        break;
-    case PATH_MISSING:
-        return refusal_set(no, 501, "5.5.4", "Syntax: RCPT TO:<address>");
-    case PATH_MALFORMED:
-        log_write(LOG_LEVEL_WARNING, s->profile->tag,
-            "Illegal address syntax from %s in RCPT command: " SLICE_FMT,
-            s->peer.text, SLICE_ARG(path.text));
-        return refusal_set(no, 501, "5.1.3", "Bad recipient address syntax");
-    case PATH_NO_MEMORY:
-        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
-    }
+    if (!envelope_path_take(s, PATH_RECIPIENT, args, arena, &path, no))
+        return false;
     s->recipient = path.address;
     return rcpt_parameters_parse(path.parameters, session_features(s), arena,
                parameters, no) &&

@@ -1,0 +1,41 @@
+#include "smtpd/envelope_path.h"
+
+#include "lib/base/log.h"
+
+static const struct {
+    const char *keyword, *command, *syntax, *status, *malformed;
+} words[] = {
+    [PATH_SENDER] = { "FROM", "MAIL", "Syntax: MAIL FROM:<address>", "5.1.7",
+        "Bad sender address syntax" },
+    [PATH_RECIPIENT] = { "TO", "RCPT", "Syntax: RCPT TO:<address>", "5.1.3",
+        "Bad recipient address syntax" },
+};
+
+bool
+envelope_path_take(const struct session *s, enum path_role role,
+    struct slice args, struct arena *arena, struct path_argument *path,
+    struct refusal *no)
+{
+    enum path_status status = path_argument_parse(args, words[role].keyword,
+        s->config->strict_rfc821_envelopes, arena, path);
+
+    /* Nobody is the sender of notices, and gets none. */
+    if (status == PATH_FOUND && role == PATH_RECIPIENT &&
+        path->address.len == 0)
+        status = PATH_MALFORMED;
+    switch (status) {
+    case PATH_FOUND:
+        break;
+    case PATH_MISSING:
+        return refusal_set(no, 501, "5.5.4", "%s", words[role].syntax);
+    case PATH_MALFORMED:
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "Illegal address syntax from %s in %s command: " SLICE_FMT,
+            s->peer.text, words[role].command, SLICE_ARG(path->text));
+        return refusal_set(no, 501, words[role].status, "%s",
+            words[role].malformed);
+    case PATH_NO_MEMORY:
+        return refusal_set(no, 452, "4.3.1", "Insufficient system storage");
+    }
+    return true;
+}
