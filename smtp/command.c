@@ -2,29 +2,11 @@
 
 #include "lib/base/printable.h"
 #include "lib/mail/address.h"
+#include "lib/mail/xtext.h"
 
 #include <inttypes.h>
 
 enum { ADDRESS_MAX = 1024 }; /* octets in external form */
-
-/* RFC 3461 section 4 */
-static void
-add_xtext(struct buf *to, struct slice text)
-{
-    static const char hex[] = "0123456789ABCDEF";
-
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if (c > 32 && c < 127 && c != '+' && c != '=') {
-            buf_add_octet(to, c);
-        } else {
-            buf_add_octet(to, '+');
-            buf_add_octet(to, (unsigned char)hex[c >> 4]);
-            buf_add_octet(to, (unsigned char)hex[c & 15]);
-        }
-    }
-}
 
 /*
  * Nothing else gets into the queue, but a command or parameter that a stranger
@@ -63,15 +45,6 @@ add_path(const struct job *job, struct slice address, struct buf *line)
     return true;
 }
 
-static bool
-is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] > 127)
-            return false;
-    return true;
-}
-
 bool
 command_needs_smtputf8(const struct job *job)
 {
@@ -79,13 +52,13 @@ command_needs_smtputf8(const struct job *job)
 
     if (!job->profile.config->smtputf8_enable)
         return false;
-    if (!is_ascii(d->envelope.sender))
+    if (!slice_is_ascii(d->envelope.sender))
         return true;
     for (size_t i = 0; i < d->recipient_count; i++)
-        if (!is_ascii(d->recipients[i].rcpt.address))
+        if (!slice_is_ascii(d->recipients[i].rcpt.address))
             return true;
-    return (d->envelope.flags & ENVELOPE_UTF8) != 0 && !is_ascii(d->header) &&
-        utf8_is_valid(d->header);
+    return (d->envelope.flags & ENVELOPE_UTF8) != 0 &&
+        !slice_is_ascii(d->header) && utf8_is_valid(d->header);
 }
 
 bool
@@ -108,7 +81,7 @@ command_mail(const struct job *job, unsigned features, struct buf *line)
                 env->ret == RET_FULL ? "FULL" : "HDRS");
         if (env->envid.len > 0) {
             buf_add_text(line, " ENVID=");
-            add_xtext(line, env->envid);
+            xtext_encode(env->envid, line);
         }
     }
     return true;
@@ -145,14 +118,14 @@ add_orcpt(struct buf *to, const struct recipient *r)
     if (n < r->orcpt.len && atom_is_valid(slice_head(r->orcpt, n))) {
         buf_add_format(to, " ORCPT=" SLICE_FMT ";",
             SLICE_ARG(slice_head(r->orcpt, n)));
-        add_xtext(to, slice_skip(r->orcpt, n + 1));
+        xtext_encode(slice_skip(r->orcpt, n + 1), to);
     } else if (r->original.len > 0) {
         struct buf quoted;
 
         buf_init(&quoted, ADDRESS_MAX);
         address_quote(r->original, &quoted);
         buf_add_text(to, " ORCPT=rfc822;");
-        add_xtext(to, buf_slice(&quoted));
+        xtext_encode(buf_slice(&quoted), to);
         buf_fini(&quoted);
     }
 }

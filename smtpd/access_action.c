@@ -377,15 +377,6 @@ run_restrictions(const struct entry *t)
     return verdict;
 }
 
-static bool
-is_digits(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
-            return false;
-    return s.len > 0;
-}
-
 enum verdict
 access_act(struct access *a, struct slice key, struct slice value)
 {
@@ -399,7 +390,7 @@ access_act(struct access *a, struct slice key, struct slice value)
         if (slice_eq_nocase(t.word, slice_of(actions[i].name)))
             return run_action(&t, &actions[i]);
     /* Some who authenticate otherwise store the time of it as value. */
-    if (is_digits(slice_trim(value)))
+    if (slice_is_digits(slice_trim(value)))
         return act_ok(&t);
     if (t.word.len == 3 && num_parse_u32(t.word, 599, &code) && code >= 400)
         return refuse(&t, (int)code, code >= 500 ? "5.7.1" : "4.7.1");

@@ -52,20 +52,11 @@ unsupported(struct parse *p, struct slice word)
 /* MAIL FROM */
 
 static bool
-is_digits(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
-            return false;
-    return s.len > 0;
-}
-
-static bool
 size_value(struct parse *p, struct slice value)
 {
     struct mail_parameters *mail = p->to;
 
-    if (!is_digits(value))
+    if (!slice_is_digits(value))
         return refusal_set(p->no, 501, "5.5.4", "Bad message size syntax");
     if (!num_parse_u64(value, INT64_MAX, &mail->size))
         return refusal_set(p->no, 552, "5.3.4",
@@ -282,15 +273,6 @@ rcpt_parameters_parse(struct slice words, unsigned features,
 
     *p = (struct rcpt_parameters){ .notify = 0 };
     return parse_words(&parse, rcpt_table, words);
-}
-
-bool
-is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] > 127)
-            return false;
-    return true;
 }
 
 bool

@@ -48,8 +48,6 @@ bool rcpt_parameters_parse(struct slice words, unsigned features,
     struct arena *arena, struct rcpt_parameters *p, struct refusal *no)
     ATTR_NONNULL ATTR_MUST_USE;
 
-bool is_ascii(struct slice text);
-
 /*
  * smtputf8_autodetect_classes: is mail from this source ("sendmail", "smtpd")
  * to be taken for SMTPUTF8 where its header is UTF-8, though nobody said so? The

@@ -71,7 +71,7 @@ take_smtputf8(const struct session *s, struct slice *args)
     if (given)
         *args = slice_trim(slice_head(*args, args->len - word.len));
     return given || !s->config->smtputf8_enable ||
-        !s->config->strict_smtputf8 || is_ascii(*args);
+        !s->config->strict_smtputf8 || slice_is_ascii(*args);
 }
 
 enum command_result

@@ -25,15 +25,6 @@ static struct {
     struct fiber_cond ended;
 } probes = { .ended = { LIST_INIT(probes.ended.waiters) } };
 
-static bool
-is_ascii_only(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] >= 128)
-            return false;
-    return true;
-}
-
 static enum result
 fill_envelope(struct probe *p, const struct config *config,
     struct envelope *env, struct why *why)
@@ -47,7 +38,7 @@ fill_envelope(struct probe *p, const struct config *config,
     *env = (struct envelope){
         .arrival_us = clock_wall_us(),
         .flags = ENVELOPE_INTERNAL | ENVELOPE_VERIFY | ENVELOPE_PROBE |
-            (is_ascii_only(p->address) ? 0U : (uint32_t)ENVELOPE_UTF8),
+            (slice_is_ascii(p->address) ? 0U : (uint32_t)ENVELOPE_UTF8),
         .rewrite = SLICE_LIT("local"),
     };
     res = verify_sender_make(config, rewrite, clock_wall_s(), &p->arena,

@@ -94,7 +94,7 @@ session_allows_address(const struct session *s, struct slice address,
     struct refusal *no)
 {
     return !s->config->smtputf8_enable || !s->config->strict_smtputf8 ||
-        s->mail.utf8 || is_ascii(address) ||
+        s->mail.utf8 || slice_is_ascii(address) ||
         refusal_set(no, 553, "5.6.7",
             "Must declare SMTPUTF8 to send unicode address");
 }

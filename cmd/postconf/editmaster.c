@@ -26,15 +26,6 @@ struct edit {
     struct buf text;     /* the line, joined */
 };
 
-static void
-tell(void *context, enum config_severity severity, const char *text)
-{
-    (void)context;
-    if (severity == CONFIG_ERROR)
-        postconf_fatal("%s", text);
-    postconf_warn("%s", text);
-}
-
 static struct request
 parse_request(const struct postconf *pc, const char *argument)
 {
@@ -312,7 +303,7 @@ append_new(struct edit *e)
 void
 edit_master(struct postconf *pc)
 {
-    struct edit e = { .pc = pc, .report = { .tell = tell } };
+    struct edit e = { .pc = pc, .report = { .tell = postconf_tell } };
     struct replacement file;
 
     e.request = mem_alloc_array(pc->arguments, sizeof(e.request[0]));

@@ -43,8 +43,8 @@ postconf_fatal(const char *fmt, ...)
     exit(EXIT_FAILURE);
 }
 
-static void
-tell(void *context, enum config_severity severity, const char *text)
+void
+postconf_tell(void *context, enum config_severity severity, const char *text)
 {
     (void)context;
     if (severity == CONFIG_ERROR)
@@ -66,7 +66,7 @@ void
 postconf_read_main(struct postconf *pc)
 {
     struct config_set *set = pc->set;
-    struct report report = { .tell = tell, .file = set->main_file };
+    struct report report = { .tell = postconf_tell, .file = set->main_file };
     struct buf text;
 
     if (!pc->defaults) {
@@ -84,7 +84,7 @@ void
 postconf_read_master(struct postconf *pc)
 {
     struct config_set *set = pc->set;
-    struct report report = { .tell = tell, .file = set->master_file };
+    struct report report = { .tell = postconf_tell, .file = set->master_file };
     struct buf text;
 
     read_text(set->master_file,

@@ -51,6 +51,10 @@ void postconf_warn(const char *fmt, ...) ATTR_PRINTF(1, 2);
 void postconf_fatal(const char *fmt, ...)
     __attribute__((format(printf, 1, 2), noreturn));
 
+/* One of these, for struct report. */
+void postconf_tell(void *context, enum config_severity severity,
+    const char *text);
+
 /* main.c: read what the action needs into set. */
 void postconf_read_main(struct postconf *pc) ATTR_NONNULL;
 void postconf_read_master(struct postconf *pc) ATTR_NONNULL;

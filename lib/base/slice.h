@@ -105,6 +105,15 @@ slice_rfind(struct slice s, char c)
 /* Without blanks (space, tab, CR, LF) at both ends. */
 struct slice slice_trim(struct slice s);
 
+/* Without the LF or CRLF that it may end with. */
+struct slice slice_without_line_end(struct slice line);
+
+/* At least one octet, and nothing but digits? */
+bool slice_is_digits(struct slice s);
+
+/* No octet above 127? */
+bool slice_is_ascii(struct slice s);
+
 /*
  * Cut the next word off *rest: what stands between octets of separators.
  * False when only separators, or nothing, are left. "{ ... }" is not special.

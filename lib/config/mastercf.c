@@ -3,6 +3,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "lib/config/lines.h"
+#include "lib/config/value.h"
 
 static const char *const field_names[MASTER_FIELDS] = {
     [MASTER_SERVICE] = "service",
@@ -18,26 +19,10 @@ static const char *const field_names[MASTER_FIELDS] = {
 static const char *const types[] = { "inet", "unix", "fifo", "unix-dgram",
     "pass" };
 
-/* A word ends at a blank outside braces. */
 static bool
 next_word(struct slice *rest, struct slice *word)
 {
-    size_t len, level = 0;
-
-    *rest = slice_trim(*rest);
-    for (len = 0; len < rest->len; len++) {
-        char c = rest->ptr[len];
-
-        if (level == 0 && (c == ' ' || c == '\t' || c == '\r'))
-            break;
-        if (c == '{')
-            level++;
-        else if (c == '}' && level > 0)
-            level--;
-    }
-    *word = slice_head(*rest, len);
-    *rest = slice_skip(*rest, len);
-    return len > 0;
+    return config_word_next(rest, " \t\r\n", word);
 }
 
 static bool

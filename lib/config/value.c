@@ -128,32 +128,37 @@ value_time_unit(const char *text)
 }
 
 static bool
-is_separator(char c)
+is_one_of(char c, const char *set)
 {
-    return c != '\0' && strchr(", \t\r\n", c) != NULL;
+    return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* An element ends at a separator outside all braces. */
 bool
-config_list_next(struct slice *rest, struct slice *element)
+config_word_next(struct slice *rest, const char *separators, struct slice *word)
 {
     size_t len, level = 0;
 
-    while (rest->len > 0 && is_separator(rest->ptr[0]))
+    while (rest->len > 0 && is_one_of(rest->ptr[0], separators))
         *rest = slice_skip(*rest, 1);
     for (len = 0; len < rest->len; len++) {
         char c = rest->ptr[len];
 
-        if (level == 0 && is_separator(c))
+        if (level == 0 && is_one_of(c, separators))
             break;
         if (c == '{')
             level++;
         else if (c == '}' && level > 0)
             level--;
     }
-    *element = slice_head(*rest, len);
+    *word = slice_head(*rest, len);
     *rest = slice_skip(*rest, len);
     return len > 0;
+}
+
+bool
+config_list_next(struct slice *rest, struct slice *element)
+{
+    return config_word_next(rest, ", \t\r\n", element);
 }
 
 struct slice

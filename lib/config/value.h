@@ -23,3 +23,9 @@ bool value_parse_size(struct slice text, int64_t *octets)
 
 /* The unit of a default such as "5d" or "${stress?{10}:{300}}s"; 's' if none. */
 char value_time_unit(const char *text) ATTR_NONNULL;
+
+/*
+ * The next word: it ends at a separator outside all braces. False at the end.
+ */
+bool config_word_next(struct slice *rest, const char *separators,
+    struct slice *word) ATTR_NONNULL;

@@ -117,21 +117,11 @@ begin_line(struct cleanup *c, struct slice line)
     return true;
 }
 
-static struct slice
-without_line_end(struct slice line)
-{
-    if (line.len > 0 && line.ptr[line.len - 1] == '\n')
-        line.len--;
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-        line.len--;
-    return line;
-}
-
 /* A whole line with its end. */
 static void
 read_line(struct cleanup *c, struct slice line)
 {
-    struct slice text = without_line_end(line);
+    struct slice text = slice_without_line_end(line);
 
     if (c->place == PLACE_FIELD_LINE) {
         add_to_field(c, text);

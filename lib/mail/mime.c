@@ -204,16 +204,6 @@ is_fold(const struct mime *m, struct slice line)
         (line.ptr[0] == ' ' || line.ptr[0] == '\t');
 }
 
-static struct slice
-without_end(struct slice line)
-{
-    if (line.len > 0 && line.ptr[line.len - 1] == '\n')
-        line.len--;
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-        line.len--;
-    return line;
-}
-
 /*
  * The header ends at the newest line, which is of the body already, or a
  * delimiter, or the empty one in between.
@@ -230,7 +220,7 @@ leave_header(struct mime *m, size_t level)
     if (level > 0) {
         end_header(m, MIME_LEAF, (struct slice){ 0 });
         take_delimiter(m, level, (struct slice){ 0 }, buf_slice(&line));
-    } else if (without_end(buf_slice(&line)).len == 0) {
+    } else if (slice_without_line_end(buf_slice(&line)).len == 0) {
         end_header(m, kind, buf_slice(&line));
     } else {
         end_header(m, kind, (struct slice){ 0 });
@@ -244,7 +234,7 @@ static void
 take_header_line(struct mime *m, bool whole)
 {
     struct slice line = slice_skip(buf_slice(&m->field), m->line_at);
-    struct slice text = without_end(line);
+    struct slice text = slice_without_line_end(line);
     size_t level = find_level(m, text);
     bool fold = is_fold(m, text), begins = begins_field(m, text);
 

@@ -2,15 +2,12 @@
 
 #include <stdio.h>
 
+enum { PART_MAX = 3 }; /* digits, RFC 3463 section 2 */
+
 static bool
-is_digits(struct slice s, size_t most)
+is_part(struct slice s)
 {
-    if (s.len == 0 || s.len > most)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
-            return false;
-    return true;
+    return s.len <= PART_MAX && slice_is_digits(s);
 }
 
 struct slice
@@ -22,7 +19,7 @@ status_split(struct slice text, const char *fallback, char status[STATUS_SIZE])
     struct slice detail = slice_skip(rest, subject.len + 1);
 
     if (code.len < 5 || code.ptr[1] != '.' || code.ptr[0] < '2' ||
-        code.ptr[0] > '5' || !is_digits(subject, 3) || !is_digits(detail, 3)) {
+        code.ptr[0] > '5' || !is_part(subject) || !is_part(detail)) {
         (void)snprintf(status, STATUS_SIZE, "%s", fallback);
         return text;
     }

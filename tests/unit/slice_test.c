@@ -126,6 +126,44 @@ test_lines(void **state)
     assert_false(slice_line(&rest, &line));
 }
 
+static void
+test_line_end(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        { "a\r\n", "a" },
+        { "a\n", "a" },
+        { "a\r", "a" },
+        { "a", "a" },
+        { "\r\n", "" },
+        { "\n\n", "\n" },
+        { "a\r\r\n", "a\r" },
+        { "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_text(slice_without_line_end(slice_of(cases[i].in)),
+            cases[i].out);
+}
+
+static void
+test_digits(void **state)
+{
+    (void)state;
+    assert_true(slice_is_digits(SLICE_LIT("0")));
+    assert_true(slice_is_digits(SLICE_LIT("0123456789")));
+    assert_false(slice_is_digits(none));
+    assert_false(slice_is_digits(SLICE_LIT("-1")));
+    assert_false(slice_is_digits(SLICE_LIT("1 ")));
+    assert_false(slice_is_digits(SLICE_LIT("1/2")));
+    assert_false(slice_is_digits(SLICE_LIT("1:2")));
+    assert_true(slice_is_ascii(none));
+    assert_true(slice_is_ascii(SLICE_LIT("a\0\x7f")));
+    assert_false(slice_is_ascii(SLICE_LIT("a\x80")));
+}
+
 int
 main(void)
 {
@@ -136,6 +174,8 @@ main(void)
         cmocka_unit_test(test_trim),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_line_end),
+        cmocka_unit_test(test_digits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
