@@ -28,18 +28,13 @@ name_session(struct session *s, const struct target *target)
         sock_addr_port(&target->addr));
 }
 
-struct session *
+/* Takes over fd, which is connected. */
+static struct session *
 session_new(const struct profile *profile, const struct target *target, int fd)
 {
-    struct session *s;
-    struct stream *stream = stream_new(fd);
+    struct session *s = mem_alloc(sizeof(*s));
 
-    if (stream == NULL) {
-        close(fd);
-        return NULL;
-    }
-    s = mem_alloc(sizeof(*s));
-    s->stream = stream;
+    s->stream = stream_new(fd);
     s->profile = *profile;
     if (profile->set != NULL)
         config_hold(profile->set);
@@ -93,7 +88,6 @@ session_connect(const struct profile *profile, const struct target *target,
 {
     const struct config *config = profile->config;
     int64_t timeout = config->smtp_connect_timeout;
-    struct session *s;
     struct why why;
     int fd;
 
@@ -105,10 +99,7 @@ session_connect(const struct profile *profile, const struct target *target,
         refused_connection(target, &why, excuse);
         return NULL;
     }
-    s = session_new(profile, target, fd);
-    if (s == NULL)
-        excuse_set(excuse, "4.3.0", "no memory for a connection");
-    return s;
+    return session_new(profile, target, fd);
 }
 
 static bool

@@ -72,10 +72,6 @@ struct session *session_connect(const struct profile *profile,
     const struct target *target, struct excuse *excuse)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* Takes over an open, connected descriptor instead; NULL without memory. */
-struct session *session_new(const struct profile *profile,
-    const struct target *target, int fd) ATTR_NONNULL ATTR_MUST_USE;
-
 enum session_greeted {
     GREETED_OK,
     GREETED_FAILED,  /* lost, timed out, no SMTP: the session is dead */

@@ -1,10 +1,9 @@
 /*
  * path_argument - what stands behind MAIL and RCPT: "FROM:<address> parameters".
  *
- * Unlike lib/mail/path.h it takes what clients really send, as Postfix does: no
- * angle brackets (unless strict_rfc821_envelopes), blanks inside them, a local
- * part alone. The brackets, quotes and source route end here: behind it an
- * address is in internal form.
+ * It takes what clients really send, as Postfix does: no angle brackets (unless
+ * strict_rfc821_envelopes), blanks inside them, a local part alone. The brackets,
+ * quotes and source route end here: behind it an address is in internal form.
  */
 #pragma once
 

@@ -18,8 +18,9 @@ static unsigned under_test;
 
 /* The log */
 
-void
-screen_log(const struct session *s, const char *what)
+/* "postfix/postscreen[1]: WHAT [a]:p" and the like: client is the last word. */
+static void
+log_client(const struct session *s, const char *what)
 {
     log_write(LOG_LEVEL_INFO, s->profile->tag, "%s [%s]:%u", what, s->peer.addr,
         s->peer.port);
@@ -83,7 +84,7 @@ screen_log_hangup(const struct session *s)
 static void
 log_listed(const struct session *s, const char *new, const char *old)
 {
-    screen_log(s, s->config->respectful_logging ? new : old);
+    log_client(s, s->config->respectful_logging ? new : old);
 }
 
 /* Answers */
@@ -169,7 +170,7 @@ conclude(struct session *s)
     if ((sc->todo & TESTS_AFTER & ~sc->passed) != 0)
         return let_through(s, false);
     if (sc->passed == sc->todo)
-        screen_log(s, sc->known ? "PASS OLD" : "PASS NEW");
+        log_client(s, sc->known ? "PASS OLD" : "PASS NEW");
     return let_through(s, false);
 }
 
@@ -247,7 +248,7 @@ screen_session(struct session *s)
     }
     screen_recall(s);
     if (sc->todo == 0 && sc->no.code == 0) {
-        screen_log(s, "PASS OLD");
+        log_client(s, "PASS OLD");
         return let_through(s, true);
     }
     return test_client(s);
@@ -283,7 +284,7 @@ screen_client(struct session *s)
     if (!screen_session(s)) {
         screen_end(s);
         s->profile = own;
-        screen_log(s, "DISCONNECT");
+        log_client(s, "DISCONNECT");
         return false;
     }
     counts_disconnect(s);

@@ -33,8 +33,8 @@ screen_record_parse(struct slice text, int64_t until_s[TESTS])
     return true;
 }
 
-void
-screen_record_put(const int64_t until_s[TESTS], struct buf *to)
+static void
+put_record(const int64_t until_s[TESTS], struct buf *to)
 {
     for (unsigned i = 0; i < TESTS; i++)
         buf_add_format(to, "%s%jd", i == 0 ? "" : ";", (intmax_t)until_s[i]);
@@ -81,7 +81,7 @@ screen_remember(const struct session *s)
         if (sc->until_s[i] > last)
             last = sc->until_s[i];
     buf_init(&value, RECORD_MAX);
-    screen_record_put(sc->until_s, &value);
+    put_record(sc->until_s, &value);
     memo_keep(MEMO_SCREEN, slice_of(s->peer.addr), buf_slice(&value),
         last + sc->screen->config->postscreen_cache_retention_time / 1000);
     buf_fini(&value);

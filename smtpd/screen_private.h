@@ -79,9 +79,6 @@ struct screening {
     const char *after; /* the last command, for the log */
 };
 
-/* "postfix/postscreen[1]: WHAT [a]:p" and the like: client is the last word. */
-void screen_log(const struct session *s, const char *what) ATTR_NONNULL;
-
 /* The time since the phase began, as the log has it. */
 const char *screen_elapsed(const struct screening *sc, char text[static 16])
     ATTR_NONNULL;
@@ -121,9 +118,7 @@ void screen_pass(struct screening *sc, enum screen_test test, int64_t ttl_ms)
     ATTR_NONNULL;
 /* What was passed, if anything. */
 void screen_remember(const struct session *s) ATTR_NONNULL;
-/* The text of a record; for tests, too. */
-void screen_record_put(const int64_t until_s[TESTS], struct buf *to)
-    ATTR_NONNULL;
+/* The text of a record. */
 bool screen_record_parse(struct slice text, int64_t until_s[TESTS])
     ATTR_NONNULL ATTR_MUST_USE;
 

@@ -134,10 +134,6 @@ struct peer *daemon_peer(enum role role, uint64_t hash);
 /* All peers of a role: list of struct peer by node. */
 struct list *daemon_peers(enum role role);
 
-/* Wait until a process of that role is linked; LINK_OK when one is. Waits. */
-enum link_status daemon_wait_peer(enum role role, int64_t deadline)
-    ATTR_MUST_USE;
-
 /*
  * Ask any process of that role; when none is up, or the one asked dies before
  * it answers and again is true, wait for another until the deadline. m is

@@ -141,8 +141,9 @@ daemon_peer(enum role role, uint64_t hash)
     return best;
 }
 
-enum link_status
-daemon_wait_peer(enum role role, int64_t deadline)
+/* Until a process of that role is linked: LINK_OK. */
+static enum link_status
+wait_for_peer(enum role role, int64_t deadline)
 {
     while (list_empty(&peers.by_role[role])) {
         switch (fiber_cond_wait(&peers.up[role], deadline)) {
@@ -177,7 +178,7 @@ daemon_call(enum role role, struct msg *m, bool again, int64_t deadline,
     do {
         struct msg copy;
 
-        st = daemon_wait_peer(role, deadline);
+        st = wait_for_peer(role, deadline);
         if (st != LINK_OK)
             break;
         if (!again) {

@@ -25,7 +25,6 @@
 #include <stdint.h>
 
 struct fiber;
-struct sched;
 
 enum { FIBER_STACK = 64 * 1024 };
 

@@ -15,7 +15,6 @@
 #include "lib/base/attr.h"
 #include "lib/base/slice.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -87,8 +86,6 @@ void stream_write(struct stream *st, struct slice octets, int64_t deadline)
     ATTR_NONNULL;
 void stream_printf(struct stream *st, int64_t deadline, const char *fmt, ...)
     ATTR_PRINTF(3, 4);
-void stream_vprintf(struct stream *st, int64_t deadline, const char *fmt,
-    va_list ap) ATTR_PRINTF(3, 0);
 
 /* Waits until all is with the kernel. */
 enum stream_status stream_flush(struct stream *st, int64_t deadline)

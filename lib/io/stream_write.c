@@ -2,6 +2,7 @@
 #include "lib/io/stream_private.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -87,15 +88,17 @@ stream_write(struct stream *st, struct slice octets, int64_t deadline)
 }
 
 void
-stream_vprintf(struct stream *st, int64_t deadline, const char *fmt, va_list ap)
+stream_printf(struct stream *st, int64_t deadline, const char *fmt, ...)
 {
     char text[PRINTF_MAX];
     struct buf b;
-    va_list again;
+    va_list ap, again;
     int n;
 
+    va_start(ap, fmt);
     va_copy(again, ap);
     n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(text)) {
         stream_write(st, (struct slice){ text, (size_t)n }, deadline);
     } else if (n >= 0) {
@@ -105,16 +108,6 @@ stream_vprintf(struct stream *st, int64_t deadline, const char *fmt, va_list ap)
         buf_fini(&b);
     }
     va_end(again);
-}
-
-void
-stream_printf(struct stream *st, int64_t deadline, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    stream_vprintf(st, deadline, fmt, ap);
-    va_end(ap);
 }
 
 /* After a timeout or cancellation what is left can be flushed again. */

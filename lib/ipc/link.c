@@ -348,12 +348,6 @@ link_peer_name(const struct link *l)
     return l->peer_name;
 }
 
-void *
-link_context(const struct link *l)
-{
-    return l->options.context;
-}
-
 size_t
 link_requests(const struct link *l)
 {

@@ -126,7 +126,6 @@ void link_release(struct link *l) ATTR_NONNULL;
 
 enum role link_peer(const struct link *l) ATTR_NONNULL;
 const char *link_peer_name(const struct link *l) ATTR_NONNULL;
-void *link_context(const struct link *l) ATTR_NONNULL;
 
 /* Requests of the peer that are not yet ended. */
 size_t link_requests(const struct link *l) ATTR_NONNULL;

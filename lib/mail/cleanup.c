@@ -136,14 +136,6 @@ cleanup_content(struct cleanup *c, struct slice octets)
     cleanup_read(c, octets);
 }
 
-enum result
-cleanup_status(struct cleanup *c, struct why *why)
-{
-    if (c->result != RESULT_OK)
-        *why = c->why;
-    return c->result;
-}
-
 static enum result
 submit(struct cleanup *c, int64_t deadline, struct why *why)
 {

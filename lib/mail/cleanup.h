@@ -72,9 +72,6 @@ void cleanup_prepend(struct cleanup *c, struct slice header) ATTR_NONNULL;
  */
 void cleanup_content(struct cleanup *c, struct slice octets) ATTR_NONNULL;
 
-/* The first failure so far: RESULT_OK if none. */
-enum result cleanup_status(struct cleanup *c, struct why *why) ATTR_NONNULL;
-
 /*
  * The reply code that Postfix gives for a failure of clean-up: 552 for what is
  * too large, 452 for a full disk, 554 for loops, ... The reply is that code, the

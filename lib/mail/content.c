@@ -61,25 +61,3 @@ content_next(struct content *c, char *scratch, struct slice *piece,
         c->step = CONTENT_STEP_END;
     return RESULT_OK;
 }
-
-bool
-content_header(struct slice header, const char *name, struct slice *value)
-{
-    struct slice want = slice_of(name), line;
-    const char *start;
-
-    while (slice_line(&header, &line)) {
-        if (!slice_starts_nocase(line, want) || line.len <= want.len ||
-            line.ptr[want.len] != ':')
-            continue;
-        start = line.ptr + want.len + 1;
-        /* Continuation lines belong to the value. */
-        while (
-            header.len > 0 && (header.ptr[0] == ' ' || header.ptr[0] == '\t'))
-            (void)slice_line(&header, &line);
-        *value = slice_trim(
-            (struct slice){ start, (size_t)(line.ptr + line.len - start) });
-        return true;
-    }
-    return false;
-}

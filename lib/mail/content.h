@@ -45,7 +45,3 @@ void content_rewind(struct content *c) ATTR_NONNULL;
  */
 enum result content_next(struct content *c, char *scratch, struct slice *piece,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
-
-/* A named header field's value, unfolded view: first one; false if none. */
-bool content_header(struct slice header, const char *name, struct slice *value)
-    ATTR_NONNULL;
