@@ -104,7 +104,8 @@ sessions_serve(int fd, const struct sock_addr *addr,
     }
     s->config = s->profile->config;
     s->set = set;
-    s->extra = s->profile->screen != NULL && daemon_exceeded(service);
+    s->extra = service != NULL && s->profile->screen != NULL &&
+        daemon_exceeded(service);
     s->fiber = fiber_self();
     s->client = stream_new(fd);
     session_reset(s);
