@@ -2,6 +2,7 @@
 
 #include "lib/config/config.h"
 #include "lib/mail/header.h"
+#include "smtpd/counts.h"
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
@@ -17,8 +18,13 @@ no_starttls(struct session *s, struct slice args)
 static enum command_result
 no_auth(struct session *s, struct slice args)
 {
+    struct refusal no;
+
     (void)args;
-    reply(s, 503, "5.5.1 Error: authentication not enabled");
+    if (counts_auth(s, &no))
+        reply(s, 503, "5.5.1 Error: authentication not enabled");
+    else
+        reply_refusal(s, &no);
     return COMMAND_BAD;
 }
 

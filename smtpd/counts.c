@@ -79,7 +79,8 @@ has_limit(const struct config *c)
     return c->smtpd_client_connection_count_limit > 0 ||
         c->smtpd_client_connection_rate_limit > 0 ||
         c->smtpd_client_message_rate_limit > 0 ||
-        c->smtpd_client_recipient_rate_limit > 0;
+        c->smtpd_client_recipient_rate_limit > 0 ||
+        c->smtpd_client_auth_rate_limit > 0;
 }
 
 bool
@@ -205,6 +206,21 @@ counts_mail(struct session *s, struct refusal *no)
     };
 
     return check_all(s, &l, no);
+}
+
+bool
+counts_auth(struct session *s, struct refusal *no)
+{
+    const struct limit l = {
+        .event = COUNT_AUTH,
+        .what = "AUTH command rate",
+        .text = "too many AUTH commands",
+    };
+    const struct culprit client = { slice_of(s->count_key), s->peer.text,
+        s->peer.addr };
+
+    return s->count_key == NULL ||
+        check(s, &l, s->config->smtpd_client_auth_rate_limit, &client, no);
 }
 
 bool

@@ -22,6 +22,7 @@ void counts_disconnect(struct session *s) ATTR_NONNULL;
 /* The process that counted is a new one. */
 void counts_again(struct session *s) ATTR_NONNULL;
 
-/* MAIL and RCPT, before anything else is asked. Wait. */
+/* MAIL, RCPT and AUTH, before anything else is asked. Wait. */
 bool counts_mail(struct session *s, struct refusal *no) ATTR_NONNULL;
 bool counts_rcpt(struct session *s, struct refusal *no) ATTR_NONNULL;
+bool counts_auth(struct session *s, struct refusal *no) ATTR_NONNULL;
