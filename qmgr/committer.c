@@ -60,6 +60,8 @@ commit_orders(struct committer *c, struct order **orders, size_t count)
             list_append(&first->txns, it);
     if (!list_empty(&first->txns))
         spool_commit(c->spool, &first->txns);
+    else
+        spool_look(c->spool);
     return first;
 }
 
@@ -210,6 +212,20 @@ look_later(struct committer *c)
     if (!c->died)
         fiber_timer_arm(&c->look, clock_now_ms() + LOOK_MS);
     c->died = true;
+}
+
+void
+committer_look(struct committer *c)
+{
+    struct order *o;
+
+    if (c->orders > 0 || gather_due_ms(&c->gathered) <= clock_now_ms())
+        return; /* it is going to */
+    o = mem_alloc(sizeof(*o));
+    o->kind = ORDER_COMMIT;
+    list_init(&o->txns);
+    if (!send_order(c, o))
+        mem_free(o);
 }
 
 void

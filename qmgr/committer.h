@@ -35,6 +35,9 @@ void committer_add(struct committer *c, struct txn *t) ATTR_NONNULL;
 /* Nothing that was added so far waits any longer. */
 void committer_hurry(struct committer *c) ATTR_NONNULL;
 
+/* More room is wanted in the spool than there is: look at it soon. */
+void committer_look(struct committer *c) ATTR_NONNULL;
+
 /* A record died: there may be something to clean. */
 void committer_dead(struct committer *c, const struct spool_place *place)
     ATTR_NONNULL;

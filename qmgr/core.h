@@ -19,6 +19,7 @@
 #include "qmgr/late.h"
 #include "qmgr/outside.h"
 #include "qmgr/past.h"
+#include "qmgr/reserve.h"
 #include "qmgr/timer.h"
 
 #include <stdbool.h>
@@ -93,6 +94,7 @@ struct qmgr {
     size_t jobs_out;
 
     struct late_state late;
+    struct reserve reserve;
 
     /* qmgr/notify */
     size_t notices;             /* being made */

@@ -581,6 +581,8 @@ dispatch(struct qmgr *q)
 {
     struct list *it;
 
+    if (list_empty(&q->ready) || !reserve_allows(q))
+        return;
     while (!q->stopping && (it = list_take(&q->ready)) != NULL)
         run_transport(q, LIST_ENTRY(it, struct transport, ready_link));
 }

@@ -9,6 +9,7 @@ enum {
     COUNT_BITS = 10, /* of lib/mail/queue_id: below them, time in us */
     LEASE_MAX = 1 << COUNT_BITS, /* ids at a time */
     MARK_AHEAD_S = 10,
+    MARK_OCTETS = 4096, /* in a batch of its own */
 };
 
 struct waiter {
@@ -55,7 +56,8 @@ move_mark(struct qmgr *q)
     q->mark_next = q->next_id +
         ((uint64_t)MARK_AHEAD_S * 1000000 << COUNT_BITS);
     t = txn_new(mark_written, NULL);
-    t->spool.settling = true;
+    /* A full disk has room for notices, which need ids, as far as there is. */
+    t->spool.settling = q->outside->room_take(q->context, MARK_OCTETS);
     meta_record_encode(q->mark_next, &t->heads[txn_add(t, RECORD_META, 0)]);
     txn_commit(q, t);
 }
@@ -86,6 +88,8 @@ mark_written(struct qmgr *q, struct txn *t)
         refuse(q, &t->spool.why);
     }
     q->mark_next = 0;
+    if (t->spool.settling)
+        reserve_give(q, MARK_OCTETS);
     txn_free(t);
     for (struct list *it; (it = list_take(&q->lease_waiters)) != NULL;) {
         struct waiter *w = LIST_ENTRY(it, struct waiter, link);

@@ -34,7 +34,8 @@ struct entry_write {
     struct spool_place *parts; /* that this one takes up */
     size_t part_count;
     int64_t next_try_ms;
-    bool owed; /* it failed, and waits for its next try */
+    uint64_t room; /* set aside for it in the spool */
+    bool owed;     /* it failed, and waits for its next try */
     struct edit *edit;
 };
 
@@ -43,6 +44,7 @@ write_free(struct qmgr *q, struct entry_write *w)
 {
     timer_disarm(q, &w->timer);
     list_remove(&w->link);
+    reserve_give(q, w->room);
     txn_free(w->txn);
     mem_free(w->parts);
     mem_free(w);
@@ -326,7 +328,10 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
     note_parts(q, e, w);
     encode_status(m, w);
     m->writing++;
+    if (kind == STATUS_INTERIM)
+        w->room = reserve_pass_piece(m);
     if (kind == STATUS_ENDING) {
+        w->room = reserve_pass(m);
         m->ending = true;
         /* What waits for its next try is listed, with the reason, from disk. */
         w->txn->may_wait = mail_unsettled(m) == 0;
@@ -387,6 +392,8 @@ ledger_remove(struct qmgr *q, struct entry *e, struct edit *deleted)
     w->edit = deleted;
     w->txn->may_wait = deleted == NULL;
     w->txn->records[txn_add(w->txn, RECORD_REMOVE, e->id)].target = e->place;
+    if (e->message != NULL)
+        w->room = reserve_pass(e->message);
     mail_free(q, e->message);
     entry_set_state(&q->index, e, ENTRY_LEAVING);
     wait = deleted == NULL ? drops_wait_ms(q, e) : 0;

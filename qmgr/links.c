@@ -51,7 +51,12 @@ has_room(void *context, uint64_t octets)
 static bool
 room_take(void *context, uint64_t octets)
 {
-    return spool_room_take(((struct outdoors *)context)->spool, octets);
+    struct outdoors *o = context;
+
+    if (spool_room_take(o->spool, octets))
+        return true;
+    committer_look(o->committer);
+    return false;
 }
 
 static void

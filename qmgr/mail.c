@@ -77,7 +77,7 @@ mail_free(struct qmgr *q, struct mail *m)
     list_remove(&m->check_link);
     list_remove(&m->notice_link);
     mail_count_held(q, m, 0);
-    q->outside->room_give(q->context, m->room);
+    reserve_give_all(q, m);
     m->entry->message = NULL;
     q->probes -= m->counted;
     if (m->admitted != NULL)

@@ -26,9 +26,6 @@ struct lane;
 struct transport;
 struct msg_in;
 
-/* Until a message is looked at again that the disk had no place for. */
-enum { MAIL_AGAIN_MS = 60 * 1000 };
-
 enum rcpt_state {
     RCPT_PENDING,   /* to be tried in this round */
     RCPT_RESOLVING, /* lookup was asked for its route */
@@ -100,7 +97,8 @@ struct mail {
 
     const struct transport *transport; /* of the newest recipient; or NULL */
     struct lane *admitted;             /* while it is in the active set */
-    uint64_t room; /* set aside in the spool for its STATUS */
+    uint64_t room;   /* set aside in the spool for its last record ... */
+    unsigned pieces; /* ... and for some in between (qmgr/reserve) */
 
     struct accept *accept; /* ENTRY_ENTERING: its transaction */
     struct list jobs;

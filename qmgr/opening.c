@@ -7,14 +7,13 @@
 #include "qmgr/destination.h"
 #include "qmgr/late.h"
 #include "qmgr/readback.h"
+#include "qmgr/reserve.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
 
 enum {
     GATHER_MS = 50,
     GATHER_MOST_MS = 2000,
-    ROOM_STATUS = 1024, /* octets in the spool */
-    ROOM_RCPT = 512,
     ASK_AT_ONCE = 50, /* recipients of a message that are asked for ... */
     ASK_A_TURN = 200, /* ... and of all, in one pump */
 };
@@ -102,20 +101,19 @@ mail_begin_batch(struct qmgr *q, struct mail *m)
         qmgr_wake(q);
 }
 
-/*
- * Whatever becomes of its recipients can be written: else a full disk would
- * have delivered mail delivered again and again.
- */
-static bool
-take_room(struct qmgr *q, struct mail *m)
+/* There is no room for what becomes of it: it goes back to where it was. */
+static void
+put_back(struct qmgr *q, struct mail *m)
 {
-    uint64_t octets = ROOM_STATUS +
-        ROOM_RCPT * (uint64_t)m->envelope.recipient_count;
+    struct entry *e = m->entry;
 
-    if (!q->outside->room_take(q->context, octets))
-        return false;
-    m->room = octets;
-    return true;
+    mail_free(q, m);
+    if (e->attempts > 0) {
+        round_schedule(q, e, qmgr_wall_ms() + reserve_wait_ms(q));
+        return;
+    }
+    entry_set_state(&q->index, e, ENTRY_INCOMING);
+    heap_set(&q->index.incoming, &e->timer, e->arrival_ms);
 }
 
 void
@@ -125,11 +123,8 @@ mail_begin(struct qmgr *q, struct mail *m)
     char id[QUEUE_ID_SIZE];
     size_t left = mail_unsettled(m) - m->counts[RCPT_DONE];
 
-    if (!take_room(q, m)) {
-        struct entry *e = m->entry;
-
-        mail_free(q, m);
-        round_schedule(q, e, qmgr_wall_ms() + MAIL_AGAIN_MS);
+    if (!reserve_take(q, m)) {
+        put_back(q, m);
         return;
     }
     m->begun = true;

@@ -11,6 +11,7 @@
 #include "qmgr/transport.h"
 
 enum {
+    READ_AGAIN_MS = 60 * 1000,
     OPEN_ENOUGH = 2 * BATCH_RCPTS,
     AHEAD_OCTETS = 1 << 20, /* of encoded recipients: some 30 batches */
 };
@@ -52,7 +53,7 @@ set_aside(struct qmgr *q, struct mail *m, enum result res,
     else if (res == RESULT_PERMFAIL)
         entry_set_state(&q->index, e, ENTRY_DAMAGED);
     else
-        round_schedule(q, e, qmgr_wall_ms() + MAIL_AGAIN_MS);
+        round_schedule(q, e, qmgr_wall_ms() + READ_AGAIN_MS);
 }
 
 /*

@@ -401,7 +401,8 @@ round_ended(struct qmgr *q, struct mail *m, int64_t next_try_ms)
 bool
 round_has_room(const struct qmgr *q)
 {
-    return q->index.states[ENTRY_ACTIVE] <
+    return !reserve_is_short(q) &&
+        q->index.states[ENTRY_ACTIVE] <
         (size_t)q->config->qmgr_message_active_limit &&
         q->active_recipients < (size_t)q->config->qmgr_message_recipient_limit;
 }

@@ -25,6 +25,8 @@ check-sim: $(OUT)/tests/unit/qmgr_sim_test
 	SIM_SEED=$(SIM_SEED) SIM_MESSAGES=100000 SIM_DAYS=2 $<
 	# Dense enough for mail to outlive its destinations' crashes.
 	SIM_SEED=2014 SIM_DAYS=1 SIM_MESSAGES=20000 SIM_HOURS=5 $(OUT)/tests/unit/qmgr_sim_test
+	# Short days, many of them with a full disk from early on.
+	SIM_SEED=100 SIM_DAYS=400 SIM_MESSAGES=1000 SIM_HOURS=2 $(OUT)/tests/unit/qmgr_sim_test
 
 check-fuzz: $(replay.bin)
 	tests/run --out $(OUT) --stage fuzz

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the first segment, kept ahead of its end for settling. */
-enum { GROWTH_PART = 16 };
-
 enum { BUFFER_MIN = 64 * 1024 };
 
 void
@@ -121,22 +118,11 @@ encode(struct spool *s, struct batch *b, const struct segment *seg,
 static int
 grow(struct spool *s, struct segment *seg, uint64_t end, enum claim claim)
 {
-    uint64_t piece = seg->size / GROWTH_PART, want;
+    uint64_t piece = seg->size / GROWTH_PART;
 
     if (claim == CLAIM_FRESH && end + piece < seg->size)
         end += piece;
-    if (end <= seg->reserved)
-        return 0;
-    want = round_up(end, piece);
-    if (want > seg->size)
-        want = seg->size;
-    if (s->disk->reserve(s->disk, seg->fd, (off_t)want) < 0) {
-        if (s->disk->reserve(s->disk, seg->fd, (off_t)end) < 0)
-            return -1;
-        want = end;
-    }
-    seg->reserved = want;
-    return 0;
+    return segment_reserve(s, seg, end);
 }
 
 static bool

@@ -225,13 +225,26 @@ segment_retire(struct spool *s, struct segment *seg, struct why *why)
     return RESULT_OK;
 }
 
+/* What has been set aside is in free ones, too. */
+static size_t
+segments_for_taken(struct spool *s)
+{
+    uint64_t taken;
+
+    pthread_mutex_lock(&s->lock);
+    taken = s->room_taken;
+    pthread_mutex_unlock(&s->lock);
+    return (size_t)(2 * taken / s->segment_size);
+}
+
 void
 segment_trim(struct spool *s)
 {
+    size_t kept = FREE_KEPT + segments_for_taken(s);
+
     if (s->closure_count > 0)
         return; /* a free one may be the only one that says so */
-    for (size_t i = s->segment_count;
-         i-- > 0 && segments_free(s) > FREE_KEPT;) {
+    for (size_t i = s->segment_count; i-- > 0 && segments_free(s) > kept;) {
         struct segment *seg = s->segments[i];
         char name[16];
 

@@ -4,7 +4,11 @@
 #include <pthread.h>
 
 /* A look at the disk is good for so long. */
-enum { ROOM_STALE_MS = 1000 };
+enum {
+    ROOM_STALE_MS = 1000,
+    SLACK_PART =
+        64, /* of a segment: for records that nothing was set aside for */
+};
 
 /* What an empty segment takes, somewhat rounded down. */
 static uint64_t
@@ -35,6 +39,47 @@ head_left(const struct spool *s, uint64_t disk_free)
     return left < grown + disk_free ? left : grown + disk_free;
 }
 
+/* Under lock, or on the committer: what is there whatever others do. */
+static uint64_t
+sure_octets(const struct spool *s, uint64_t cleaner)
+{
+    const struct segment *seg = s->open[PURPOSE_FRESH];
+    uint64_t left = 0;
+
+    if (seg != NULL) {
+        left = minus(seg->reserved, seg->end);
+        if (left > segment_left(seg))
+            left = segment_left(seg);
+    }
+    return left + minus(segments_free(s), cleaner) * usable(s);
+}
+
+/*
+ * Blocks for what has been set aside, and as much again for what will be: set
+ * aside is only what is there, so that it cannot be lost to others who fill the
+ * disk.
+ */
+static uint64_t
+make_sure(struct spool *s, uint64_t cleaner)
+{
+    struct segment *seg = s->open[PURPOSE_FRESH];
+    uint64_t piece = s->segment_size / GROWTH_PART;
+    uint64_t want, sure = sure_octets(s, cleaner);
+
+    pthread_mutex_lock(&s->lock);
+    want = 2 * s->room_taken + s->room_wanted + piece;
+    s->room_wanted = 0;
+    pthread_mutex_unlock(&s->lock);
+    if (sure >= want)
+        return sure;
+    if (seg != NULL && seg->reserved < seg->size &&
+        segment_reserve(s, seg, seg->end + want) == 0)
+        sure = sure_octets(s, cleaner);
+    while (sure < want && segments_add(s))
+        sure = sure_octets(s, cleaner);
+    return sure;
+}
+
 /*
  * Committer. Settling may have all but the cleaner's segments; fresh mail not
  * the one for settling either, and nothing when the file system is below
@@ -48,10 +93,11 @@ room_refresh(struct spool *s)
     uint64_t disk_free = looked < 0 ? 0 : (uint64_t)looked;
     uint64_t left = head_left(s, disk_free);
     uint64_t spare = segments_free(s) + disk_free / s->segment_size;
-    uint64_t cleaner = RESERVE_CLEANER, settling, fresh;
+    uint64_t cleaner = RESERVE_CLEANER, settling, fresh, sure;
 
     for (int p = PURPOSE_META; p < PURPOSE_COUNT; p++)
         cleaner -= s->open[p] != NULL;
+    sure = make_sure(s, cleaner);
     settling = left + minus(spare, cleaner) * usable(s);
     if (spare >= cleaner + RESERVE_SETTLING)
         fresh = left + (spare - cleaner - RESERVE_SETTLING) * usable(s);
@@ -65,6 +111,7 @@ room_refresh(struct spool *s)
     pthread_mutex_lock(&s->lock);
     s->room_settling = settling;
     s->room_fresh = fresh;
+    s->room_sure = sure;
     s->room_seen_ms = clock_now_ms();
     pthread_mutex_unlock(&s->lock);
 }
@@ -108,17 +155,36 @@ spool_has_room(struct spool *s, uint64_t octets)
     return yes;
 }
 
+void
+spool_look(struct spool *s)
+{
+    room_refresh(s);
+}
+
+/* What is more than that would never be there. */
+static uint64_t
+capped(const struct spool *s, uint64_t octets)
+{
+    uint64_t most = usable(s) / 4;
+
+    return octets < most ? octets : most;
+}
+
 bool
 spool_room_take(struct spool *s, uint64_t octets)
 {
+    uint64_t slack = s->segment_size / SLACK_PART, wanted = capped(s, octets);
     bool yes;
 
+    /* Who asks for nothing may go on for a while with what is under way. */
+    if (octets == 0)
+        slack /= 2;
     pthread_mutex_lock(&s->lock);
-    yes = octets <= minus(s->room_settling, s->room_taken) ||
-        (s->room_taken == 0 &&
-            clock_now_ms() - s->room_seen_ms >= ROOM_STALE_MS);
+    yes = wanted + slack <= minus(s->room_sure, s->room_taken);
     if (yes)
-        s->room_taken += octets;
+        s->room_taken += wanted;
+    else if (s->room_wanted < usable(s))
+        s->room_wanted += wanted;
     pthread_mutex_unlock(&s->lock);
     return yes;
 }
@@ -127,6 +193,6 @@ void
 spool_room_give(struct spool *s, uint64_t octets)
 {
     pthread_mutex_lock(&s->lock);
-    s->room_taken = minus(s->room_taken, octets);
+    s->room_taken = minus(s->room_taken, capped(s, octets));
     pthread_mutex_unlock(&s->lock);
 }

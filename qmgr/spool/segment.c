@@ -10,9 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first segment grows in pieces of this part of it. */
-enum { GROWTH_PART = 16 };
-
 enum { PLACE_SLOT_MASK = (1 << PLACE_SLOT_BITS) - 1 };
 
 void
@@ -189,6 +186,51 @@ create(struct spool *s, uint64_t reserve)
     return true;
 }
 
+static bool
+create_whole(struct spool *s)
+{
+    int64_t free_octets = s->disk->free_octets(s->disk, s->dir);
+
+    if (free_octets >= 0 && (uint64_t)free_octets < s->segment_size) {
+        errno = ENOSPC;
+        return false;
+    }
+    return create(s, s->segment_size);
+}
+
+bool
+segments_add(struct spool *s)
+{
+    const struct segment *seg = s->open[PURPOSE_FRESH];
+
+    /* As long as there is one, which grows, its reserve is a part of it. */
+    if (s->segment_count <= 1 &&
+        (seg == NULL ? segments_free(s) == s->segment_count
+                     : seg->reserved < seg->size))
+        return false;
+    return create_whole(s);
+}
+
+int
+segment_reserve(struct spool *s, struct segment *seg, uint64_t end)
+{
+    uint64_t want = round_up(end, seg->size / GROWTH_PART);
+
+    if (end > seg->size)
+        end = seg->size;
+    if (want > seg->size)
+        want = seg->size;
+    if (end <= seg->reserved)
+        return 0;
+    if (s->disk->reserve(s->disk, seg->fd, (off_t)want) < 0) {
+        if (s->disk->reserve(s->disk, seg->fd, (off_t)end) < 0)
+            return -1;
+        want = end;
+    }
+    seg->reserved = want;
+    return 0;
+}
+
 bool
 segments_prepare(struct spool *s, enum claim claim)
 {
@@ -202,16 +244,9 @@ segments_prepare(struct spool *s, enum claim claim)
         return create(s, s->segment_size / GROWTH_PART);
     if (files == 1 && segments_free(s) == 1)
         return true;
-    while (segments_free(s) < must_leave(s, claim) + 1) {
-        int64_t free_octets = s->disk->free_octets(s->disk, s->dir);
-
-        if (free_octets >= 0 && (uint64_t)free_octets < s->segment_size) {
-            errno = ENOSPC;
+    while (segments_free(s) < must_leave(s, claim) + 1)
+        if (!create_whole(s))
             return false;
-        }
-        if (!create(s, s->segment_size))
-            return false;
-    }
     return true;
 }
 

@@ -188,12 +188,18 @@ bool spool_has_room(struct spool *s, uint64_t octets) ATTR_NONNULL;
 
 /*
  * Set room aside for the worst result of a delivery before it is begun, give it
- * back when the result has been committed. Fresh mail gets only what remains.
- * Any thread.
+ * back when the result has been committed. It is in blocks that are there, so
+ * that nobody can fill them; more are made ready by the next commit, or
+ * spool_look(). Fresh mail gets only what remains. 0 octets: is there still any
+ * room that nobody has set aside? Of an amount that no segment has a part is set
+ * aside. Any thread.
  */
 bool spool_room_take(struct spool *s, uint64_t octets)
     ATTR_NONNULL ATTR_MUST_USE;
 void spool_room_give(struct spool *s, uint64_t octets) ATTR_NONNULL;
+
+/* Look at the disk again, and make room ready that was not there. Committer. */
+void spool_look(struct spool *s) ATTR_NONNULL;
 
 /* What a record takes of that, with all that is put around it. */
 uint64_t spool_record_octets(const struct spool_record *r) ATTR_NONNULL;

@@ -28,6 +28,7 @@ enum {
     SLOTS_MAX = (1 << PLACE_SLOT_BITS) - 2,
     RESERVE_CLEANER = 2, /* segments that fresh mail does not get */
     RESERVE_SETTLING = 1,
+    GROWTH_PART = 16, /* the first one grows in pieces of this part of it */
     FREE_KEPT = RESERVE_CLEANER + RESERVE_SETTLING + 1,
     SERIAL_BITS = 40, /* of a serial: the count; above it the epoch */
 };
@@ -142,7 +143,9 @@ struct spool {
     struct spool_stats stats;
     uint64_t room_settling; /* octets left, as of the last look */
     uint64_t room_fresh;
+    uint64_t room_sure; /* octets in blocks that are there */
     uint64_t room_taken;
+    uint64_t room_wanted; /* what was asked for in vain since then */
     int64_t room_seen_ms;
 };
 
@@ -206,6 +209,12 @@ void segment_count_record(struct spool *s, struct segment *seg,
     const struct record_info *r) ATTR_NONNULL;
 
 size_t segments_free(const struct spool *s) ATTR_NONNULL;
+
+/* Make the file longer, if need be, so that end is in it; -1: errno is set. */
+int segment_reserve(struct spool *s, struct segment *seg, uint64_t end)
+    ATTR_NONNULL ATTR_MUST_USE;
+/* One more free one. False: there is no room for it, or none was needed yet. */
+bool segments_add(struct spool *s) ATTR_NONNULL;
 
 /* Make free segments until the claim can be served. */
 bool segments_prepare(struct spool *s, enum claim claim) ATTR_NONNULL;

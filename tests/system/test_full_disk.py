@@ -5,6 +5,7 @@ import os
 import signal
 import smtplib
 import subprocess
+import time
 
 import pytest
 from instance import ROOT
@@ -134,6 +135,44 @@ def test_start_on_a_full_disk(instance, sink):
         instance.stop()
         assert "damage" not in instance.log()
         assert len(far.messages) == 20
+
+
+def test_others_fill_the_disk(instance):
+    """What is delivered is on record, though not an octet is left and the machine
+    goes down: nobody gets it twice. What had no room goes when there is some."""
+    port = free_port()
+    messages, rcpts = 60, 20
+    with small_disk(instance.spool, "24m"):
+        instance.set(queue_segment_size="4194304", defer_transports="smtp",
+                     relayhost=f"[127.0.0.1]:{port}", in_flow_delay="0",
+                     smtp_destination_recipient_limit="1", minimal_backoff_time="2s",
+                     maximal_backoff_time="4s", queue_run_delay="2s")
+        instance.start()
+        for n in range(messages):
+            with instance.smtp() as client:
+                client.sendmail("u1@md.test", [f"m{n}.{i}@far.test" for i in range(rcpts)],
+                                "Subject: full\r\n\r\n" + ("x" * 70 + "\r\n") * 200)
+        fill(instance.spool / "filler")
+        sink = Sink(port=port)
+        instance.set(defer_transports="")
+        instance.command("postern", "reload")
+        instance.command("postqueue", "-f")
+        sink.wait(messages * rcpts // 3, timeout=60)
+        done, before = None, None
+        while done is None or done != before:  # as far as it gets
+            before, done = done, len(sink.messages)
+            time.sleep(2)
+        for pid, name in instance.pids().items():
+            if name == "master":
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not instance.pids(), 10)
+        (instance.spool / "filler").unlink()
+        instance.start()
+        instance.wait_empty(timeout=90)
+        got = [m[1][0] for m in sink.messages]
+        assert len(got) == len(set(got)) == messages * rcpts
+        assert "status is not written" not in instance.log()
+        instance.stop()
 
 
 def test_damage_is_set_aside(instance):

@@ -275,11 +275,11 @@ cut_power(struct sim *s)
 {
     /*
      * What was delivered since the last commit may be delivered again, if that
-     * was within the settle delay, or the full disk does not take it.
+     * was within the settle delay: even a full disk takes what becomes of mail.
      */
     assert_true(s->fresh_count < 1 << 16);
     for (size_t i = 0; i < s->fresh_count; i++)
-        if (s->w.txn_failed || clock_now_ms() - s->fresh_at[i] <= SETTLE_MS)
+        if (clock_now_ms() - s->fresh_at[i] <= SETTLE_MS)
             s->fates[s->fresh[i]].may_repeat = true;
     s->crashes++;
     world_crash_by(&s->w, (enum cut)dice(CUT_KINDS), dice(1 << 30));
@@ -459,14 +459,14 @@ a_day(uint64_t seed)
     struct spool_stats stats;
     struct why why;
     unsigned number = 0;
-    int64_t noon, end;
+    int64_t hours = (int64_t)setting("SIM_HOURS", HOURS), noon, end;
 
     assert_int_equal(config_from_text(main_cf, world_master_cf, &set, &why),
         RESULT_OK);
     random_set_seed(seed);
     sim_open(&s, set);
     config_drop(set);
-    noon = clock_now_ms() + (int64_t)setting("SIM_HOURS", HOURS) * 1800000;
+    noon = clock_now_ms() + hours * 1800000;
     end = 2 * noon - clock_now_ms();
     while (clock_now_ms() < end) {
         int64_t left = (end - clock_now_ms()) / 2;
@@ -500,7 +500,8 @@ a_day(uint64_t seed)
         settle(&s);
     }
     judge(&s);
-    assert_true(s.accepted > s.total / 4);
+    /* In a short day the disk may be full for most of it. */
+    assert_true(s.accepted > s.total / (hours < HOURS ? 100 : 4));
     world_assert_empty(&s.w);
     spool_stats(s.w.spool, &stats);
     /*

@@ -164,7 +164,10 @@ world_room_take(void *context, uint64_t octets)
 {
     struct world *w = context;
 
-    return w->spool == NULL || spool_room_take(w->spool, octets);
+    if (w->spool == NULL || spool_room_take(w->spool, octets))
+        return true;
+    spool_look(w->spool);
+    return spool_room_take(w->spool, octets);
 }
 
 WORLD_FN void

@@ -361,22 +361,71 @@ test_min_free(void **state)
     mem_free(o);
 }
 
+/* Until there is no more; returns how many pieces there were. */
+static unsigned
+take_room(struct fixture *x, uint64_t octets)
+{
+    unsigned n = 0, tries = 0;
+
+    while (tries++ < 10) {
+        for (; spool_room_take(x->spool, octets); n++)
+            tries = 0;
+        spool_look(x->spool);
+    }
+    return n;
+}
+
 /* What is set aside for deliveries under way is not for fresh mail. */
 static void
 test_room_taken(void **state)
 {
+    enum { PIECE = 4096 };
     struct fixture *x = *state;
     struct owner *o = owner_new(x);
+    unsigned pieces;
     struct why why;
 
     disk_sim_set_capacity(x->sim, 20 * SEGMENT);
     assert_int_equal(add(o, &why), RESULT_OK);
-    assert_false(spool_room_take(x->spool, 40 * SEGMENT));
-    assert_true(spool_room_take(x->spool, 12 * SEGMENT));
-    fill_up(o);
-    spool_room_give(x->spool, 12 * SEGMENT);
+    pieces = take_room(x, PIECE);
+    assert_in_range(pieces, 12 * SEGMENT / PIECE, 20 * SEGMENT / PIECE);
+    for (unsigned n = 0; add(o, &why) == RESULT_OK; n++)
+        assert_in_range(n, 0, 3);
+    while (pieces-- > 0)
+        spool_room_give(x->spool, PIECE);
+    clock_advance_ms(2000);
     assert_true(spool_has_room(x->spool, CONTENT));
     assert_int_equal(add(o, &why), RESULT_OK);
+    mem_free(o);
+}
+
+/* Others fill the disk afterwards: what was set aside is there. */
+static void
+test_room_is_sure(void **state)
+{
+    enum { PIECE = 4096 };
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    struct spool_place status = { 0 };
+    unsigned pieces = 0, first;
+    struct why why;
+
+    assert_int_equal(add(o, &why), RESULT_OK);
+    while (pieces < 3 * SEGMENT / PIECE) {
+        pieces += spool_room_take(x->spool, PIECE);
+        spool_look(x->spool);
+    }
+    disk_sim_set_capacity(x->sim, disk_sim_used(x->sim));
+    first = take_room(x, PIECE); /* what was ready besides */
+    pieces += first;
+    for (; pieces > 0; pieces--) {
+        struct spool_place before = status;
+
+        status = fixture_put(x, RECORD_STATUS, 1, "deferred: try later", "");
+        if (before.segment != 0)
+            spool_record_dead(x->spool, &before);
+        spool_room_give(x->spool, PIECE);
+    }
     mem_free(o);
 }
 
@@ -488,6 +537,7 @@ main(void)
         ON_SIM(test_no_space_to_clean),
         ON_SIM(test_min_free),
         ON_SIM(test_room_taken),
+        ON_SIM(test_room_is_sure),
         ON_SIM(test_failed_flush),
         ON_SIM(test_dead_disk),
         ON_SIM(test_other_size),
