@@ -207,18 +207,25 @@ book_lose_file(struct book *b)
     }
 }
 
-void
-book_clean(struct book *b, int64_t now_s)
+size_t
+book_clean(struct book *b, int64_t now_s, size_t *retained)
 {
     struct map_node *next;
+    size_t forgotten = 0;
 
+    *retained = 0;
     for (struct map_node *n = map_first(&b->records); n != NULL; n = next) {
         struct record *r = record_of(n);
 
         next = map_after(&b->records, n);
-        if (r->end_s != 0 && r->end_s <= now_s)
+        if (r->end_s > now_s) {
+            (*retained)++;
+        } else if (r->end_s != 0) {
             forget(b, r);
+            forgotten++;
+        }
     }
+    return forgotten;
 }
 
 struct record *

@@ -49,8 +49,8 @@ void book_load(struct book *b, struct slice key, struct slice value,
 /* There is no file after all. */
 void book_lose_file(struct book *b) ATTR_NONNULL;
 
-/* Forget what is past its end. */
-void book_clean(struct book *b, int64_t now_s) ATTR_NONNULL;
+/* Forget what is past its end; how many records that were, and stay. */
+size_t book_clean(struct book *b, int64_t now_s, size_t *retained) ATTR_NONNULL;
 
 /*
  * The next record that the file does not have; it then counts as written. NULL:

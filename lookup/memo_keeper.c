@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
 #include "lib/io/fiber.h"
 #include "lib/io/offload.h"
 #include "lib/table/memo.h"
@@ -39,6 +40,7 @@ static struct {
     int64_t clean_every_ms[MEMO_BOOKS];
     int64_t clean_at_ms[MEMO_BOOKS];
     char *directory, *paths[MEMO_BOOKS];
+    char *maps[MEMO_BOOKS]; /* the parameters that name them, for the log */
     struct memo_file *file;
     struct fiber *writer; /* NULL: has ended */
     bool opening;         /* the books are being read */
@@ -75,16 +77,21 @@ path_of(const char *parameter, const char *map)
 }
 
 static void
+set_path(enum memo_book book, const char *parameter, const char *map)
+{
+    keeper.paths[book] = path_of(parameter, map);
+    keeper.maps[book] = mem_text(map);
+}
+
+static void
 set_paths(const struct config_set *set)
 {
     const struct config *c = config_main(set);
 
     keeper.directory = mem_format("%s/memo", c->data_directory);
-    keeper.paths[MEMO_SCREEN] = path_of("postscreen_cache_map",
-        c->postscreen_cache_map);
-    keeper.paths[MEMO_GREYLIST] = path_of("smtpd_greylist_map",
-        c->smtpd_greylist_map);
-    keeper.paths[MEMO_VERIFY] = path_of("address_verify_map",
+    set_path(MEMO_SCREEN, "postscreen_cache_map", c->postscreen_cache_map);
+    set_path(MEMO_GREYLIST, "smtpd_greylist_map", c->smtpd_greylist_map);
+    set_path(MEMO_VERIFY, "address_verify_map",
         config_of_service(set, "verify")->address_verify_map);
 }
 
@@ -251,16 +258,36 @@ any_dirty(void)
     return false;
 }
 
+/* As the programs of Postfix that have such a cache. */
+static void
+log_cleanup(unsigned book, size_t retained, size_t dropped)
+{
+    static const char *const programs[] = {
+        [MEMO_SCREEN] = "postscreen",
+        [MEMO_GREYLIST] = "smtpd",
+        [MEMO_VERIFY] = "verify",
+    };
+
+    if (retained + dropped > 0)
+        log_write(LOG_LEVEL_INFO,
+            config_tag_of_service(daemon_config(), programs[book],
+                programs[book]),
+            "cache %s full cleanup: retained=%zu dropped=%zu entries",
+            keeper.maps[book], retained, dropped);
+}
+
 static void
 clean(void)
 {
     int64_t now = clock_now_ms();
+    size_t dropped, retained;
 
     for (unsigned i = 0; i < MEMO_BOOKS; i++) {
         if (keeper.clean_every_ms[i] <= 0 || now < keeper.clean_at_ms[i])
             continue;
         keeper.clean_at_ms[i] = now + keeper.clean_every_ms[i];
-        book_clean(&keeper.books[i], clock_wall_s());
+        dropped = book_clean(&keeper.books[i], clock_wall_s(), &retained);
+        log_cleanup(i, retained, dropped);
     }
 }
 
@@ -341,6 +368,7 @@ memo_keeper_close(int64_t deadline_ms)
     for (unsigned i = 0; i < MEMO_BOOKS; i++) {
         book_fini(&keeper.books[i]);
         mem_free(keeper.paths[i]);
+        mem_free(keeper.maps[i]);
     }
     mem_free(keeper.directory);
     keeper.configured = false;

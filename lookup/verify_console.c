@@ -20,17 +20,6 @@ static struct {
     struct fiber_cond told;
 } consoles = { .told = { LIST_INIT(consoles.told.waiters) } };
 
-static bool
-is_admin(int fd)
-{
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
-
-    return sock_peer_cred(fd, &uid, &gid, &pid) &&
-        (uid == 0 || uid == geteuid());
-}
-
 static void
 on_gone(struct link *l, void *context)
 {
@@ -58,7 +47,7 @@ verify_console_serve(int fd)
     int64_t deadline = clock_now_ms() + IDLE_MS;
     struct link *l;
 
-    if (!is_admin(fd)) {
+    if (!sock_peer_is_admin(fd)) {
         close(fd);
         return;
     }

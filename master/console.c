@@ -88,18 +88,6 @@ caller_gone(struct link *l, void *context)
     mem_free(c);
 }
 
-/* The socket's mode says the same; this holds where modes are not obeyed. */
-static bool
-may_call(int fd)
-{
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
-
-    return sock_peer_cred(fd, &uid, &gid, &pid) &&
-        (uid == 0 || uid == geteuid());
-}
-
 static void
 take_call(int fd)
 {
@@ -129,7 +117,9 @@ accept_main(void *arg)
     for (;;) {
         int fd = sock_accept(console.fd, NULL);
 
-        if (fd >= 0 && console.count < CONSOLE_LINKS_MAX && may_call(fd))
+        /* The mode says the same; this holds where modes are not obeyed. */
+        if (fd >= 0 && console.count < CONSOLE_LINKS_MAX &&
+            sock_peer_is_admin(fd))
             take_call(fd);
         else if (fd >= 0)
             close(fd);

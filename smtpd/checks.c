@@ -84,7 +84,6 @@ const struct restriction restrictions[] = {
     PLAIN("reject_unknown_address", check_unknown_sender_domain, OLD),
     PLAIN("reject_unlisted_sender", check_unlisted_sender, 0),
     PLAIN("reject_unverified_sender", check_unverified_sender, 0),
-    PLAIN("reject_unverified_address", check_unverified_sender, OLD),
     PLAIN("reject_sender_login_mismatch", check_sender_login_mismatch, 0),
     PLAIN("reject_known_sender_login_mismatch",
         check_known_sender_login_mismatch, 0),

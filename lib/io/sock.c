@@ -386,6 +386,17 @@ sock_peer_cred(int fd, uid_t *uid, gid_t *gid, pid_t *pid)
     return true;
 }
 
+bool
+sock_peer_is_admin(int fd)
+{
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+
+    return sock_peer_cred(fd, &uid, &gid, &pid) &&
+        (uid == 0 || uid == geteuid());
+}
+
 /* Aligned as the kernel wants its control messages. */
 union control {
     struct cmsghdr head;

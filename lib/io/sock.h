@@ -87,6 +87,9 @@ int sock_pair(int fds[2]) ATTR_MUST_USE;
 bool sock_peer_cred(int fd, uid_t *uid, gid_t *gid, pid_t *pid)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/* Is it root, or the user that we are? */
+bool sock_peer_is_admin(int fd) ATTR_MUST_USE;
+
 /*
  * Send or receive octets with descriptors (SCM_RIGHTS), without waiting: the
  * count of octets, or -1 with errno. Received descriptors are O_CLOEXEC; on a

@@ -335,6 +335,17 @@ def test_lookup_is_gone(verifying):
     assert len(probes(verifying, "ok@relay.test")) == 1
 
 
+def test_cleanup(verifying):
+    """What has expired is thrown out now and then, and the log says how much."""
+    verifying.set(address_verify_cache_cleanup_interval="2s",
+                  address_verify_negative_expire_time="1s",
+                  address_verify_negative_refresh_time="1s").start()
+    assert rcpt(verifying, "bad@relay.test")[0] == 450
+    assert rcpt(verifying, "ok@relay.test")[0] == 250
+    verifying.wait_log(rf"verify\[\d+\]: cache btree:{verifying.data}/verify_cache full "
+                       r"cleanup: retained=1 dropped=1 entries", timeout=20)
+
+
 def explain(instance, address):
     return instance.command("postern", "explain", "session", "--client", "192.0.2.1", "--name",
                             "unknown", "--helo", "h", "--from", "s@client.example", "--to",

@@ -38,6 +38,7 @@ knows(struct book *b, const char *key, int64_t now, const char *expected)
 static void
 test_book(void **state)
 {
+    size_t retained;
     struct book b;
 
     (void)state;
@@ -52,7 +53,10 @@ test_book(void **state)
     book_keep(&b, slice_of("b"), slice_of("x"), NOW, NOW);
     assert_false(knows(&b, "b", NOW, ""));
     assert_int_equal(b.records.count, 1);
-    book_clean(&b, NOW + 50);
+    assert_int_equal(book_clean(&b, NOW + 49, &retained), 0);
+    assert_int_equal(retained, 1);
+    assert_int_equal(book_clean(&b, NOW + 50, &retained), 1);
+    assert_int_equal(retained, 0);
     assert_int_equal(b.records.count, 0);
     book_fini(&b);
 }
