@@ -21,7 +21,7 @@ struct options {
     enum program program;
     const char *config_dir;
     const char *query, *delete;
-    bool list;
+    bool list, json;
     unsigned flags;   /* set of enum rebuild_flag */
     unsigned message; /* set of enum message_keys */
     char **tables;
@@ -37,7 +37,7 @@ static void
 usage(enum program program)
 {
     (void)fprintf(stderr,
-        "usage: %s [-%sFfinNoprsuUvw] [-c config_dir] [-d key] [-q key] "
+        "usage: %s [-%sFfijnNoprsuUvw] [-c config_dir] [-d key] [-q key] "
         "[file_type:]file_name...\n",
         program_name(program), program == POSTMAP ? "bhm" : "");
     exit(USAGE_STATUS);
@@ -76,6 +76,9 @@ parse_option(struct options *o, int option)
         break;
     case 's':
         o->list = true;
+        break;
+    case 'j':
+        o->json = true;
         break;
     case 'b':
         o->message |= MESSAGE_BODY;
@@ -146,13 +149,17 @@ parse_options(int argc, char **argv)
     log_set_tag(program_name(o.program));
     o.config_dir = getenv("MAIL_CONFIG");
     while ((option = getopt(argc, argv,
-                o.program == POSTMAP ? "bNc:d:fFhimnopq:rsuUvw"
-                                     : "Nc:d:fFinopq:rsuUvw")) >= 0)
+                o.program == POSTMAP ? "bNc:d:fFhijmnopq:rsuUvw"
+                                     : "Nc:d:fFijnopq:rsuUvw")) >= 0)
         parse_option(&o, option);
     o.tables = argv + optind;
     check_message_options(&o);
     if ((o.query != NULL) + (o.delete != NULL) + o.list > 1) {
         (void)fprintf(stderr, "specify only one of -d, -q or -s\n");
+        usage(o.program);
+    }
+    if (o.json && o.query == NULL && !o.list) {
+        (void)fprintf(stderr, "specify -j only with -q or -s\n");
         usage(o.program);
     }
     if ((o.flags & REBUILD_REPLACE) && (o.flags & REBUILD_IGNORE)) {
@@ -193,6 +200,7 @@ query_tables(const struct options *o, const struct config *config)
         .config = config,
         .fold = (o->flags & REBUILD_NO_FOLD) == 0,
         .decode = (o->flags & REBUILD_FILES) != 0,
+        .json = o->json,
         .message = o->message,
         .colon = o->program == POSTMAP ? "" : ":",
         .specs = o->tables,

@@ -1,6 +1,7 @@
 #include "cmd/postmap/query.h"
 
 #include "lib/base/base64.h"
+#include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/table/rebuild.h"
 #include "lib/table/table.h"
@@ -9,33 +10,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VALUE_MAX = 64 * 1024 * 1024 };
+enum { VALUE_MAX = 64 * 1024 * 1024, LINE_MOST = 7 * VALUE_MAX };
 
-static enum result
-print_value(const struct query *q, const char *table, struct slice value,
-    struct why *why)
+static void
+add_entry(const struct query *q, const struct slice *key, struct slice value,
+    struct buf *line)
 {
-    struct buf decoded;
+    if (q->json) {
+        buf_add_octet(line, '{');
+        json_text(line, *key);
+        buf_add_text(line, ": ");
+        json_text(line, value);
+        buf_add_octet(line, '}');
+        return;
+    }
+    if (key != NULL) {
+        buf_add(line, *key);
+        buf_add_format(line, "%s\t", q->colon);
+    }
+    buf_add(line, value);
+}
+
+/* key NULL: not printed; in JSON it always is. */
+static enum result
+print_entry(const struct query *q, const char *table, const struct slice *key,
+    struct slice value, struct why *why)
+{
+    struct buf decoded, line;
     enum result res = RESULT_OK;
 
     buf_init(&decoded, VALUE_MAX);
+    buf_init(&line, LINE_MOST);
     if (!q->decode)
         buf_add(&decoded, value);
     else if (!base64_decode(value, &decoded))
         res = why_perm(why, "5.3.0", "table %s: malformed BASE64 value", table);
-    if (res == RESULT_OK) {
-        (void)fwrite(buf_slice(&decoded).ptr, 1, decoded.len, stdout);
-        (void)putchar('\n');
-    }
+    if (res == RESULT_OK)
+        add_entry(q, key, buf_slice(&decoded), &line);
+    buf_add_octet(&line, '\n');
+    if (res == RESULT_OK)
+        (void)fwrite(buf_slice(&line).ptr, 1, line.len, stdout);
+    buf_fini(&line);
     buf_fini(&decoded);
     return res;
-}
-
-static void
-print_key(const struct query *q, struct slice key)
-{
-    (void)fwrite(key.ptr, 1, key.len, stdout);
-    (void)printf("%s\t", q->colon);
 }
 
 static enum result
@@ -77,9 +94,8 @@ query_one(const struct query *q, struct slice key, bool with_key, bool *found,
             log_warning("table %s: key " SLICE_FMT
                         ": empty string result is not allowed",
                 q->specs[i], SLICE_ARG(key));
-        if (with_key)
-            print_key(q, key);
-        res = print_value(q, q->specs[i], buf_slice(&value), why);
+        res = print_entry(q, q->specs[i], with_key || q->json ? &key : NULL,
+            buf_slice(&value), why);
     }
     buf_fini(&value);
     return res;
@@ -198,12 +214,11 @@ struct listing {
 };
 
 static bool
-print_entry(void *context, struct slice key, struct slice value)
+list_entry(void *context, struct slice key, struct slice value)
 {
     struct listing *l = context;
 
-    print_key(l->query, key);
-    l->result = print_value(l->query, l->spec, value, l->why);
+    l->result = print_entry(l->query, l->spec, &key, value, l->why);
     return l->result == RESULT_OK;
 }
 
@@ -219,7 +234,7 @@ list_tables(const struct query *q, struct why *why)
         res = table_open(slice_of(q->specs[i]), q->config, &table, why);
         if (res != RESULT_OK)
             return res;
-        status = table_walk(table, print_entry, &l, why);
+        status = table_walk(table, list_entry, &l, why);
         table_close(table);
         if (status == TABLE_ERROR)
             return RESULT_TEMPFAIL;

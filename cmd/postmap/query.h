@@ -15,6 +15,7 @@ struct query {
     const struct config *config;
     bool fold;          /* keys to lower case; -f: not */
     bool decode;        /* -F: values are base64 */
+    bool json;          /* -j: {"key": "value"} */
     unsigned message;   /* set of enum message_keys: -h -b -m */
     const char *colon;  /* between key and value: "" or ":" */
     char *const *specs; /* "type:name", or a bare name; ends with NULL */

@@ -1,7 +1,7 @@
 #include "cmd/postqueue/destinations.h"
 
-#include "cmd/postqueue/json.h"
 #include "lib/base/buf.h"
+#include "lib/base/json.h"
 #include "lib/base/printable.h"
 
 #include <time.h>

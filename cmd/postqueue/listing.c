@@ -1,7 +1,7 @@
 #include "cmd/postqueue/listing.h"
 
-#include "cmd/postqueue/json.h"
 #include "lib/base/buf.h"
+#include "lib/base/json.h"
 #include "lib/base/printable.h"
 #include "lib/mail/address.h"
 #include "lib/mail/queue_id.h"

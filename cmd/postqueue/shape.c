@@ -1,6 +1,6 @@
 #include "cmd/postqueue/shape.h"
 
-#include "cmd/postqueue/json.h"
+#include "lib/base/json.h"
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
 #include "lib/base/printable.h"

@@ -1,5 +1,6 @@
 """Table types by postmap: keys out of messages, types that build files, and,
 where Postfix's own postmap is at hand, the same questions to both."""
+import json
 import os
 import pathlib
 import subprocess
@@ -88,6 +89,21 @@ def test_build_ask_edit(instance, kind):
         "One 1\ntwo 2 2\n\n"
     assert postmap(instance, "-q", "a", f"{kind}:/nonexistent/x",
                    check=False).returncode == 1
+
+
+def test_json(instance):
+    instance.write_config()
+    source = instance.write("map", 'a 1\n"b \\" c" say "x"\n')
+    spec = f"texthash:{source}"
+    lines = postmap(instance, "-js", spec).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"a": "1"}, {'"b \\" c"': 'say "x"'}]
+    assert postmap(instance, "-jq", "a", spec).stdout == '{"a": "1"}\n'
+    assert postmap(instance, "-j", "-q", "-", spec, input="A\nz\n").stdout == \
+        '{"A": "1"}\n'
+    assert instance.command("postalias", "-jq", "a", spec).stdout == \
+        '{"a": "1"}\n'
+    assert postmap(instance, "-j", spec, check=False).returncode == 1
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-#include "cmd/postqueue/json.h"
+#include "lib/base/json.h"
 
 #include "lib/base/printable.h"
 

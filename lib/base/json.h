@@ -1,5 +1,5 @@
 /*
- * json - texts of the queue in JSON, as Postfix's postqueue writes it.
+ * json - texts in JSON, as Postfix's postqueue writes them.
  */
 #pragma once
 
