@@ -17,6 +17,7 @@
 #include "lib/mail/user_access.h"
 #include "lib/table/table.h"
 #include "lookup/clients.h"
+#include "lookup/console.h"
 #include "lookup/counters.h"
 #include "lookup/memo_keeper.h"
 #include "lookup/native.h"
@@ -24,7 +25,6 @@
 #include "lookup/router.h"
 #include "lookup/tables.h"
 #include "lookup/verifier.h"
-#include "lookup/verify_console.h"
 
 enum {
     /* Who asks waits no longer than this by itself; nor do we. */
@@ -251,13 +251,13 @@ serve(int fd, const struct sock_addr *client, const struct service *service,
     (void)service;
     (void)set;
     (void)public;
-    verify_console_serve(fd);
+    console_serve(fd);
 }
 
 static void
 drain(int64_t deadline_ms)
 {
-    verify_console_end();
+    console_end();
     fiber_timer_disarm(&statistics);
     counters_log(counters,
         config_tag_of_service(daemon_config(), "anvil", "anvil"));

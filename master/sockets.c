@@ -25,6 +25,7 @@ static const struct {
     const char *name;
     enum role role;
 } public_sockets[] = {
+    { "public/lookup", ROLE_LOOKUP },
     { "public/qmgr", ROLE_QMGR },
     { "public/pickup", ROLE_SMTPD },
     { "public/smtp", ROLE_SMTPD },

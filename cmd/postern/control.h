@@ -25,6 +25,8 @@ int control_explain(const struct control *c) ATTR_NONNULL;
 /* argv[at] is "explain", then "session" and the options of smtpd --explain. */
 int control_explain_session(int argc, char **argv, int at) ATTR_NONNULL;
 int control_adopt_spool(const struct control *c) ATTR_NONNULL;
+/* What tables over the network have cost. */
+int control_tables(const struct control *c) ATTR_NONNULL;
 int control_logrotate(const struct control *c) ATTR_NONNULL;
 
 /* Have the running processes open the log again; nothing where none run. */

@@ -23,6 +23,7 @@ static const struct {
     { "reload", control_reload, NULL },
     { "status", control_status, NULL },
     { "check", control_check, NULL },
+    { "tables", control_tables, NULL },
     { "flush", control_flush, NULL },
     { "logrotate", control_logrotate, NULL },
     { "explain", control_explain, "destination" },

@@ -53,6 +53,7 @@ struct daemon_options {
      * is held until this returns. public is NULL for a socket of master.cf
      * itself, else the name of one that every instance has, whose service is
      * the nearest in master.cf:
+     *     "public/lookup"  lookup: postern tables; service lookup
      *     "public/qmgr"    qmgr: postqueue and its like; service qmgr
      *     "public/pickup"  smtpd: DROP; service pickup
      *     "public/smtp"    smtpd: sendmail -bs; the first smtpd listener

@@ -130,6 +130,9 @@ enum {
     /* tables over the network: lib/table/asked, lookup/tables */              \
     X(TABLE_ASK, FROM_SUBMITTERS | FROM_AGENTS, FROM_LOOKUP, KIND_REQUEST, TABLE_ANSWER, MESSAGE_TABLE, 0) \
     X(TABLE_ANSWER, FROM_LOOKUP, FROM_SUBMITTERS | FROM_AGENTS, KIND_ANSWER, NONE, MESSAGE_TABLE, 0) \
+    /* what that costs, at public/lookup: lib/table/cost, lookup/console */     \
+    X(TABLE_COSTS, FROM_COMMAND, FROM_LOOKUP, KIND_REQUEST, TABLE_COSTS_TOLD, MESSAGE_SMALL, 0) \
+    X(TABLE_COSTS_TOLD, FROM_LOOKUP, FROM_COMMAND, KIND_ANSWER, NONE, MESSAGE_TABLE, 0)      \
     /* counters of clients: lib/mail/count */                                  \
     X(TALLY, FROM_SMTPD, FROM_LOOKUP, KIND_REQUEST, TALLIED, MESSAGE_SMALL, 0)               \
     X(TALLIED, FROM_LOOKUP, FROM_SMTPD, KIND_ANSWER, NONE, MESSAGE_SMALL, 0)                 \

@@ -7,6 +7,7 @@
 #include "lib/io/fiber.h"
 #include "lib/io/offload.h"
 #include "lib/table/asked.h"
+#include "lib/table/cost.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/table_type.h"
 
@@ -279,17 +280,6 @@ table_matches_whole_keys(const struct table *t)
     return (t->flags & TABLE_WHOLE_KEYS) != 0;
 }
 
-static void
-count(struct table_cost *cost, enum table_status status, uint64_t ms)
-{
-    cost->asked++;
-    cost->found += status == TABLE_FOUND;
-    cost->errors += status == TABLE_ERROR;
-    cost->ms += ms;
-    if (ms > cost->ms_most)
-        cost->ms_most = ms;
-}
-
 static bool
 has_own_file(const struct table *t)
 {
@@ -374,7 +364,7 @@ table_find_unfolded(struct table *t, struct slice key, struct buf *value,
     t->cost.under_way++;
     status = ask(t, key, value, why);
     t->cost.under_way--;
-    count(&t->cost, status, (uint64_t)(clock_now_ms() - before));
+    cost_count(&t->cost, status, (uint64_t)(clock_now_ms() - before));
     return status;
 }
 

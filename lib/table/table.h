@@ -86,9 +86,11 @@ enum table_status table_find_unfolded(struct table *table, struct slice key,
  * What asking tables over the network has cost since the start of the process:
  * in lookup that of the servers, elsewhere with the way to lookup and back.
  */
+enum { TABLE_COST_STEPS = 18 };
 struct table_cost {
     uint64_t asked, found, errors;
-    uint64_t ms, ms_most; /* waited: all together, and the longest */
+    uint64_t ms, ms_most;            /* waited: all together, and the longest */
+    uint64_t took[TABLE_COST_STEPS]; /* how many how long: cost.c */
     unsigned under_way;
 };
 void table_each_cost(void (*fn)(void *context, const char *spec,

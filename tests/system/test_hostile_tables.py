@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from test_network_tables import HERE, ask, serving
+from test_network_tables import HERE, ask, rcpt, serving
 from test_sql_tables import need, table
 from waiting import wait_for
 
@@ -139,13 +139,6 @@ class Redis(socketserver.StreamRequestHandler):
             self.wfile.write(b"$10\r\nu1@md.test\r\n")
             if len(self.server.asked) % 2 == 0:
                 return
-
-
-def rcpt(instance, address):
-    with instance.smtp() as client:
-        client.ehlo()
-        client.mail("a@client.example")
-        return client.rcpt(address)[0]
 
 
 def test_another_host_takes_over(instance):

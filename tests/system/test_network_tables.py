@@ -46,6 +46,13 @@ class Socketmap(socketserver.StreamRequestHandler):
             self.wfile.write(f"{len(reply)}:{reply},".encode())
 
 
+class Slow(Socketmap):
+    """Says nothing until it is told to."""
+    def handle(self):
+        self.server.release.wait(20)
+        super().handle()
+
+
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -71,6 +78,13 @@ def ask(instance, key, spec):
     if done.returncode == 0:
         return done.stdout.rstrip("\n")
     return "! " + done.stderr if done.stderr else None
+
+
+def rcpt(instance, address):
+    with instance.smtp() as client:
+        client.ehlo()
+        client.mail("a@client.example")
+        return client.rcpt(address)[0]
 
 
 def test_tcp_by_postmap(instance):
@@ -142,6 +156,39 @@ def test_a_slow_table_delays_one_session(instance):
         server.release.set()
         slow.join()
         instance.wait_maildir("u2")
+
+
+def costs(instance):
+    """{table: [asked, found, errors, waiting, p50, p99, max]}"""
+    lines = instance.command("postern", "tables").stdout.splitlines()
+    assert lines[0].split()[-1] == "table"
+    return {line.split()[-1]: [int(word) for word in line.split()[:-1]]
+            for line in lines[1:]}
+
+
+def test_what_tables_cost(instance):
+    """The slow one is seen to be slow, while it is and later."""
+    with serving(Slow, {}) as slow, serving(Tcp, {"a@md.test": "200 u1@md.test",
+                                                  "e@md.test": "400 no"}) as quick:
+        spec, other = f"tcp:{HERE}:{quick.port}", f"socketmap:inet:{HERE}:{slow.port}:x"
+        instance.set(virtual_alias_maps=spec, relay_domains="slow.test",
+                     relay_recipient_maps=other).start()
+        assert not any(map(any, costs(instance).values()))
+        for _ in range(3):
+            instance.send("a@md.test")
+        waiting = threading.Thread(target=rcpt, args=(instance, "a@slow.test"))
+        waiting.start()
+        wait_for(lambda: costs(instance).get(other, [0] * 4)[3] == 1,
+                 what="slow question")
+        time.sleep(0.3)
+        slow.release.set()
+        waiting.join()
+        rcpt(instance, "e@md.test")
+        asked, found, errors, now, half, most, longest = costs(instance)[other]
+        assert (asked, found, errors, now) == (1, 0, 0, 0)
+        assert 300 <= half == most == longest < 20000
+        asked, found, errors, now, *_ = costs(instance)[spec]
+        assert asked > found >= 3 and errors == 1 and now == 0
 
 
 def listening(port):

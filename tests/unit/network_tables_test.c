@@ -1,4 +1,5 @@
 #include "lib/base/clock.h"
+#include "lib/table/cost.h"
 #include "lib/table/hosts.h"
 #include "lib/table/named.h"
 #include "lib/table/resp.h"
@@ -446,6 +447,48 @@ test_cost(void **state)
         "tcp:127.0.0.1:1: tcp map is not allowed for security sensitive data");
 }
 
+/* How long questions took, from those that were told, and back off the wire. */
+static void
+test_quantiles(void **state)
+{
+    struct table_cost cost = { .under_way = 3 };
+    struct cost_told told;
+    struct slice rest;
+    struct msg m;
+
+    (void)state;
+    assert_int_equal(cost_quantile(&cost, 500), 0);
+    for (unsigned i = 0; i < 980; i++)
+        cost_count(&cost, TABLE_FOUND, 0);
+    for (unsigned i = 0; i < 15; i++)
+        cost_count(&cost, TABLE_NOT_FOUND, 5);
+    for (unsigned i = 0; i < 5; i++)
+        cost_count(&cost, TABLE_ERROR, 600);
+    msg_init(&m, MESSAGE_TABLE_COSTS_TOLD);
+    cost_tell("tcp:a:1", &cost, &m);
+    memset(&cost, 0, sizeof(cost));
+    cost_count(&cost, TABLE_FOUND, UINT64_MAX);
+    cost_tell("tcp:b:2", &cost, &m);
+    rest = buf_slice(&m.body);
+    assert_true(cost_next(&rest, &told));
+    assert_true(slice_eq_text(told.spec, "tcp:a:1"));
+    assert_int_equal(told.asked, 1000);
+    assert_int_equal(told.found, 980);
+    assert_int_equal(told.errors, 5);
+    assert_int_equal(told.under_way, 3);
+    assert_int_equal(told.ms, 3075);
+    assert_int_equal(told.ms_half, 0);
+    assert_int_equal(told.ms_p99, 7); /* 5, and a factor of less than two */
+    assert_int_equal(told.ms_most, 600);
+    assert_true(cost_next(&rest, &told));
+    assert_true(slice_eq_text(told.spec, "tcp:b:2"));
+    assert_int_equal(told.ms_half, UINT64_MAX);
+    assert_int_equal(told.found, 1);
+    assert_false(cost_next(&rest, &told));
+    assert_int_equal(rest.len, 0);
+    msg_fini(&m);
+}
+
 int
 main(void)
 {
@@ -459,6 +502,7 @@ main(void)
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_quantiles),
     };
 
     return cmocka_run_group_tests(tests, tables_set_up, tables_tear_down);

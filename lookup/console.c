@@ -1,9 +1,10 @@
-#include "lookup/verify_console.h"
+#include "lookup/console.h"
 
 #include "lib/base/clock.h"
 #include "lib/io/fiber.h"
 #include "lib/io/sock.h"
 #include "lib/ipc/link.h"
+#include "lib/table/cost.h"
 #include "lookup/verifier.h"
 
 #include <unistd.h>
@@ -30,10 +31,27 @@ on_gone(struct link *l, void *context)
     fiber_cond_broadcast(&consoles.told);
 }
 
+static void
+tell_cost(void *context, const char *spec, const struct table_cost *cost)
+{
+    cost_tell(spec, cost, context);
+}
+
+static void
+serve_costs(struct request *r)
+{
+    struct msg m;
+
+    msg_init(&m, MESSAGE_TABLE_COSTS_TOLD);
+    table_each_cost(tell_cost, &m);
+    request_reply(r, &m);
+}
+
 void
-verify_console_serve(int fd)
+console_serve(int fd)
 {
     static const struct link_handler handlers[] = {
+        { MESSAGE_TABLE_COSTS, serve_costs, SERVE_INLINE },
         { MESSAGE_VERIFY_ASK, verifier_look, SERVE_FIBER },
         { MESSAGE_NONE, NULL, SERVE_INLINE },
     };
@@ -62,7 +80,7 @@ verify_console_serve(int fd)
 }
 
 void
-verify_console_end(void)
+console_end(void)
 {
     consoles.ending = true;
     fiber_cond_broadcast(&consoles.told);
