@@ -17,8 +17,8 @@ put_control(struct buf *to, unsigned char c)
         buf_add_format(to, "\\u%04X", c);
 }
 
-static void
-put_text(struct buf *to, struct slice value)
+void
+json_text(struct buf *to, struct slice value)
 {
     buf_add_octet(to, '"');
     while (value.len > 0) {
@@ -42,5 +42,5 @@ void
 json_member(struct buf *to, const char *name, struct slice value)
 {
     buf_add_format(to, "\"%s\": ", name);
-    put_text(to, value);
+    json_text(to, value);
 }

@@ -7,6 +7,9 @@
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
 
-/* "name": "value", with all that must be escaped; no UTF-8 becomes '?'. */
+/* "value", with all that must be escaped; no UTF-8 becomes '?'. */
+void json_text(struct buf *to, struct slice value) ATTR_NONNULL;
+
+/* "name": "value" */
 void json_member(struct buf *to, const char *name, struct slice value)
     ATTR_NONNULL;
