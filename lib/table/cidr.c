@@ -111,12 +111,13 @@ static enum table_status
 cidr_find(struct table *t, struct slice key, struct buf *value, struct why *why)
 {
     struct net_address address;
+    size_t at = 0;
 
     if (rules_refresh(t, why) == TABLE_ERROR)
         return TABLE_ERROR;
     if (!net_address_parse_exact(key, &address))
         return TABLE_NOT_FOUND;
-    return rules_find(t->state, &address, value, why);
+    return rules_find(t->state, &address, SIZE_MAX, &at, value, why);
 }
 
 const struct table_type table_type_cidr = {

@@ -1,9 +1,10 @@
 #include "lib/table/expression.h"
 
 #include "lib/base/mem.h"
+#include "lib/io/fiber.h"
 #include "lib/io/offload.h"
 
-enum { PROBLEM_MAX = 400 };
+enum { PROBLEM_MAX = 400, RULES_AT_A_TIME = 100 };
 
 static const struct expression_ops *
 ops_of(const struct rules_table *s)
@@ -207,6 +208,7 @@ struct search {
     struct slice key;
     struct buf *value;
     struct why *why;
+    size_t at; /* the rule that is next */
     enum table_status status;
 };
 
@@ -215,14 +217,35 @@ search(void *arg)
 {
     struct search *q = arg;
 
-    q->status = rules_find(q->table->state, &q->key, q->value, q->why);
+    q->status = rules_find(q->table->state, &q->key, RULES_AT_A_TIME, &q->at,
+        q->value, q->why);
+}
+
+/* One pattern may take 50 us: between some of them others have their turn. */
+static void
+search_all(struct search *q)
+{
+    const struct rules_table *s = q->table->state;
+    unsigned generation = s->generation;
+
+    for (;;) {
+        on_thread_stack(search, q);
+        if (q->status != TABLE_NOT_FOUND || q->at >= s->count)
+            return;
+        if (fiber_inside())
+            fiber_yield();
+        if (s->generation != generation) {
+            generation = s->generation;
+            q->at = 0;
+        }
+    }
 }
 
 enum table_status
 expression_find(struct table *t, struct slice key, struct buf *value,
     struct why *why)
 {
-    struct search q = { t, key, value, why, TABLE_ERROR };
+    struct search q = { t, key, value, why, 0, TABLE_ERROR };
     char *copy;
 
     if (rules_refresh(t, why) == TABLE_ERROR)
@@ -235,7 +258,7 @@ expression_find(struct table *t, struct slice key, struct buf *value,
     /* regexec() is told the length, but sanitizers look for the NUL. */
     copy = mem_text_of(key);
     q.key.ptr = copy;
-    on_thread_stack(search, &q);
+    search_all(&q);
     mem_free(copy);
     return q.status;
 }

@@ -228,6 +228,7 @@ load(struct table *t, struct why *why)
     }
     old = *s;
     *s = l.rules;
+    s->generation = old.generation + 1;
     file_watch_set(&s->watch, &l.st);
     if (old.count > SOON_FREED)
         offload(free_old, &old);
@@ -247,11 +248,13 @@ rules_refresh(struct table *t, struct why *why)
 }
 
 enum table_status
-rules_find(struct rules_table *s, const void *subject, struct buf *value,
-    struct why *why)
+rules_find(struct rules_table *s, const void *subject, size_t most, size_t *at,
+    struct buf *value, struct why *why)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const struct rule *rule = &s->rules[i];
+    size_t left = most;
+
+    for (; *at < s->count && left > 0; ++*at, left--) {
+        const struct rule *rule = &s->rules[*at];
         enum match match;
 
         if (rule->kind == RULE_ENDIF)
@@ -261,7 +264,7 @@ rules_find(struct rules_table *s, const void *subject, struct buf *value,
             return TABLE_ERROR;
         if (match != (rule->negative ? MATCH_NO : MATCH_YES)) {
             if (rule->kind == RULE_IF)
-                i = rule->end;
+                *at = rule->end;
         } else if (rule->kind == RULE_RESULT) {
             replacement_expand(&rule->result, &s->captures, value);
             return TABLE_FOUND;

@@ -55,6 +55,7 @@ struct rules_table {
     struct rule *rules;
     size_t count;
     struct file_watch watch;
+    unsigned generation;      /* another one after each reading */
     struct captures captures; /* of the last match, where a rule wants them */
 };
 
@@ -67,9 +68,13 @@ void rules_close(struct table *t) ATTR_NONNULL;
 enum table_status rules_refresh(struct table *t, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* Does not wait. value is added to. */
+/*
+ * Looks at most rules from *at on, which moves. TABLE_NOT_FOUND with *at less than
+ * s->count: there are more. Does not wait. value is added to.
+ */
 enum table_status rules_find(struct rules_table *s, const void *subject,
-    struct buf *value, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+    size_t most, size_t *at, struct buf *value, struct why *why)
+    ATTR_NONNULL ATTR_MUST_USE;
 
 /* "TYPE map NAME, line N: ..." */
 void rules_warn(const struct rules_table *s, unsigned line, const char *fmt,

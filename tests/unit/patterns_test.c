@@ -366,6 +366,14 @@ ask_first(void *table)
 }
 
 static void
+ask_last(void *table)
+{
+    (void)snprintf(found_first, sizeof(found_first), "%s",
+        tables_ask(table, "user1999"));
+    first_is_done = true;
+}
+
+static void
 ask_meanwhile(void *table)
 {
     if (first_is_done)
@@ -399,6 +407,30 @@ ask_both(struct table *t, const char *first, const char *meanwhile)
     assert_true(first_is_done);
     assert_string_equal(found_first, first);
     assert_string_equal(found_meanwhile, meanwhile);
+}
+
+/* A search through many patterns lets others have their turn. */
+static void
+test_searching_delays_nobody(void **state)
+{
+    char *path = tables_path("long"), *spec = mem_format("regexp:%s", path);
+    struct table *t = tables_open(spec);
+
+    (void)state;
+    write_many(path, "new");
+    assert_string_equal(tables_ask(t, "user1999"), "new");
+    first_is_done = false;
+    found_meanwhile[0] = '\0';
+    sched_open();
+    assert_non_null(fiber_spawn("long", ask_last, t));
+    assert_non_null(fiber_spawn("meanwhile", ask_meanwhile, t));
+    sched_run();
+    sched_close();
+    assert_string_equal(found_first, "new");
+    assert_string_equal(found_meanwhile, "new");
+    table_close(t);
+    mem_free(spec);
+    mem_free(path);
 }
 
 /* Others wait for the first reading; later they go on with what they have. */
@@ -452,6 +484,7 @@ main(void)
         cmocka_unit_test(test_fiber),
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_reading_delays_nobody),
+        cmocka_unit_test(test_searching_delays_nobody),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
