@@ -209,6 +209,7 @@ def test_health(behind, haproxy, send, check):
     wait_for(lambda: proxy.status() == "UP", 10, what="UP")
     time.sleep(3)
     assert rcpt(proxy.port, "127.0.0.5")[0] == 250
+    behind.wait_log(r"disconnect from unknown\[127\.0\.0\.5\]")
     log = behind.log()
     assert not re.search(r"warning|error|fatal|panic|lost connection", log), log[-3000:]
     if check == "connect":
