@@ -172,12 +172,13 @@ no_damage(void *context, const char *text)
 }
 
 static enum result
-open_other(struct disk_sim *sim, struct spool **s, struct why *why)
+open_other(struct disk_sim *sim, uint64_t segment, struct spool **s,
+    struct why *why)
 {
     struct spool_options options = {
         .disk = disk_sim_disk(sim),
         .dir = disk_sim_root(sim),
-        .segment_size = SEGMENT,
+        .segment_size = segment,
     };
 
     return spool_open(&options, found_nothing, no_damage, NULL, s, why);
@@ -190,7 +191,7 @@ other_new(void)
     struct spool *s;
     struct why why;
 
-    assert_int_equal(open_other(sim, &s, &why), RESULT_OK);
+    assert_int_equal(open_other(sim, SEGMENT, &s, &why), RESULT_OK);
     for (unsigned i = 0; i < MESSAGES; i++)
         put_message(s, disk_sim_disk(sim), i);
     spool_close(s);
@@ -347,7 +348,7 @@ check_other(struct disk_sim *other)
     struct spool *s;
     struct why why;
 
-    assert_int_equal(open_other(other, &s, &why), RESULT_PERMFAIL);
+    assert_int_equal(open_other(other, SEGMENT, &s, &why), RESULT_PERMFAIL);
     assert_non_null(strstr(why.text, "adopted by"));
 }
 
@@ -448,6 +449,83 @@ close_test(struct test *t)
     config_drop(t->set);
 }
 
+/* Settled by so many transactions, none of which a STATUS took up. */
+static void
+put_parts(struct spool *s, unsigned message, unsigned count)
+{
+    const struct status_brief part = { .flags = STATUS_PART };
+    struct spool_record r = { .type = RECORD_STATUS, .id = number_id(message) };
+    struct buf brief;
+
+    buf_init(&brief, 1 << 10);
+    status_brief_encode(&part, &brief);
+    r.brief = buf_slice(&brief);
+    while (count-- > 0)
+        put(s, &r, 1);
+    buf_fini(&brief);
+}
+
+/* No transaction takes it where segments are smaller. */
+static void
+put_giant(struct spool *s, unsigned message, size_t len)
+{
+    char *octets = mem_alloc(len);
+    const struct message_brief brief = { .recipients = 1 };
+    struct spool_record r = { .type = RECORD_MESSAGE,
+        .id = number_id(message),
+        .head = SLICE_LIT("not looked at"),
+        .content = { octets, len } };
+    struct buf text;
+
+    buf_init(&text, 1 << 10);
+    message_brief_encode(&brief, &text);
+    r.brief = buf_slice(&text);
+    put(s, &r, 1);
+    buf_fini(&text);
+    mem_free(octets);
+}
+
+/*
+ * A message of very many records has a transaction for itself; one that is larger
+ * than ours can be stays where it is. The others come all the same.
+ */
+static void
+test_large_messages(void **state)
+{
+    enum { OURS = 512 * 1024, THEIRS = 2048 * 1024, PARTS = 1500 };
+    static struct test t;
+    struct spool *s;
+    struct why why;
+
+    (void)state;
+    log_set_sink(world_no_log, NULL, NULL);
+    random_set_seed(1);
+    t = (struct test){ .other = disk_sim_new(DISK) };
+    assert_int_equal(config_from_text(main_cf, world_master_cf, &t.set, &why),
+        RESULT_OK);
+    assert_int_equal(open_other(t.other, THEIRS, &s, &why), RESULT_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        if (i == 4)
+            put_giant(s, i, OURS);
+        else
+            put_message(s, disk_sim_disk(t.other), i);
+    }
+    put_parts(s, 6, PARTS);
+    spool_close(s);
+    world_open_on(&t.w, t.set, disk_sim_new(DISK), OURS);
+    (void)world_lease(&t.w);
+    begin(&t, &t.w, t.other);
+    run_to_end(&t, &t.w);
+    assert_int_equal(t.end.result, RESULT_OK);
+    assert_int_equal(t.end.moved, 9);
+    assert_int_equal(t.end.damaged, 1);
+    assert_null(index_find(&t.w.q.index, number_id(4)));
+    assert_int_equal(index_parts(&t.w.q.index,
+                         index_find(&t.w.q.index, number_id(6)), NULL, 0),
+        PARTS);
+    close_test(&t);
+}
+
 static void
 test_adopt(void **state)
 {
@@ -488,7 +566,7 @@ test_in_use(void **state)
 
     (void)state;
     open_test(&t);
-    assert_int_equal(open_other(t.other, &s, &why), RESULT_OK);
+    assert_int_equal(open_other(t.other, SEGMENT, &s, &why), RESULT_OK);
     begin(&t, &t.w, t.other);
     run_to_end(&t, &t.w);
     assert_int_equal(t.end.result, RESULT_TEMPFAIL);
@@ -526,7 +604,7 @@ test_copy(void **state)
         assert_non_null(strstr(t.end.why.text, "copy"));
         check_all(&t, &t.w);
     }
-    assert_int_equal(open_other(copy, &s, &why), RESULT_OK);
+    assert_int_equal(open_other(copy, SEGMENT, &s, &why), RESULT_OK);
     spool_close(s);
     disk_sim_free(copy);
     close_test(&t);
@@ -591,6 +669,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adopt),
+        cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_full_disk),
