@@ -1,0 +1,132 @@
+/*
+ * What the tests of the scheduler share: a world with a few transports, and
+ * steps in it.
+ */
+#pragma once
+
+#include "qmgr/describe.h"
+#include "tests/unit/qmgr_world.h"
+
+static const char main_cf[] = "minimal_backoff_time = 60s\n"
+                              "maximal_backoff_time = 240s\n"
+                              "queue_run_delay = 1s\n"
+                              "transport_retry_time = 30s\n"
+                              "qmgr_message_active_limit = 20\n"
+                              "default_destination_concurrency_limit = 8\n"
+                              "initial_destination_concurrency = 2\n"
+                              "default_destination_recipient_limit = 4\n"
+                              "paced_destination_rate_delay = 2s\n"
+                              "spaced_transport_rate_delay = 0.5s\n"
+                              "single_destination_recipient_limit = 1\n"
+                              "single_destination_concurrency_limit = 1\n"
+                              "defer_transports = waiting\n";
+
+static const char master_cf[] = "smtp unix - - n - - smtp\n"
+                                "slow unix - - n - 3 smtp\n"
+                                "paced unix - - n - - smtp\n"
+                                "spaced unix - - n - - smtp\n"
+                                "single unix - - n - - smtp\n"
+                                "waiting unix - - n - - smtp\n"
+                                "local unix - n n - - local\n"
+                                "retry unix - - n - - error\n"
+                                "qmgr unix n - n 300 1 qmgr\n";
+
+/* user@transport.domain goes to domain by that transport. */
+WORLD_FN enum result
+route_by_domain(struct world *w, struct slice recipient, struct route *route,
+    struct why *why)
+{
+    struct slice domain = slice_skip(recipient, slice_find(recipient, '@') + 1);
+    size_t dot = slice_find(domain, '.');
+
+    (void)w;
+    (void)why;
+    *route = (struct route){ .class = CLASS_DEFAULT };
+    (void)snprintf(route->transport, sizeof(route->transport), SLICE_FMT,
+        SLICE_ARG(slice_head(domain, dot)));
+    (void)snprintf(route->nexthop, sizeof(route->nexthop), SLICE_FMT,
+        SLICE_ARG(slice_skip(domain, dot + 1)));
+    return RESULT_OK;
+}
+
+WORLD_FN int
+open_world(void **state)
+{
+    struct world *w = mem_alloc(sizeof(*w));
+    struct config_set *set;
+    struct why why;
+
+    random_set_seed(7);
+    if (config_from_text(main_cf, master_cf, &set, &why) != RESULT_OK)
+        fail_msg("%s", why.text);
+    world_open_set(w, set);
+    config_drop(set);
+    w->route = route_by_domain;
+    *state = w;
+    return 0;
+}
+
+WORLD_FN int
+close_world(void **state)
+{
+    world_close_all(*state);
+    mem_free(*state);
+    return 0;
+}
+
+/* A reload. */
+WORLD_FN void
+reconfigure(struct world *w, const char *text)
+{
+    struct config_set *set;
+    struct why why;
+
+    if (config_from_text(text, master_cf, &set, &why) != RESULT_OK)
+        fail_msg("%s", why.text);
+    qmgr_configure(&w->q, set);
+    config_drop(w->set);
+    w->set = set;
+}
+
+WORLD_FN void
+submit(struct world *w, unsigned count, const char *to)
+{
+    struct world_mail mail = { .sender = "s@x", .body = 10 };
+
+    mail.recipients[0] = to;
+    while (count-- > 0)
+        world_submit(w, &mail);
+    world_settle(w);
+}
+
+WORLD_FN size_t
+running(struct world *w)
+{
+    return world_count(&w->errands);
+}
+
+WORLD_FN void
+end_one(struct world *w, enum outcome outcome, enum destination_state state)
+{
+    world_report(w, world_errand(w, 0), outcome, state);
+    world_settle(w);
+}
+
+WORLD_FN void
+end_all(struct world *w)
+{
+    while (running(w) > 0)
+        end_one(w, OUTCOME_SENT, DESTINATION_OK);
+}
+
+WORLD_FN struct destination_view
+describe(struct world *w, const char *nexthop)
+{
+    struct destination_view v = { 0 };
+
+    for (struct destination *d = destination_first(&w->q); d != NULL;
+         d = destination_after(&w->q, d))
+        if (strcmp(d->nexthop, nexthop) == 0)
+            destination_describe(&w->q, d, &v);
+    return v;
+}
