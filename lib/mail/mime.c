@@ -29,13 +29,15 @@ struct mime {
         PLACE_LINE_START,     /* of a body; the line end in front is held */
         PLACE_DELIMITER_REST, /* of its line */
     } place;
-    bool top;   /* the message's own header, at its first line */
+    bool top;   /* at the first line, which may be a mailbox's */
     bool frame; /* the body is what is around the parts of a multipart */
 
     struct buf field; /* lines of a field; from line_at on the newest one */
     size_t line_at;
     bool in_field; /* it may be continued */
     bool cut;      /* its beginning was given away */
+
+    struct buf again; /* a line that ended a header, and is to be looked at */
 
     struct buf held; /* a line end, and what may be a delimiter behind it */
     size_t held_end; /* octets of the line end */
@@ -224,7 +226,7 @@ leave_header(struct mime *m, size_t level)
         end_header(m, kind, buf_slice(&line));
     } else {
         end_header(m, kind, (struct slice){ 0 });
-        mime_take(m, buf_slice(&line)); /* once: no header begins with it */
+        buf_add(&m->again, buf_slice(&line));
     }
     buf_fini(&line);
 }
@@ -432,27 +434,51 @@ take_some(struct mime *m, struct slice in)
     return take_delimiter_rest(m, in);
 }
 
+static size_t
+step(struct mime *m, struct slice in)
+{
+    if (m->depth > 0 || m->place < PLACE_LINE)
+        return take_some(m, in);
+    /* Nothing can end the body any more. */
+    release(m);
+    give_body(m, in);
+    return in.len;
+}
+
+/*
+ * Lines that ended a header by not being of one: each is looked at as the next
+ * part of the message, once, since no header begins with it.
+ */
+static void
+take_again(struct mime *m)
+{
+    while (m->again.len > 0 && !m->too_deep) {
+        struct buf line = m->again;
+
+        buf_init(&m->again, line.ceiling);
+        for (struct slice rest = buf_slice(&line);
+             rest.len > 0 && !m->too_deep;)
+            rest = slice_skip(rest, step(m, rest));
+        buf_fini(&line);
+    }
+}
+
 void
 mime_take(struct mime *m, struct slice octets)
 {
     while (octets.len > 0 && !m->too_deep) {
-        size_t n = octets.len;
-
-        if (m->depth == 0 && m->place >= PLACE_LINE) {
-            release(m);
-            give_body(m, octets);
-        } else {
-            n = take_some(m, octets);
-        }
-        octets = slice_skip(octets, n);
+        octets = slice_skip(octets, step(m, octets));
+        take_again(m);
     }
 }
 
 static void
 finish_header(struct mime *m)
 {
-    if (m->field.len > m->line_at)
+    while (m->place == PLACE_HEADER && m->field.len > m->line_at) {
         take_header_line(m, true);
+        take_again(m);
+    }
     if (m->place == PLACE_HEADER) {
         end_field(m);
         end_header(m, MIME_LEAF, (struct slice){ 0 });
@@ -487,9 +513,10 @@ mime_new(const struct mime_options *options)
     m->options = *options;
     mime_type_init(&m->type, options->boundary_max);
     buf_init(&m->field, 2 * options->field_max);
+    buf_init(&m->again, options->field_max);
     buf_init(&m->held, 2 + line_max(m));
     begin_header(m, false);
-    m->top = true;
+    m->top = options->mailbox_line;
     return m;
 }
 
@@ -503,6 +530,7 @@ mime_free(struct mime *m)
     mem_free(m->levels);
     mime_type_fini(&m->type);
     buf_fini(&m->field);
+    buf_fini(&m->again);
     buf_fini(&m->held);
     mem_free(m);
 }

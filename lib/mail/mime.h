@@ -16,6 +16,7 @@
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum mime_kind {
@@ -56,6 +57,7 @@ struct mime_options {
     size_t nesting_max;  /* mime_nesting_limit: multiparts in each other */
     size_t boundary_max; /* mime_boundary_length_limit: octets that count */
     size_t field_max;    /* header_size_limit */
+    bool mailbox_line;   /* "From " in front of the header is a field, too */
 };
 
 struct mime;

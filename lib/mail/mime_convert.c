@@ -220,6 +220,7 @@ mime_convert_new(enum mime_convert_what what, const struct config *config,
         .nesting_max = (size_t)config->mime_nesting_limit,
         .boundary_max = (size_t)config->mime_boundary_length_limit,
         .field_max = (size_t)config->header_size_limit,
+        .mailbox_line = true,
     };
 
     c->what = what;

@@ -144,6 +144,9 @@ static const struct {
         "\r\nabc\r\n--a--\r\n",
         "Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n" B64
         "\r\nYWJj\r\n--a--\r\n" },
+    { "the end is in the header of a message",
+        "Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\nno field",
+        NULL },
     { "other messages are leaves",
         "Content-Type: message/partial\r\n" BIN "\r\nabc",
         "Content-Type: message/partial\r\n" B64 "\r\nYWJj" },
