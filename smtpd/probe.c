@@ -137,7 +137,9 @@ probe_ask(const struct session *s, struct slice address, struct buf *text,
         return s->ask_verified(s, &q, text, a);
     if (!ask(s, &q, text, a))
         return false;
-    q.wait_ms = (uint32_t)s->config->address_verify_poll_delay;
+    q.wait_ms = s->config->address_verify_poll_delay < VERIFY_WAIT_MAX_MS
+        ? (uint32_t)s->config->address_verify_poll_delay
+        : VERIFY_WAIT_MAX_MS;
     for (int64_t polls = 1; a->verified == VERIFIED_PENDING &&
          polls < s->config->address_verify_poll_count;
          polls++)

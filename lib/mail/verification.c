@@ -3,13 +3,11 @@
 #include "lib/base/fields.h"
 #include "lib/daemon/daemon.h"
 
-enum { WAIT_MAX_MS = 10 * 60 * 1000 };
-
 #define OF(name) offsetof(struct verify_question, name)
 static const struct field question_fields[] = {
     { ATTR_ADDRESS, FIELD_SLICE, OF(address), VERIFY_ADDRESS_MAX },
     { ATTR_FLAGS, FIELD_U32, OF(flags), VERIFY_ASK_PROBE },
-    { ATTR_TIME, FIELD_U32, OF(wait_ms), WAIT_MAX_MS },
+    { ATTR_TIME, FIELD_U32, OF(wait_ms), VERIFY_WAIT_MAX_MS },
     { 0, FIELD_U32, 0, 0 },
 };
 #undef OF

@@ -26,6 +26,7 @@ enum verified {
 enum {
     VERIFY_ADDRESS_MAX = 1024, /* octets; longer ones are not verified */
     VERIFY_TEXT_MAX = 2000,
+    VERIFY_WAIT_MAX_MS = 10 * 60 * 1000,
 };
 
 enum verify_ask {
