@@ -3,7 +3,7 @@
  * what it promises is seen.
  */
 #include "qmgr/describe.h"
-#include "tests/unit/qmgr_world.h"
+#include "tests/unit/qmgr_steps.h"
 
 static const char master_cf[] = "smtp unix - - n - - smtp\n"
                                 "mine unix - - n - - smtp\n"
@@ -51,29 +51,6 @@ close_world(struct world *w)
 {
     world_close_all(w);
     mem_free(w);
-}
-
-static void
-submit(struct world *w, unsigned count, const char *to)
-{
-    struct world_mail mail = { .sender = "s@x", .recipients = { to } };
-
-    while (count-- > 0)
-        world_submit(w, &mail);
-    world_settle(w);
-}
-
-static size_t
-running(struct world *w)
-{
-    return world_count(&w->errands);
-}
-
-static void
-end_one(struct world *w, enum outcome outcome, enum destination_state state)
-{
-    world_report(w, world_errand(w, 0), outcome, state);
-    world_settle(w);
 }
 
 /* How many run side by side after some that went well, and some that did not. */

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "qmgr/describe.h"
-#include "tests/unit/qmgr_world.h"
+#include "tests/unit/qmgr_steps.h"
 
 static const char main_cf[] = "minimal_backoff_time = 60s\n"
                               "maximal_backoff_time = 240s\n"
@@ -86,30 +86,6 @@ reconfigure(struct world *w, const char *text)
     qmgr_configure(&w->q, set);
     config_drop(w->set);
     w->set = set;
-}
-
-WORLD_FN void
-submit(struct world *w, unsigned count, const char *to)
-{
-    struct world_mail mail = { .sender = "s@x", .body = 10 };
-
-    mail.recipients[0] = to;
-    while (count-- > 0)
-        world_submit(w, &mail);
-    world_settle(w);
-}
-
-WORLD_FN size_t
-running(struct world *w)
-{
-    return world_count(&w->errands);
-}
-
-WORLD_FN void
-end_one(struct world *w, enum outcome outcome, enum destination_state state)
-{
-    world_report(w, world_errand(w, 0), outcome, state);
-    world_settle(w);
 }
 
 WORLD_FN void
