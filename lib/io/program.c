@@ -74,7 +74,7 @@ change_user(const struct program *p)
 /* exec takes what it does not change as char *. */
 union words {
     const char *const *given;
-    char *const *taken;
+    char **taken;
 };
 
 static void
@@ -91,7 +91,8 @@ become(const struct program *p, pid_t parent)
     if (!change_user(p) || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
         getppid() != parent)
         _exit(PROGRAM_NOT_RUN);
-    execvpe(p->argv[0], argv.taken, environment.taken);
+    environ = environment.taken; /* also for PATH: it is the program's */
+    execvp(p->argv[0], argv.taken);
     _exit(PROGRAM_NOT_RUN);
 }
 

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct program {
-    const char *const *argv;        /* without "/" it is looked for in PATH */
+    const char *const *argv;        /* without "/" looked for in its PATH */
     const char *const *environment; /* "NAME=value"; all that it gets */
     int in, out, err; /* borrowed, and made to block: it shares them */
     bool change_user; /* as root: to these, and this one group */

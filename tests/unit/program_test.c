@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static const struct {
     enum wait_result want;
     int signal, status;
 } cases[] = {
-    { "good", { "true" }, LATE_MS, WAIT_OK, 0, 0 },
+    { "found by its PATH, not ours", { "true" }, LATE_MS, WAIT_OK, 0, 0 },
     { "status", { "/bin/sh", "-c", "exit 3" }, LATE_MS, WAIT_OK, 0, 3 },
     { "signal", { "/bin/sh", "-c", "kill -15 $$" }, LATE_MS, WAIT_OK, SIGTERM },
     { "none", { "/nonexistent/x" }, LATE_MS, WAIT_OK, 0, PROGRAM_NOT_RUN },
@@ -86,5 +87,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_ends) };
 
+    (void)setenv("PATH", "/nonexistent", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
