@@ -106,8 +106,13 @@ static void
 put_back(struct qmgr *q, struct mail *m)
 {
     struct entry *e = m->entry;
+    bool held = m->hold; /* while it was read */
 
     mail_free(q, m);
+    if (held) {
+        entry_set_state(&q->index, e, ENTRY_HELD);
+        return;
+    }
     if (e->attempts > 0) {
         round_schedule(q, e, qmgr_wall_ms() + reserve_wait_ms(q));
         return;

@@ -41,7 +41,7 @@ set_aside(struct qmgr *q, struct mail *m, enum result res,
 {
     struct entry *e = m->entry;
     struct edit *edit = m->edit;
-    bool doomed = m->doomed;
+    bool doomed = m->doomed, held = m->hold;
     char id[QUEUE_ID_SIZE];
 
     log_error("%s: cannot be read back%s: %s",
@@ -52,6 +52,8 @@ set_aside(struct qmgr *q, struct mail *m, enum result res,
         ledger_remove(q, e, edit);
     else if (res == RESULT_PERMFAIL)
         entry_set_state(&q->index, e, ENTRY_DAMAGED);
+    else if (held)
+        entry_set_state(&q->index, e, ENTRY_HELD);
     else
         round_schedule(q, e, qmgr_wall_ms() + READ_AGAIN_MS);
 }

@@ -113,6 +113,46 @@ test_delete(void **state)
     }
 }
 
+/*
+ * Put on hold while it is read back for its next round, which then cannot begin:
+ * for want of room, or since it cannot be read.
+ */
+static void
+test_hold_while_it_is_read(void **state)
+{
+    struct world *w = *state;
+    uint64_t id = make(w, DEFERRED);
+
+    for (unsigned unreadable = 0; unreadable < 2; unreadable++) {
+        edit_flush(&w->q, entry_of(w, id));
+        qmgr_pump(&w->q);
+        assert_false(list_empty(&w->disk));
+        assert_true(order(w, id, EDIT_HOLD));
+        if (unreadable) {
+            struct disk_job *j = LIST_ENTRY(list_take(&w->disk),
+                struct disk_job, link);
+
+            j->result = why_temp(&j->why, "4.3.0", "Input/output error");
+            disk_job_done(&w->q, j);
+        } else {
+            w->no_reserve = true;
+        }
+        world_settle(w);
+        w->no_reserve = false;
+        world_pass_ms(w, (int64_t)3600 * 1000);
+        assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
+        assert_null(world_errand(w, 0));
+        assert_true(order(w, id, EDIT_RELEASE));
+        world_settle(w);
+        assert_int_equal(world_count(&w->errands), 2);
+        while (world_errand(w, 0) != NULL) {
+            world_report(w, world_errand(w, 0), OUTCOME_DEFERRED,
+                DESTINATION_OK);
+            world_settle(w);
+        }
+    }
+}
+
 static void
 test_hold_and_release(void **state)
 {
@@ -420,6 +460,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_delete),
         T(test_hold_and_release),
+        T(test_hold_while_it_is_read),
         T(test_held_envelope),
         T(test_expire),
         T(test_requeue),

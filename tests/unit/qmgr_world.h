@@ -98,6 +98,7 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
+    bool no_reserve;           /* nothing can be set aside */
     char verified[WORLD_TEXT]; /* "ADDRESS=RESULT:TEXT;", all */
     unsigned verified_count;
     enum route_use route_use; /* of the last question to lookup */
@@ -164,6 +165,8 @@ world_room_take(void *context, uint64_t octets)
 {
     struct world *w = context;
 
+    if (w->no_reserve)
+        return false;
     if (w->spool == NULL || spool_room_take(w->spool, octets))
         return true;
     spool_look(w->spool);
