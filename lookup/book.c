@@ -21,6 +21,7 @@ book_init(struct book *b, size_t most, bool has_file)
     map_init(&b->records);
     list_init(&b->dirty);
     b->most = most;
+    b->leaving = 0;
     b->has_file = has_file;
 }
 
@@ -39,6 +40,7 @@ book_fini(struct book *b)
 void
 book_drop(struct book *b, struct record *r)
 {
+    b->leaving -= r->end_s == 0;
     list_remove(&r->dirty);
     map_remove(&b->records, &r->node);
     mem_free(r);
@@ -76,6 +78,7 @@ forget(struct book *b, struct record *r)
         book_drop(b, r);
         return;
     }
+    b->leaving += r->end_s != 0;
     r->end_s = 0;
     mark_dirty(b, r);
 }
@@ -141,13 +144,14 @@ add(struct book *b, struct slice key, struct slice value, int64_t end_s)
 
     if (old != NULL)
         book_drop(b, old);
-    else if (b->records.count >= b->most)
+    else if (b->records.count - b->leaving >= b->most)
         make_room(b);
     if (b->records.count >= b->most + b->most / SHARE)
         return NULL; /* the file does not keep up */
     r = mem_alloc(sizeof(*r) + key.len + value.len);
     list_init(&r->dirty);
     r->end_s = end_s;
+    b->leaving += end_s == 0;
     r->key_len = (uint32_t)key.len;
     r->value_len = (uint32_t)value.len;
     memcpy(r->octets, key.ptr, key.len);

@@ -28,6 +28,7 @@ struct book {
     struct map records;
     struct list dirty; /* oldest first */
     size_t most;       /* records */
+    size_t leaving;    /* of all, are forgotten, and the file does not know */
     bool has_file;     /* what is forgotten is to be told to it */
 };
 

@@ -82,6 +82,29 @@ test_flood(void **state)
     book_fini(&b);
 }
 
+/* The same before the file has been told of the first who went. */
+static void
+test_flood_at_once(void **state)
+{
+    struct book b;
+    char text[16];
+
+    (void)state;
+    book_init(&b, 1000, true);
+    for (unsigned i = 0; i < 200; i++)
+        book_keep(&b, number(i, text), slice_of("old"), NOW + 35 * DAY, NOW);
+    for (unsigned i = 1000; i < 5000; i++)
+        book_keep(&b, number(i, text), slice_of("new"), NOW + DAY, NOW);
+    for (unsigned i = 0; i < 200; i++)
+        assert_true(knows(&b, number(i, text).ptr, NOW, "old"));
+    for (struct record *r; (r = book_next_dirty(&b)) != NULL;)
+        if (r->end_s == 0)
+            book_drop(&b, r);
+    assert_int_equal(b.leaving, 0);
+    assert_in_range(b.records.count, 900, 1000);
+    book_fini(&b);
+}
+
 /* An end that only a process that was taken over would name. */
 static void
 test_far_end(void **state)
@@ -305,6 +328,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_flood_at_once),
         cmocka_unit_test(test_far_end),
         cmocka_unit_test(test_flood_with_file),
         cmocka_unit_test(test_messages),
