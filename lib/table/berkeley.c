@@ -11,6 +11,7 @@
 #    include "lib/config/config.h"
 #    include "lib/table/file_watch.h"
 #    include "lib/table/nul_keys.h"
+#    include "lib/table/table_open.h"
 #    include "lib/table/table_type.h"
 
 #    include <db.h>
@@ -100,10 +101,14 @@ static enum result
 load(struct table *t, struct why *why)
 {
     struct berkeley *s = t->state;
-    DB *db = open_file(s->path, db_type(t->type), DB_RDONLY, s->cache);
+    enum result res = table_check_file(s->path, "open database", why);
     struct stat st;
+    DB *db;
     int fd;
 
+    if (res != RESULT_OK)
+        return res;
+    db = open_file(s->path, db_type(t->type), DB_RDONLY, s->cache);
     if (db == NULL)
         return why_errno(why, "open database %s", s->path);
     if (db->fd(db, &fd) != 0 || fstat(fd, &st) < 0) {

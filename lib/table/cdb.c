@@ -7,9 +7,9 @@
 #include "lib/table/cdb_format.h"
 #include "lib/table/file_watch.h"
 #include "lib/table/nul_keys.h"
+#include "lib/table/table_open.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,16 +55,12 @@ static enum result
 load(struct table *t, struct why *why)
 {
     struct cdb *s = t->state;
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
+    int fd;
+    enum result res = table_open_file(s->path, "open database", &fd, &st, why);
 
-    if (fd < 0)
-        return why_errno(why, "open database %s", s->path);
-    if (fstat(fd, &st) < 0) {
-        (void)why_errno(why, "fstat %s", s->path);
-        close(fd);
-        return RESULT_TEMPFAIL;
-    }
+    if (res != RESULT_OK)
+        return res;
     if (st.st_size < CDB_HEADER || st.st_size > UINT32_MAX) {
         close(fd);
         return why_temp(why, "4.3.0", "open database %s: damaged file",

@@ -1,9 +1,9 @@
 #include "lib/table/lmdb_file.h"
 
 #include "lib/base/mem.h"
+#include "lib/table/table_open.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -145,16 +145,12 @@ enum result
 lmdb_file_open(struct lmdb_file *f, const char *path, struct stat *st,
     struct why *why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd;
+    enum result res = table_open_file(path, "open database", &fd, st, why);
     struct meta meta;
 
-    if (fd < 0)
-        return why_errno(why, "open database %s", path);
-    if (fstat(fd, st) < 0) {
-        (void)why_errno(why, "fstat %s", path);
-        close(fd);
-        return RESULT_TEMPFAIL;
-    }
+    if (res != RESULT_OK)
+        return res;
     *f = (struct lmdb_file){ .fd = fd, .path = path };
     f->size = (uint64_t)st->st_size;
     if (!read_meta(f, 0, &meta)) {

@@ -2,9 +2,9 @@
 
 #include "lib/base/log.h"
 #include "lib/config/lines.h"
+#include "lib/table/table_open.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -241,15 +241,12 @@ enum result
 text_read_file(const char *path, struct buf *to, struct stat *st,
     struct why *why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    enum result res;
+    int fd;
+    enum result res = table_open_file(path, "open", &fd, st, why);
 
-    if (fd < 0)
-        return why_errno(why, "open %s", path);
-    if (fstat(fd, st) < 0)
-        res = why_errno(why, "fstat %s", path);
-    else
-        res = text_read_fd(fd, path, to, why);
+    if (res != RESULT_OK)
+        return res;
+    res = text_read_fd(fd, path, to, why);
     close(fd);
     return res;
 }

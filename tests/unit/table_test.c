@@ -480,6 +480,41 @@ test_alias_values(void **state)
     buf_fini(&out);
 }
 
+/* Nobody waits for who might write into it. */
+static void
+test_fifo(void **state)
+{
+    static const struct {
+        const char *type, *end;
+    } files[] = {
+        { "hash", ".db" },
+        { "btree", ".db" },
+        { "lmdb", ".lmdb" },
+        { "cdb", ".cdb" },
+        { "texthash", "" },
+        { "cidr", "" },
+        { "regexp", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char *name = mem_format("%s/fifo%zu", tables_dir, i);
+        char *path = mem_format("%s%s", name, files[i].end);
+        char *spec = mem_format("%s:%s", files[i].type, name);
+        struct table *t;
+
+        if (tables_built(files[i].type)) {
+            assert_int_equal(mkfifo(path, 0600), 0);
+            t = tables_open(spec);
+            assert_non_null(strstr(tables_ask(t, "key"), "it is a FIFO"));
+            table_close(t);
+        }
+        mem_free(spec);
+        mem_free(path);
+        mem_free(name);
+    }
+}
+
 static int
 set_up(void **state)
 {
@@ -501,6 +536,7 @@ main(void)
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_written_into),
         cmocka_unit_test(test_damaged_lmdb),
+        cmocka_unit_test(test_fifo),
         cmocka_unit_test(test_texthash_lines),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_alias_text),
