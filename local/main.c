@@ -181,6 +181,7 @@ main(int argc, char **argv)
     if (keeper < 0)
         return EX_OSERR;
     daemon_init(argc, argv, &options);
-    workers_open(keeper);
+    if (!workers_open(keeper))
+        return EX_OSERR;
     return daemon_run();
 }

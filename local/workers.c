@@ -1,10 +1,14 @@
 #include "local/workers.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
 #include "lib/io/fiber.h"
 #include "lib/ipc/link.h"
+
+#include <sysexits.h>
 
 enum {
     IDLE_MS = 10 * 1000, /* a worker without work is kept so long */
@@ -24,11 +28,33 @@ static struct {
     struct map by_user;
 } workers;
 
-void
+/*
+ * Without the keeper there are no more workers, and it cannot be made anew: we
+ * are no longer root. Somebody ended it, not the mail that is under way, so
+ * that is what the status says.
+ */
+static void
+leave_with_keeper(void *arg)
+{
+    struct io_wait wait;
+
+    (void)arg;
+    if (io_wait_init(&wait, workers.keeper) < 0)
+        return;
+    if (io_wait_readable(&wait, CLOCK_NEVER) == WAIT_OK) {
+        log_error("the process that makes mailbox workers is gone: "
+                  "starting anew");
+        daemon_fail(EX_OK);
+    }
+    io_wait_fini(&wait);
+}
+
+bool
 workers_open(int keeper)
 {
     workers.keeper = keeper;
     map_init(&workers.by_user);
+    return fiber_spawn("keeper", leave_with_keeper, NULL) != NULL;
 }
 
 static uint64_t

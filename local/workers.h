@@ -10,8 +10,8 @@
 #include "local/keeper.h"
 #include "local/mailbox.h"
 
-/* Takes the brain's end of the keeper's socket. */
-void workers_open(int keeper);
+/* Takes the brain's end of the keeper's socket. The process ends with the keeper. */
+bool workers_open(int keeper) ATTR_MUST_USE;
 
 /*
  * Have s stored as user. s->content.fd is used up. RESULT_OK: it is flushed and

@@ -96,3 +96,17 @@ def test_kill(instance, program):
     if program not in ("master", "all"):
         instance.wait_log(rf"master\[\d+\]: warning: process \S*/{program} pid \d+ "
                           r"killed by signal 9")
+
+
+def test_kill_keeper(instance):
+    """Without who makes mailbox workers, the process that asks for them is replaced."""
+    instance.set(minimal_backoff_time="1s", maximal_backoff_time="2s",
+                 queue_run_delay="1s")
+    instance.start()
+    _, keeper = [pid for pid, name in instance.pids().items() if name == "local"]
+    os.kill(keeper, signal.SIGKILL)
+    for _ in range(3):
+        instance.send("u2@md.test")
+    instance.wait_maildir("u2", 3)
+    instance.wait_empty()
+    instance.wait_log(r"local\[\d+\]: error: the process that makes mailbox workers is gone")
