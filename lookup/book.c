@@ -144,10 +144,10 @@ add(struct book *b, struct slice key, struct slice value, int64_t end_s)
 
     if (old != NULL)
         book_drop(b, old);
-    else if (b->records.count - b->leaving >= b->most)
-        make_room(b);
     if (b->records.count >= b->most + b->most / SHARE)
-        return NULL; /* the file does not keep up */
+        return NULL; /* the file does not keep up: no more is forgotten */
+    if (b->records.count - b->leaving >= b->most)
+        make_room(b);
     r = mem_alloc(sizeof(*r) + key.len + value.len);
     list_init(&r->dirty);
     r->end_s = end_s;

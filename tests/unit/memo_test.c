@@ -97,6 +97,7 @@ test_flood_at_once(void **state)
         book_keep(&b, number(i, text), slice_of("new"), NOW + DAY, NOW);
     for (unsigned i = 0; i < 200; i++)
         assert_true(knows(&b, number(i, text).ptr, NOW, "old"));
+    assert_in_range(b.leaving, 1, 101);
     for (struct record *r; (r = book_next_dirty(&b)) != NULL;)
         if (r->end_s == 0)
             book_drop(&b, r);
