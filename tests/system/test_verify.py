@@ -184,6 +184,30 @@ def test_refresh(verifying):
     assert len(probes(verifying, "ok@relay.test")) == 2
 
 
+def test_probes_have_an_end(verifying):
+    """While qmgr takes nothing, clients that do not wait make no more probes than some."""
+    most, asked = 500, 1200
+    verifying.set(address_verify_poll_count="1", smtpd_processes="1", smtpd_recipient_limit=asked,
+                  smtpd_hard_error_limit=2 * asked, smtpd_soft_error_limit=2 * asked,
+                  smtpd_recipient_overshoot_limit=asked)
+    verifying.start()
+    qmgr, = [pid for pid, name in verifying.pids().items() if name == "qmgr"]
+    os.kill(qmgr, signal.SIGSTOP)
+    try:
+        with verifying.smtp() as client:
+            client.ehlo()
+            client.mail("s@client.example")
+            for i in range(asked):
+                assert client.rcpt(f"ok{i}@relay.test")[0] == 450
+    finally:
+        os.kill(qmgr, signal.SIGCONT)
+    verifying.wait_log("status=deliverable", 30, most)
+    verifying.wait_empty()
+    assert verifying.log().count("status=deliverable") == most
+    assert rcpt(verifying, f"ok{asked - 1}@relay.test")[0] == 450  # asked again
+    wait_for(lambda: rcpt(verifying, f"ok{asked - 1}@relay.test")[0] == 250, what="the result")
+
+
 def test_failures_not_kept(verifying):
     verifying.set(address_verify_negative_cache="no").start()
     for _ in range(3):
