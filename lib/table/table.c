@@ -101,6 +101,16 @@ wait_for_loading(struct table *t, const struct file_watch *watch)
     return true;
 }
 
+/* Once, not each second. */
+static void
+tell_outdated(struct table *t, const struct why *problem)
+{
+    if (!t->outdated)
+        log_warning("%s: what was read before stays in use: %s", t->spec,
+            problem->text);
+    t->outdated = true;
+}
+
 enum table_status
 table_refresh(struct table *t, struct file_watch *watch, const char *path,
     enum result (*load)(struct table *t, struct why *why), struct why *why)
@@ -118,8 +128,14 @@ table_refresh(struct table *t, struct file_watch *watch, const char *path,
     res = load(t, &problem);
     t->loading = false;
     fiber_cond_broadcast(&t->loaded);
-    if (res == RESULT_OK || watch->known)
+    if (res == RESULT_OK) {
+        t->outdated = false;
         return TABLE_FOUND;
+    }
+    if (watch->known) {
+        tell_outdated(t, &problem);
+        return TABLE_FOUND;
+    }
     (void)why_temp(why, "4.3.0", "%s is unavailable. %s", t->spec,
         problem.text);
     return TABLE_ERROR;

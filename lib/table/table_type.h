@@ -62,6 +62,7 @@ struct table {
     unsigned open_flags;    /* set of enum table_open_flag */
     struct table_cost cost; /* of TABLE_REMOTE */
     bool loading;           /* a fiber is inside of table_refresh()'s load */
+    bool outdated; /* the file changed and cannot be read; the log was told */
     struct fiber_cond loaded;
     void *state; /* the type's */
 };

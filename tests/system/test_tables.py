@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from waiting import wait_for
 
 
 def postmap(instance, *args, **kwargs):
@@ -123,6 +124,30 @@ def test_broken_alias_table_defers(instance):
             code, text = client.data("Subject: x\r\n\r\n")
         assert 400 <= code < 500
     assert not instance.queue()
+
+
+def test_unreadable_table_stays_in_use(instance):
+    """What was read before is good until there is another; the log is told."""
+    path = instance.write("access", "/^u2@/ REJECT\n")
+    instance.set(smtpd_recipient_restrictions=f"check_recipient_access regexp:{path}",
+                 smtpd_processes="1").start()
+
+    def reply():
+        with instance.smtp() as client:
+            client.ehlo()
+            client.mail("a@client.example")
+            return client.rcpt("u2@md.test")[0]
+    warning = f"warning: regexp:{path}: what was read before stays in use: "
+
+    def told():
+        assert reply() == 554
+        return warning in instance.log()
+    assert reply() == 554
+    path.unlink()
+    os.mkfifo(path)
+    wait_for(told, step=0.2)
+    assert reply() == 554
+    assert instance.log().count(warning) == 1
 
 
 def test_alias_loop_is_refused(instance):
