@@ -38,6 +38,16 @@ agent_release(struct qmgr *q, struct agent *a)
     mem_free(a);
 }
 
+size_t
+agent_count(const struct qmgr *q, enum role role)
+{
+    size_t n = 0;
+
+    list_foreach (it, &q->agents)
+        n += LIST_ENTRY(it, const struct agent, link)->role == role;
+    return n;
+}
+
 void
 agent_gone(struct qmgr *q, struct agent *a)
 {

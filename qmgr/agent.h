@@ -58,6 +58,7 @@ struct agent {
     unsigned strange; /* late results of its that were refused */
     void *peer;       /* outside's; NULL: gone */
     size_t running;
+    size_t lists;   /* deliveries of large messages among them */
     uint64_t alone; /* id of the message that it is kept free for; 0 */
     enum agent_fate fate;
     struct list lost; /* jobs that wait for it to be known */
@@ -65,6 +66,9 @@ struct agent {
 };
 
 struct agent *agent_up(struct qmgr *q, enum role role, void *peer) ATTR_NONNULL;
+
+/* How many there are. */
+size_t agent_count(const struct qmgr *q, enum role role) ATTR_NONNULL;
 
 /* Its jobs have ended with job_lost(). */
 void agent_gone(struct qmgr *q, struct agent *a) ATTR_NONNULL;

@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/assign.h"
 #include "qmgr/inside.h"
 #include "qmgr/late.h"
 #include "qmgr/notify.h"
@@ -28,77 +29,6 @@ dispatch_touch_role(struct qmgr *q, enum role role)
         t->agentless_ms = 0;
         transport_touch(q, t);
     }
-}
-
-static size_t
-count_agents(struct qmgr *q, enum role role)
-{
-    size_t n = 0;
-
-    list_foreach (it, &q->agents)
-        n += LIST_ENTRY(it, struct agent, link)->role == role;
-    return n;
-}
-
-/*
- * A message that may have killed agents gets one at a time, and one that has
- * nothing else to lose: an idle one, or one that is fed no more until it is.
- */
-static struct agent *
-pick_for_suspect(struct qmgr *q, enum role role, const struct mail *m)
-{
-    struct agent *idle = NULL, *spared = NULL;
-
-    list_foreach (it, &q->agents) {
-        struct agent *a = LIST_ENTRY(it, struct agent, link);
-
-        if (a->role != role)
-            continue;
-        if (a->alone == m->id)
-            return a->running == 0 ? a : NULL;
-        if (a->alone != 0)
-            continue;
-        if (a->running == 0)
-            idle = a;
-        else if (spared == NULL)
-            spared = a;
-    }
-    if (idle != NULL)
-        idle->alone = m->id;
-    else if (spared != NULL)
-        spared->alone = m->id;
-    return idle;
-}
-
-/* The one that the destination is pinned to, or the next that is not full. */
-static struct agent *
-pick(struct qmgr *q, const struct destination *d, const struct mail *m)
-{
-    enum role role = d->transport->role;
-    size_t count, skip;
-    struct agent *first = NULL, *a = NULL;
-
-    if (entry_is_suspect(m->entry))
-        return pick_for_suspect(q, role, m);
-    count = count_agents(q, role);
-    if (count == 0)
-        return NULL;
-    skip = (size_t)(d->hash >> 32) % count;
-    list_foreach (it, &q->agents) {
-        a = LIST_ENTRY(it, struct agent, link);
-        if (a->role != role)
-            continue;
-        if (a->running < AGENT_JOBS && a->alone == 0 &&
-            q->outside->backlog(q->context, a) < AGENT_BACKLOG) {
-            if (skip == 0)
-                return a;
-            if (first == NULL)
-                first = a;
-        }
-        if (skip > 0)
-            skip--;
-    }
-    return first;
 }
 
 /* Jobs. */
@@ -192,13 +122,16 @@ job_release(struct qmgr *q, struct job *j)
 
 /* Whoever found it full, or kept free for a message, waits for just this. */
 static void
-end_at_agent(struct qmgr *q, struct agent *a, uint64_t id)
+end_at_agent(struct qmgr *q, struct job *j)
 {
+    struct agent *a = j->agent;
     bool waited_for = a->running >= AGENT_JOBS || a->alone != 0;
 
     assert(a->running > 0);
+    j->agent = NULL;
     a->running--;
-    if (a->alone == id)
+    a->lists -= j->of_list;
+    if (a->alone == j->attempt.id)
         a->alone = 0;
     if (waited_for)
         dispatch_touch_role(q, a->role);
@@ -209,7 +142,6 @@ void
 job_end(struct qmgr *q, struct job *j)
 {
     struct destination *d = j->destination;
-    struct agent *a = j->agent;
 
     if (j->ended)
         return;
@@ -217,9 +149,8 @@ job_end(struct qmgr *q, struct job *j)
     if (j->kind != JOB_DELIVERY)
         notify_ended(q);
     j->destination = NULL;
-    j->agent = NULL;
-    if (a != NULL)
-        end_at_agent(q, a, j->attempt.id);
+    if (j->agent != NULL)
+        end_at_agent(q, j);
     if (d != NULL) {
         struct transport *t = d->transport;
 
@@ -400,11 +331,12 @@ job_give_up(struct qmgr *q, struct job *j, enum result res,
 enum start {
     STARTED,
     START_FULL,  /* no agent has room */
-    START_ALONE, /* that message waits for an agent of its own */
+    START_LATER, /* others may: these wait for an agent of their own, or for
+                    one that takes lists */
 };
 
 /*
- * Bundles take turns; one whose message waits for an agent of its own lets the
+ * Bundles take turns; one that has to wait for what others need not lets the
  * next one go first. NULL: *start says why.
  */
 static struct bundle *
@@ -412,6 +344,7 @@ next_bundle(struct qmgr *q, struct destination *d, struct agent **a,
     enum start *start)
 {
     const struct list *last = d->bundles.prev;
+    enum assignment found;
 
     for (;;) {
         struct list *it = d->bundles.next;
@@ -419,10 +352,10 @@ next_bundle(struct qmgr *q, struct destination *d, struct agent **a,
 
         list_remove(it);
         list_append(&d->bundles, it);
-        *a = pick(q, d, b->message);
-        if (*a != NULL)
+        found = assign(q, d, b->message, a);
+        if (found == ASSIGNED)
             return b;
-        *start = entry_is_suspect(b->message->entry) ? START_ALONE : START_FULL;
+        *start = found == ASSIGN_LATER ? START_LATER : START_FULL;
         if (*start == START_FULL || it == last)
             return NULL;
     }
@@ -447,7 +380,9 @@ start_one(struct qmgr *q, struct destination *d)
     j->destination = d;
     j->generation = d->generation;
     j->agent = a;
+    j->of_list = mail_is_large(b->message);
     a->running++;
+    a->lists += j->of_list;
     t->running++;
     while (most-- > 0)
         job_take(j, bundle_next(q, b));
@@ -464,7 +399,7 @@ mind_agentless(struct qmgr *q, struct transport *t)
 {
     int64_t now = clock_now_ms();
 
-    if (count_agents(q, t->role) > 0) {
+    if (agent_count(q, t->role) > 0) {
         t->agentless_ms = 0;
         return;
     }
@@ -565,7 +500,7 @@ run_transport(struct qmgr *q, struct transport *t)
         start = start_one(q, d);
         if (start == STARTED && t->spacing_ms > 0)
             t->next_start_ms = clock_now_ms() + t->spacing_ms;
-        if (start == START_ALONE) {
+        if (start == START_LATER) {
             list_remove(it);
             list_append(&aside, it);
         }

@@ -15,12 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    AGENT_JOBS = 500, /* deliveries of one process at a time */
-    /* Octets that it has not taken yet: far below where a link is dropped. */
-    AGENT_BACKLOG = 16 * 1024 * 1024,
-};
-
 enum job_kind {
     JOB_DELIVERY,
     JOB_FAILURE,
@@ -45,6 +39,7 @@ struct job {
     bool sent;
     bool ended;        /* no answer will come */
     unsigned settling; /* transactions under way that settle some of it */
+    bool of_list;      /* counted in agent->lists */
     bool bare;         /* a notice whose message has no content any more */
     int fd;            /* of the blob */
     size_t count;

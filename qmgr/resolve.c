@@ -153,8 +153,11 @@ recall(struct qmgr *q, const struct route_question *k)
     if (n == NULL)
         return NULL;
     a = LIST_ENTRY(n, struct answer, node);
-    if (a->until_ms > clock_now_ms())
+    if (a->until_ms > clock_now_ms()) {
+        list_remove(&a->link);
+        list_append(&q->answers_used, &a->link);
         return a;
+    }
     forget(q, a);
     return NULL;
 }

@@ -1,5 +1,6 @@
 #include "lib/mail/late.h"
 
+#include "qmgr/assign.h"
 #include "tests/unit/qmgr_world.h"
 
 /* Results that outlive a queue manager, and what agents make of them. */

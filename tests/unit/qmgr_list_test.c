@@ -250,6 +250,53 @@ test_single_mail_passes(void **state)
     judge(x, false);
 }
 
+/* Of several agents one has nothing of lists: single mail goes there. */
+static void
+test_an_agent_without_lists(void **state)
+{
+    struct list_test *x = *state;
+    struct agent *others = agent_up(&x->w.q, ROLE_SMTP, x), *last;
+    struct world_mail one = { .sender = "one@x",
+        .recipients = { "single@d0.test" } };
+    unsigned lists = 0;
+
+    last = agent_up(&x->w.q, ROLE_SMTP, x);
+    submit(x, 40);
+    run(x, 50);
+    world_submit(&x->w, &one);
+    world_settle(&x->w);
+    list_foreach (it, &x->w.errands) {
+        const struct errand *e = LIST_ENTRY(it, struct errand, link);
+
+        if (e->is_notice)
+            continue;
+        if (strcmp(e->addresses[0], "single@d0.test") == 0)
+            assert_ptr_equal(e->job->agent, last);
+        else
+            assert_ptr_not_equal(e->job->agent, last);
+        lists += e->job->agent == others;
+    }
+    assert_int_equal(last->running, 1);
+    assert_int_equal(last->lists, 0);
+    assert_int_equal(others->lists, lists);
+    assert_true(lists > 0);
+    while (world_count(&x->w.errands) > 0) {
+        struct errand *e = world_errand(&x->w, 0);
+
+        if (!e->is_notice && e->job->agent == last) {
+            world_report(&x->w, e, OUTCOME_SENT, DESTINATION_OK);
+            world_settle(&x->w);
+        } else {
+            step(x);
+        }
+        if (last->running == 0)
+            break;
+    }
+    run_out(x);
+    assert_int_equal(others->lists, 0);
+    judge(x, false);
+}
+
 /* The power is cut in the middle: who is settled on disk stays settled. */
 static void
 test_power_cut(void **state)
@@ -351,6 +398,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_memory_is_bounded),
         T(test_single_mail_passes),
+        T(test_an_agent_without_lists),
         T(test_power_cut),
         T(test_stop),
         T(test_expiry),

@@ -1,3 +1,4 @@
+#include "qmgr/assign.h"
 #include "tests/unit/qmgr_world.h"
 
 /* The core of the queue manager, one behaviour at a time. */
