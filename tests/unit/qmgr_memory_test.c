@@ -130,7 +130,7 @@ test_belief(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
-        static char names[WORLD_RCPTS][40];
+        static char names[WORLD_RCPTS][80];
         struct world_mail mail = { .sender = "sender@example.com",
             .body = loads[i].body };
         uint64_t before, believed;
