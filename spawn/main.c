@@ -25,6 +25,7 @@ enum { KILL_EARLIER_MS = 200 }; /* than the deadline of a drain */
 /* A program that runs, by its process. */
 struct run {
     struct list node;
+    const char *service; /* the name of its line; while it runs */
     pid_t pid;
     bool killed; /* by us */
 };
@@ -94,23 +95,39 @@ wait_for_end(struct run *r, const char *tag, const char *path, int64_t limit)
     fiber_cond_broadcast(&ended);
 }
 
+/*
+ * maxproc counts in memory that processes without rights can write to: what is
+ * run with root's help is counted here as well.
+ */
+static bool
+has_room(const struct service *service)
+{
+    int64_t n = 0;
+
+    list_foreach (it, &runs)
+        n += strcmp(LIST_ENTRY(it, struct run, node)->service, service->name) ==
+            0;
+    return service->maxproc == 0 || n < service->maxproc;
+}
+
 static void
 serve(int fd, const struct sock_addr *client, const struct service *service,
     struct config_set *set, const char *public)
 {
     const struct program_service *s = services_find(service);
     struct run r = { .pid = -1 };
-    char *path;
+    char *path, *name;
     int64_t limit;
 
     (void)client;
     (void)set;
     (void)public;
-    if (s == NULL) {
+    if (s == NULL || !has_room(service)) {
         close(fd);
         return;
     }
-    path = mem_text(s->argv[0]); /* s does not outlive a reload */
+    name = mem_text(service->name); /* neither outlives a reload */
+    path = mem_text(s->argv[0]);
     limit = s->time_limit;
     r.pid = program_start(&(struct program){
         .argv = s->argv,
@@ -126,9 +143,11 @@ serve(int fd, const struct sock_addr *client, const struct service *service,
         log_write(LOG_LEVEL_WARNING, service->log_tag, "run %s: %s", path,
             strerror(errno));
     close(fd);
+    r.service = name;
     if (r.pid > 0)
         wait_for_end(&r, service->log_tag, path, limit);
     mem_free(path);
+    mem_free(name);
 }
 
 /*

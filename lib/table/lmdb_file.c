@@ -31,6 +31,7 @@ enum {
     PAGE_MIN = 512,
     PAGE_MOST = 65536,
     DEPTH_MAX = 32,
+    TRIES_MAX = 5,
     VALUE_MAX = 64 * 1024 * 1024, /* octets: more is taken for damage */
 };
 
@@ -128,7 +129,7 @@ read_meta(const struct lmdb_file *f, uint64_t at, struct meta *meta)
 
 /* The later one of the two; Postfix's postmap writes into the file. */
 static enum table_status
-find_root(struct lmdb_file *f, size_t *root, struct why *why)
+find_root(struct lmdb_file *f, struct meta *newest, struct why *why)
 {
     struct meta one, two;
     bool first = read_meta(f, 0, &one) && one.page_size == f->page_size;
@@ -137,7 +138,7 @@ find_root(struct lmdb_file *f, size_t *root, struct why *why)
 
     if (!first && !second)
         return damaged(f, why);
-    *root = second && (!first || two.number > one.number) ? two.root : one.root;
+    *newest = second && (!first || two.number > one.number) ? two : one;
     return TABLE_FOUND;
 }
 
@@ -313,14 +314,10 @@ search_page(const struct lmdb_file *f, unsigned count, struct slice key,
     return TABLE_FOUND;
 }
 
-enum table_status
-lmdb_file_get(struct lmdb_file *f, struct slice key, struct buf *value,
+static enum table_status
+search(struct lmdb_file *f, size_t number, struct slice key, struct buf *value,
     struct why *why)
 {
-    size_t number;
-
-    if (find_root(f, &number, why) == TABLE_ERROR)
-        return TABLE_ERROR;
     if (number == no_page)
         return TABLE_NOT_FOUND;
     for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
@@ -336,6 +333,34 @@ lmdb_file_get(struct lmdb_file *f, struct slice key, struct buf *value,
         number = node.child;
     }
     return damaged(f, why);
+}
+
+/*
+ * Without the library's locks: whoever writes into the file may use pages again
+ * that were read here, but not before he has committed twice. So what was found
+ * counts if the newest commit is still the same.
+ */
+enum table_status
+lmdb_file_get(struct lmdb_file *f, struct slice key, struct buf *value,
+    struct why *why)
+{
+    size_t before = value->len;
+
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        struct meta root, now;
+        enum table_status status;
+
+        buf_truncate(value, before);
+        if (find_root(f, &root, why) == TABLE_ERROR)
+            return TABLE_ERROR;
+        status = search(f, root.root, key, value, why);
+        if (find_root(f, &now, why) == TABLE_ERROR)
+            return TABLE_ERROR;
+        if (now.number == root.number)
+            return status;
+    }
+    (void)why_temp(why, "4.3.0", "table %s changes all the time", f->path);
+    return TABLE_ERROR;
 }
 
 /* The way from the root to the node at hand. */
@@ -412,11 +437,11 @@ lmdb_file_walk(struct lmdb_file *f, table_walk_fn fn, void *context,
 {
     struct way way = { .file = f };
     enum table_status status;
-    size_t root;
+    struct meta root;
 
     status = find_root(f, &root, why);
-    if (status == TABLE_FOUND && root != no_page)
-        status = go_down(&way, root, why);
+    if (status == TABLE_FOUND && root.root != no_page)
+        status = go_down(&way, root.root, why);
     if (status == TABLE_FOUND)
         status = walk(&way, fn, context, why);
     for (unsigned i = 0; i < DEPTH_MAX; i++)
