@@ -91,6 +91,7 @@ process_configure(struct process *process, struct msg_in *in, struct why *why)
         process->has_secrets = c.has_secrets;
         process->secrets = c.secrets;
         process->private = c.has_private ? in->fds[in->fd_count - 1] : -1;
+        daemon_count_reload();
         res = process->options->configure(set, why);
     }
     process->private = -1;

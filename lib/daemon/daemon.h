@@ -157,3 +157,6 @@ const struct control_secrets *daemon_secrets(void);
  * condition that it cannot go on with logs it as fatal and calls this.
  */
 void daemon_fail(int exit_status) __attribute__((noreturn));
+
+/* How often a configuration was taken into use: what was read is old then. */
+uint64_t daemon_reloads(void);

@@ -65,3 +65,6 @@ void listeners_close(void);
 
 /* Wait until all sessions have ended. Waits. */
 void listeners_wait_idle(int64_t deadline);
+
+/* A configuration is about to be taken into use: daemon_reloads(). */
+void daemon_count_reload(void);

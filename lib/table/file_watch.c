@@ -1,6 +1,7 @@
 #include "lib/table/file_watch.h"
 
 #include "lib/base/clock.h"
+#include "lib/daemon/daemon.h"
 
 enum { TICK_MS = 20 }; /* more than that of any file system's times */
 
@@ -31,6 +32,7 @@ file_watch_set(struct file_watch *w, const struct stat *st)
     if (is_young(st, TICK_MS))
         w->seen.st_mtim.tv_nsec ^= 1;
     w->next_ms = clock_now_ms() + FILE_WATCH_MS;
+    w->reload = daemon_reloads();
 }
 
 /* What was put in its place is whole; what was written into it may not be yet. */
@@ -45,13 +47,15 @@ bool
 file_watch_changed(struct file_watch *w, const char *path)
 {
     int64_t now = clock_now_ms();
+    bool reloaded = w->reload != daemon_reloads();
     struct stat st;
 
     if (!w->known)
         return true;
-    if (now < w->next_ms)
+    if (now < w->next_ms && !reloaded)
         return false;
     w->next_ms = now + FILE_WATCH_MS;
+    w->reload = daemon_reloads();
     return stat(path, &st) == 0 && !same_file(&st, &w->seen) &&
-        is_complete(&w->seen, &st);
+        (reloaded || is_complete(&w->seen, &st));
 }

@@ -15,7 +15,8 @@ enum { FILE_WATCH_MS = 1000 };
 struct file_watch {
     bool known; /* seen is what was read */
     struct stat seen;
-    int64_t next_ms; /* not looked at again before */
+    int64_t next_ms; /* not looked at again before ... */
+    uint64_t reload; /* ... unless there was one: daemon_reloads() */
 };
 
 /* st is the file that is being read now. */
@@ -25,6 +26,6 @@ void file_watch_set(struct file_watch *w, const struct stat *st) ATTR_NONNULL;
  * True when path has become another file than the last one set, or none was
  * set yet. A file that has gone is not a change: what was read stays good until
  * there is another. Nor is one that is being written into, until that has rested
- * for a second.
+ * for a second; but after a reload it is looked at as it is.
  */
 bool file_watch_changed(struct file_watch *w, const char *path) ATTR_NONNULL;

@@ -136,6 +136,7 @@ def test_aliases(site, alias, action, way):
 
 def test_alias_that_is_itself(site):
     site.write("vmailbox", "same@md.test same/\nu5@md.test u5/\n")
+    site.reload()
     send(site, ["same@md.test"])
     _, by, _ = told(site.take("u5"))
     assert by["same@md.test"]["Action"] == "delivered"
