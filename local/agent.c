@@ -263,8 +263,8 @@ deliver_all(const struct job *job, const struct late_job *late,
             break;
         if (job->config->soft_bounce)
             rcpt_result_soften(r);
-        delivery_log(tag == NULL ? log_tag() : tag,
-            job->config->enable_long_queue_ids, job->d, rcpt, r, &times);
+        delivery_log(tag == NULL ? log_tag() : tag, job->config, job->d, rcpt,
+            r, &times);
         count++;
     }
     return count;

@@ -25,7 +25,7 @@ log_result(struct qmgr *q, const char *tag, const struct rcpt *r,
 
     if (r->address.len > 0)
         rcpt.rcpt.address = r->address;
-    delivery_log(tag, q->long_ids, &d, &rcpt, result, &times);
+    delivery_log(tag, q->config, &d, &rcpt, result, &times);
 }
 
 static void

@@ -16,6 +16,7 @@ enum {
     GATHER_MOST_MS = 2000,
     ASK_AT_ONCE = 50, /* recipients of a message that are asked for ... */
     ASK_A_TURN = 200, /* ... and of all, in one pump */
+    ASK_OUT = 40,     /* of a message: others' questions wait behind these */
 };
 
 void
@@ -39,6 +40,8 @@ ask_some(struct qmgr *q, struct mail *m)
 
             if (r->state != RCPT_PENDING)
                 continue;
+            if (m->counts[RCPT_RESOLVING] >= ASK_OUT)
+                return n; /* mail_resolved() goes on */
             resolve_rcpt(q, r);
             n++;
         }
@@ -51,6 +54,19 @@ ask_some(struct qmgr *q, struct mail *m)
         mail_gathered(q, m);
     mail_touch(q, m);
     return n;
+}
+
+void
+mail_resolved(struct qmgr *q, struct mail *m)
+{
+    if (m->counts[RCPT_PENDING] == 0) {
+        if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
+            mail_gathered(q, m);
+    } else if (m->counts[RCPT_RESOLVING] <= ASK_OUT / 2 &&
+        list_empty(&m->ask_link)) {
+        list_append(&q->asking, &m->ask_link);
+        qmgr_wake(q);
+    }
 }
 
 void
@@ -95,7 +111,7 @@ mail_begin_batch(struct qmgr *q, struct mail *m)
         m->gather_until_ms = clock_now_ms() + GATHER_MOST_MS;
         timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
     }
-    if (m->ask_link.next == &m->ask_link)
+    if (list_empty(&m->ask_link))
         (void)ask_some(q, m);
     if (!list_empty(&q->asking))
         qmgr_wake(q);

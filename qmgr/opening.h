@@ -16,6 +16,9 @@ void mail_begin_batch(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 /* Begin to resolve some of those that are to be; in this pump, and others. */
 void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
 
+/* One of its recipients is resolved: more are asked for. */
+void mail_resolved(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+
 /* Nothing of it is asked of lookup any more, or for too long. */
 void mail_gathered(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 static inline bool

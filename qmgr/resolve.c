@@ -291,10 +291,7 @@ resolve_answered(struct qmgr *q, struct question *w, enum result res,
                 why->text);
             break;
         }
-        if (mail_gathers(r->message) &&
-            r->message->counts[RCPT_RESOLVING] == 0 &&
-            r->message->counts[RCPT_PENDING] == 0)
-            mail_gathered(q, r->message);
+        mail_resolved(q, r->message);
     }
     question_free(q, w);
 }

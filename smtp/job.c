@@ -136,8 +136,8 @@ log_result(struct job *job, size_t i, const struct session *session)
             session->uses);
         shown.relay = slice_of(relay);
     }
-    delivery_log(job->profile.tag, job->profile.config->enable_long_queue_ids,
-        &job->delivery, &job->delivery.recipients[i], &shown, &job->times);
+    delivery_log(job->profile.tag, job->profile.config, &job->delivery,
+        &job->delivery.recipients[i], &shown, &job->times);
 }
 
 /* The texts of what was said of recipient i; its outcome is not set. */

@@ -5,6 +5,7 @@
 #include "smtp/payload.h"
 
 #include <inttypes.h>
+#include <sched.h>
 
 enum {
     /*
@@ -259,6 +260,18 @@ take_reply(struct exchange *x, enum verb verb)
     return true;
 }
 
+/*
+ * A list's deliveries can keep a core busy for milliseconds on end. Between
+ * their steps whoever waits for it goes first: the single message whose flush
+ * is over, and its client.
+ */
+static void
+give_way(const struct exchange *x)
+{
+    if (x->job->delivery.recipient_count > 1)
+        (void)sched_yield();
+}
+
 /* Everything up to 354. False: the session is of no use any more. */
 static bool
 run_commands(struct exchange *x)
@@ -278,9 +291,11 @@ run_commands(struct exchange *x)
                 x->session->profile.config->smtp_mail_timeout, stage,
                 &x->job->excuse))
             return false;
+        give_way(x);
         for (size_t i = 0; i < n; i++)
             if (!take_reply(x, (enum verb)group[i]))
                 return false;
+        give_way(x);
     }
 }
 
@@ -415,6 +430,7 @@ transact(struct exchange *x)
     sent = payload_send(x->job, s);
     if (sent != PAYLOAD_SENT || !take_final_replies(x))
         session_broke(x, sent == PAYLOAD_UNREADABLE);
+    give_way(x);
     return TRANSACTION_DONE;
 }
 

@@ -13,6 +13,7 @@ enum {
     FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
     AHEAD_SHOWN = 100,
     TRIM_AFTER_MS = 5 * 1000,
+    COMMANDS_A_TURN = 20, /* sent ahead; then other sessions get their turn */
 };
 
 /*
@@ -54,7 +55,10 @@ read_command(struct session *s, struct slice *line)
     int64_t deadline = clock_now_ms() + s->config->smtpd_timeout;
     enum stream_status status = STREAM_OK;
 
-    if (!has_whole_line(s)) {
+    if (has_whole_line(s)) {
+        if (++s->in_a_row % COMMANDS_A_TURN == 0)
+            fiber_yield();
+    } else {
         status = stream_flush(s->client, deadline);
         if (daemon_draining())
             return STREAM_CANCELLED;

@@ -5,7 +5,6 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "lib/mail/count.h"
-#include "lib/mail/delivery_log.h"
 #include "smtpd/counts.h"
 #include "smtpd/peer.h"
 #include "smtpd/reply.h"
@@ -27,10 +26,10 @@ log_client(const struct session *s, const char *what)
 }
 
 const char *
-screen_elapsed(const struct screening *sc, char text[static 16])
+screen_elapsed(const struct screening *sc, char text[static DELAY_TEXT_SIZE])
 {
-    _Static_assert(DELAY_TEXT_SIZE == 16, "as declared");
-    return delivery_delay_text((clock_now_ms() - sc->begun_ms) * 1000, text);
+    return delivery_delay_text((clock_now_ms() - sc->begun_ms) * 1000,
+        sc->screen->config->delay_logging_resolution_limit, text);
 }
 
 void
@@ -73,7 +72,7 @@ show(struct session *s)
 void
 screen_log_hangup(const struct session *s)
 {
-    char elapsed[16];
+    char elapsed[DELAY_TEXT_SIZE];
 
     log_write(LOG_LEVEL_INFO, s->profile->tag,
         "HANGUP after %s from [%s]:%u in tests before SMTP handshake",

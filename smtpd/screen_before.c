@@ -18,7 +18,7 @@ static bool
 pregreeted(struct session *s, struct slice in)
 {
     struct screening *sc = s->screening;
-    char elapsed[16];
+    char elapsed[DELAY_TEXT_SIZE];
     struct buf text;
 
     buf_init(&text, SCREEN_SHOWN_MAX + 8);

@@ -219,7 +219,7 @@ log_limit(const struct session *s, const char *limit)
 static void
 log_hangup(const struct session *s)
 {
-    char elapsed[16];
+    char elapsed[DELAY_TEXT_SIZE];
 
     log_write(LOG_LEVEL_INFO, s->profile->tag,
         "HANGUP after %s from [%s]:%u in tests after SMTP handshake",

@@ -6,6 +6,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 #include "lib/dns/dns_list.h"
+#include "lib/mail/delivery_log.h"
 #include "lib/table/table.h"
 #include "smtpd/refusal.h"
 #include "smtpd/screen.h"
@@ -80,8 +81,8 @@ struct screening {
 };
 
 /* The time since the phase began, as the log has it. */
-const char *screen_elapsed(const struct screening *sc, char text[static 16])
-    ATTR_NONNULL;
+const char *screen_elapsed(const struct screening *sc,
+    char text[static DELAY_TEXT_SIZE]) ATTR_NONNULL;
 
 /* What was received, for the log: C's escapes, cut. Into *to. */
 enum { SCREEN_SHOWN_MAX = 100 };

@@ -91,7 +91,6 @@ check-peers: all $(postfix.peer) $(services.peer)
 long.tests := kill bulk second_mta scale rogue full_disk poison session_limit list trickle
 check-long: check-build $(postfix.peer)
 	TEST_TIMEOUT=3600 CRASH_STATES=200000 tests/run --out $(OUT) --stage crash
-	$(MAKE) --no-print-directory $(bench.bin)
 	POSTERN_OUT=$(abspath $(OUT)) KILL_ROUNDS=30 BULK_MESSAGES=10000 \
 	    LIST_RECIPIENTS=100000 LIST_SINGLES=500 SESSION_LIMIT_MESSAGES=6000 TRICKLE_SESSIONS=10000 \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider $(long.tests:%=tests/system/test_%.py)

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum { TURN_OCTETS = 2048 };
+
 void
 link_ref(struct link *l)
 {
@@ -194,13 +196,25 @@ take_message(struct link *l, struct msg_in *m)
     }
 }
 
+/* Other links wait no longer than it takes to serve so many octets of this. */
+static void
+share_turn(size_t *octets, size_t more)
+{
+    *octets += more;
+    if (*octets < TURN_OCTETS)
+        return;
+    fiber_yield();
+    *octets = 0;
+}
+
 /* All messages of the buffer. False at the end of the link. */
 static bool
 take_messages(struct link *l)
 {
+    size_t octets = 0, more = 0;
     struct msg_in *m;
 
-    while (link_is_up(l)) {
+    for (; link_is_up(l); share_turn(&octets, more)) {
         switch (inbox_next(&l->in, &m)) {
         case INBOX_MORE:
             return true;
@@ -208,6 +222,7 @@ take_messages(struct link *l)
             link_break_with(l, l->in.broken_type, l->in.broken_rule);
             return false;
         case INBOX_MESSAGE:
+            more = FRAME_HEAD + m->body.len;
             take_message(l, m);
             break;
         }

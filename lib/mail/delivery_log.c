@@ -1,23 +1,43 @@
 #include "lib/mail/delivery_log.h"
 
 #include "lib/base/log.h"
+#include "lib/config/config.h"
 #include "lib/mail/queue_id.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { DELAY_DIGITS = 2 };
+
+/* Digits behind the point, for DELAY_DIGITS that say something. */
+static int
+digits_behind_point(double s, int most)
+{
+    int digits = DELAY_DIGITS;
+
+    if (s >= 1)
+        digits = s >= 10 ? 0 : 1;
+    else
+        for (double step = 0.1; s < step && digits < most; step /= 10)
+            digits++;
+    return digits < most ? digits : most;
+}
 
 const char *
-delivery_delay_text(int64_t us, char text[DELAY_TEXT_SIZE])
+delivery_delay_text(int64_t us, int64_t resolution, char text[DELAY_TEXT_SIZE])
 {
     double s = us < 0 ? 0 : (double)us / 1e6;
+    int digits = digits_behind_point(s, (int)resolution);
+    char *end;
 
-    if (s < 0.005)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "0");
-    else if (s < 0.1)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2f", s);
-    else if (s < 10)
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.2g", s);
-    else
-        (void)snprintf(text, DELAY_TEXT_SIZE, "%.0f", s);
+    (void)snprintf(text, DELAY_TEXT_SIZE, "%.*f", digits, s);
+    if (digits > 0) {
+        for (end = text + strlen(text); end[-1] == '0'; end--)
+            ;
+        if (end[-1] == '.')
+            end--;
+        *end = '\0';
+    }
     return text;
 }
 
@@ -44,11 +64,13 @@ after(int64_t a, int64_t b)
 }
 
 void
-delivery_log(const char *tag, bool long_ids, const struct delivery *d,
-    const struct delivery_recipient *rcpt, const struct rcpt_result *r,
-    const struct delivery_times *times)
+delivery_log(const char *tag, const struct config *config,
+    const struct delivery *d, const struct delivery_recipient *rcpt,
+    const struct rcpt_result *r, const struct delivery_times *times)
 {
-    char id[QUEUE_ID_SIZE], total[16], a[16], b[16], c[16], e[16];
+    char id[QUEUE_ID_SIZE], total[DELAY_TEXT_SIZE], a[DELAY_TEXT_SIZE],
+        b[DELAY_TEXT_SIZE], c[DELAY_TEXT_SIZE], e[DELAY_TEXT_SIZE];
+    int64_t resolution = config->delay_logging_resolution_limit;
     int64_t arrival = d->envelope.arrival_us;
     int64_t active = after(d->active_us, arrival);
     int64_t start = after(times->start_us, active);
@@ -62,14 +84,14 @@ delivery_log(const char *tag, bool long_ids, const struct delivery *d,
     log_write(LOG_LEVEL_INFO, tag,
         "%s: to=<" SLICE_FMT ">, %s" SLICE_FMT "%srelay=" SLICE_FMT
         ", delay=%s, delays=%s/%s/%s/%s, dsn=%s, status=%s (" SLICE_FMT ")",
-        queue_id_text(d->attempt.id, long_ids, id),
+        queue_id_text(d->attempt.id, config->enable_long_queue_ids, id),
         SLICE_ARG(rcpt->rcpt.address), has_original ? "orig_to=<" : "",
         SLICE_ARG((has_original ? original : SLICE_LIT(""))),
         has_original ? ">, " : "", SLICE_ARG(relay),
-        delivery_delay_text(done - arrival, total),
-        delivery_delay_text(active - arrival, a),
-        delivery_delay_text(start - active, b),
-        delivery_delay_text(connected - start, c),
-        delivery_delay_text(done - connected, e), r->status, outcome_word(d, r),
-        SLICE_ARG(r->text));
+        delivery_delay_text(done - arrival, resolution, total),
+        delivery_delay_text(active - arrival, resolution, a),
+        delivery_delay_text(start - active, resolution, b),
+        delivery_delay_text(connected - start, resolution, c),
+        delivery_delay_text(done - connected, resolution, e), r->status,
+        outcome_word(d, r), SLICE_ARG(r->text));
 }

@@ -1,7 +1,7 @@
 /*
  * smtp_sink - takes mail from smtp_source's messages, counts and times it.
  *
- * smtp_sink -p PORT [-n MAX-NUMBER]
+ * smtp_sink -p PORT [-n MAX-NUMBER] [-d MS]
  *
  * Listens at 127.0.0.1 and at 127.0.1.1 to 127.0.1.100: an address for each of
  * a hundred destinations. To each line on standard input it answers with a JSON
@@ -10,10 +10,12 @@
  *
  * "numbers" is how many different messages came, "doubles" how many came again;
  * e2e is the time from the first octet of content at the source to our 250.
+ * -d: an answer waits so long, give or take a half, as from hosts far away.
  */
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
+#include "lib/base/random.h"
 #include "lib/io/fiber.h"
 #include "lib/io/sock.h"
 #include "lib/io/stream.h"
@@ -37,7 +39,7 @@ enum {
 };
 
 struct sink {
-    uint32_t port, numbers_max;
+    uint32_t port, numbers_max, distance_ms;
     unsigned char *seen; /* by number */
     uint64_t messages, recipients, numbers, doubles, sessions;
     int64_t last_ns;
@@ -147,8 +149,12 @@ reply(struct session *c, const char *text)
 {
     stream_write(c->st, slice_of(text), deadline());
     /* What was sent together is answered together. */
-    return stream_buffered(c->st) > 0 ||
-        stream_flush(c->st, deadline()) == STREAM_OK;
+    if (stream_buffered(c->st) > 0)
+        return true;
+    if (c->sink->distance_ms > 0)
+        (void)fiber_sleep_until(clock_now_ms() + c->sink->distance_ms / 2 +
+            (int64_t)random_below(c->sink->distance_ms));
+    return stream_flush(c->st, deadline()) == STREAM_OK;
 }
 
 static void
@@ -280,11 +286,13 @@ main(int argc, char **argv)
     struct sink k = { .numbers_max = 1000000 };
     int c;
 
-    while ((c = getopt(argc, argv, "p:n:")) != -1)
+    while ((c = getopt(argc, argv, "p:n:d:")) != -1)
         if (c == 'p')
             k.port = number(optarg, UINT16_MAX);
         else if (c == 'n')
             k.numbers_max = number(optarg, NUMBERS_MAX);
+        else if (c == 'd')
+            k.distance_ms = number(optarg, IDLE_MS);
         else
             return EX_USAGE;
     if (k.port == 0 || optind != argc)

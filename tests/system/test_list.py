@@ -16,13 +16,14 @@ BENCH = OUT / "tests/bench"
 
 
 class CountingSink:
-    """tests/bench/smtp_sink: counts, and times from source to sink."""
+    """tests/bench/smtp_sink: counts, and times from source to sink. distance: ms to
+    an answer, for hosts that are far away."""
 
-    def __init__(self):
+    def __init__(self, distance=0):
         self.port = free_port()
-        self.process = subprocess.Popen([BENCH / "smtp_sink", "-p", str(self.port)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
+        self.process = subprocess.Popen(
+            [BENCH / "smtp_sink", "-p", str(self.port), "-d", str(distance)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ask("reset")
 
     def ask(self, word="count"):
@@ -45,7 +46,7 @@ def source(port, *args):
 def singles(instance, sink):
     """Latency of one message after the other, ms: median and 99th of a hundred."""
     sink.ask("reset")
-    source(instance.port, "-n", SINGLES, "-c", 1, "-m", 50, "-w", 5, "-t", "r@one.example")
+    source(instance.port, "-n", SINGLES, "-c", 1, "-m", 50, "-w", 5, "-t", "s%u@one.example")
     wait_for(lambda: sink.ask()["messages"] >= SINGLES, 60 * SLOW)
     return sink.ask()
 
@@ -66,9 +67,11 @@ def figures(counted):
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not (BENCH / "smtp_sink").exists(), reason="tests/bench is not built")
-@pytest.mark.parametrize("shape", ["many destinations", "the same destination"])
+@pytest.mark.parametrize("shape", ["far hosts", "near hosts", "the same destination"])
 def test_singles_beside_a_list(instance, shape):
-    crowd, alone = CountingSink(), CountingSink()
+    """Near hosts are on these very cores, which they share with all that is
+    measured: for what is seen then, not for the ratio."""
+    crowd, alone = CountingSink(100 if shape == "far hosts" else 0), CountingSink()
     same = shape == "the same destination"
     host = "127.0.0.1"
     to = "r%u@one.example" if same else "r%u@d%d.list.example"
@@ -93,8 +96,8 @@ def test_singles_beside_a_list(instance, shape):
         print(f"{shape}: list of {RECIPIENTS} taken in {taken:.1f} s, out after {took:.1f} s"
               f"{'' if left else ' (before the singles were through)'}; "
               f"one message: {figures(idle)} idle, {figures(busy)} beside it")
-        if STRICT and left and not same:
-            assert busy["e2e_p99_ms"] <= 2 * idle["e2e_p99_ms"]
+        if STRICT and shape == "far hosts":
+            assert left and busy["e2e_p99_ms"] <= 2 * idle["e2e_p99_ms"]
     finally:
         crowd.close()
         alone.close()
