@@ -115,9 +115,9 @@ give_back(struct server *s, struct connection *c)
     fiber_cond_signal(&s->given_back);
 }
 
-enum result
-server_ask(struct server *s, int64_t deadline_ms, server_talk_fn talk,
-    void *context, struct why *why)
+static enum result
+ask(struct server *s, int64_t deadline_ms, server_talk_fn talk, void *context,
+    struct why *why)
 {
     enum which which = ANY;
 
@@ -140,6 +140,37 @@ server_ask(struct server *s, int64_t deadline_ms, server_talk_fn talk,
             return res;
         which = NEW;
     }
+}
+
+static bool
+is_left_alone(const struct server *s)
+{
+    return s->silent >= SERVER_SILENT_MAX &&
+        (s->trying || clock_now_ms() < s->rest_until_ms);
+}
+
+enum result
+server_ask(struct server *s, int64_t deadline_ms, server_talk_fn talk,
+    void *context, struct why *why)
+{
+    bool finds_out = s->silent >= SERVER_SILENT_MAX;
+    enum result res;
+
+    if (is_left_alone(s))
+        return why_temp(why, "4.4.2",
+            "not asked: it left %u questions in a row without an answer",
+            s->silent);
+    s->trying |= finds_out;
+    res = ask(s, deadline_ms, talk, context, why);
+    if (finds_out)
+        s->trying = false;
+    if (res == RESULT_OK) {
+        s->silent = 0;
+    } else if (clock_now_ms() >= deadline_ms) {
+        s->silent++;
+        s->rest_until_ms = clock_now_ms() + SERVER_REST_MS;
+    }
+    return res;
 }
 
 enum table_status

@@ -1,6 +1,10 @@
 /*
  * server - connections to a server that answers one question after another:
  * kept for the next question, made anew when they break, bounded in number.
+ *
+ * One that lets question after question run into its deadline is left alone for
+ * a while, or each of them would keep a client waiting for as long; then one
+ * question finds out whether it is back.
  */
 #pragma once
 
@@ -13,6 +17,8 @@
 enum {
     SERVER_CONNECTIONS_MAX = 64, /* to one; who comes later waits */
     SERVER_IDLE_MS = 60 * 1000,  /* closed after that long without use */
+    SERVER_SILENT_MAX = 8,       /* questions in a row without an answer */
+    SERVER_REST_MS = 10 * 1000,  /* for which nothing is asked then */
 };
 
 struct server {
@@ -20,6 +26,9 @@ struct server {
     struct list idle; /* last used last */
     unsigned open;
     struct fiber_cond given_back;
+    unsigned silent;       /* questions in a row that met their deadline */
+    int64_t rest_until_ms; /* if they are SERVER_SILENT_MAX */
+    bool trying;           /* one is finding out */
 };
 
 /* Takes over what endpoint holds. */
@@ -36,7 +45,7 @@ typedef enum result (*server_talk_fn)(struct stream *st, bool fresh,
 
 /*
  * Calls talk, once more on a new connection when one that had been kept turns
- * out to be broken. Waits.
+ * out to be broken. Waits; or fails at once while the server is left alone.
  */
 enum result server_ask(struct server *s, int64_t deadline_ms,
     server_talk_fn talk, void *context, struct why *why)
