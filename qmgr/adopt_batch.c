@@ -10,6 +10,7 @@
 #include "qmgr/adopted.h"
 #include "qmgr/intake.h"
 #include "qmgr/lease.h"
+#include "qmgr/lend.h"
 #include "qmgr/record.h"
 #include "qmgr/recover.h"
 
@@ -38,7 +39,7 @@ drop_blobs(struct adoption *a)
 {
     for (size_t i = 0; i < a->batch->parcel_count; i++)
         if (a->batch->parcels[i].blob != 0)
-            intake_drop_blob(a->q, a->batch->parcels[i].blob);
+            lend_drop(a->q, a->batch->parcels[i].blob);
 }
 
 /* A batch that is durable: mail in the queue. */
@@ -239,7 +240,7 @@ commit(struct adoption *a)
             continue;
         set_damaged(a, p, why.text);
         if (p->blob != 0)
-            intake_drop_blob(a->q, p->blob);
+            lend_drop(a->q, p->blob);
     }
     drop_damaged(b);
     if (b->parcel_count == 0) {

@@ -8,6 +8,7 @@
 #include "qmgr/lane.h"
 #include "qmgr/lease.h"
 #include "qmgr/ledger.h"
+#include "qmgr/lend.h"
 #include "qmgr/opening.h"
 #include "qmgr/resolve.h"
 #include "qmgr/round.h"
@@ -43,6 +44,7 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     list_init(&q->fallen);
     late_init(q);
     list_init(&q->notice_waiters);
+    lend_init(q);
     intake_init(q);
     adopted_init(q);
     qmgr_configure(q, set);
@@ -75,6 +77,7 @@ qmgr_fini(struct qmgr *q)
     dispatch_fini(q);
     lane_fini_all(q);
     late_fini(q);
+    lend_fini(q);
     intake_fini(q);
     adopted_fini(q);
     lease_fini(q);

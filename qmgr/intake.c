@@ -10,6 +10,7 @@
 #include "qmgr/drops.h"
 #include "qmgr/lane.h"
 #include "qmgr/lease.h"
+#include "qmgr/lend.h"
 #include "qmgr/mail.h"
 #include "qmgr/opening.h"
 #include "qmgr/record.h"
@@ -17,22 +18,11 @@
 #include "qmgr/settle.h"
 #include "qmgr/strain.h"
 
-#include <unistd.h>
-
 enum {
     ARENA_MAX = 512 * 1024 * 1024,
     ROOM_FOR_HEAD = 64 * 1024, /* of a message's records besides its content */
     GAP_MAX = TLV_HEADER_MAX,
     IDS_PAST_MS = 600 * 1000,
-};
-
-/* A file that a submitter writes a body into. */
-struct lent {
-    struct map_node node; /* by number */
-    uint64_t number;
-    const void *owner; /* NULL: gone before the file was there */
-    void *request;     /* while the file is being made */
-    int fd;            /* -1: likewise */
 };
 
 /* A submission on its way to the disk. */
@@ -65,163 +55,12 @@ answer(struct qmgr *q, void *request, uint64_t id, enum result res,
     q->outside->answer(q->context, request, MESSAGE_SUBMITTED, &a, -1);
 }
 
-/* Blobs. */
-
-static bool
-same_lent(const struct map_node *node, const void *key)
-{
-    return ((const struct lent *)(const void *)node)->number ==
-        *(const uint64_t *)key;
-}
-
-static struct lent *
-find_lent(struct qmgr *q, uint64_t number, const void *owner)
-{
-    struct map_node *n = map_find(&q->lent, map_hash_u64(number), same_lent,
-        &number);
-    struct lent *l = n == NULL ? NULL : LIST_ENTRY(n, struct lent, node);
-
-    return l != NULL && l->owner == owner && l->fd >= 0 ? l : NULL;
-}
-
-static void
-lent_free(struct qmgr *q, struct lent *l)
-{
-    if (l == NULL)
-        return;
-    if (l->fd >= 0)
-        q->outside->close(q->context, l->fd);
-    mem_free(l);
-}
-
-static void
-take_back(struct qmgr *q, struct lent *l)
-{
-    map_remove(&q->lent, &l->node);
-}
-
-static void
-answer_lent(struct qmgr *q, void *request, uint64_t number, enum result res,
-    const struct why *why, int fd)
-{
-    struct queue_answer a = { .result = res, .blob = number };
-
-    if (why != NULL)
-        a.why = *why;
-    q->outside->answer(q->context, request, MESSAGE_BLOB, &a, fd);
-}
-
-static void
-blob_lent(struct qmgr *q, struct disk_job *j)
-{
-    struct lent *l = j->owner;
-    enum result res = j->result;
-    int fd = -1;
-
-    if (res == RESULT_OK) {
-        l->fd = j->fd;
-        fd = dup(j->fd);
-        if (fd < 0)
-            res = why_errno(&j->why, "lend a file");
-    }
-    answer_lent(q, l->request, res == RESULT_OK ? l->number : 0, res,
-        res == RESULT_OK ? NULL : &j->why, fd);
-    l->request = NULL;
-    if (res != RESULT_OK || l->owner == NULL) {
-        take_back(q, l);
-        lent_free(q, l);
-    }
-    disk_job_free(j);
-}
-
-/* Those that are being made count as well. */
-static size_t
-count_lent(struct qmgr *q, const void *owner)
-{
-    size_t n = 0;
-
-    for (struct map_node *at = map_first(&q->lent); at != NULL;
-         at = map_after(&q->lent, at))
-        n += LIST_ENTRY(at, struct lent, node)->owner == owner;
-    return n;
-}
-
-void
-intake_lend(struct qmgr *q, void *request, const void *owner)
-{
-    enum result res = RESULT_OK;
-    struct lent *l;
-    struct why why;
-
-    if (strain_is_full(q) || !q->outside->has_room(q->context, ROOM_FOR_HEAD))
-        res = why_temp(&why, "4.3.1", "Insufficient system storage");
-    else if (q->lent.count >= LENT_ALL_MAX || count_lent(q, owner) >= LENT_MAX)
-        res = why_temp(&why, "4.3.1", "too many files are lent");
-    if (res != RESULT_OK) {
-        answer_lent(q, request, 0, res, &why, -1);
-        return;
-    }
-    l = mem_alloc(sizeof(*l));
-    l->number = ++q->lent_last;
-    l->owner = owner;
-    l->request = request;
-    l->fd = -1;
-    map_add(&q->lent, map_hash_u64(l->number), &l->node);
-    disk_job_start(q, disk_job_new(DISK_LEND, blob_lent, l));
-}
-
-void
-intake_return(struct qmgr *q, uint64_t number, const void *owner)
-{
-    struct lent *l = find_lent(q, number, owner);
-
-    if (l == NULL)
-        return;
-    take_back(q, l);
-    lent_free(q, l);
-}
-
-void
-intake_owner_gone(struct qmgr *q, const void *owner)
-{
-    struct map_node *next;
-
-    for (struct map_node *n = map_first(&q->lent); n != NULL; n = next) {
-        struct lent *l = LIST_ENTRY(n, struct lent, node);
-
-        next = map_after(&q->lent, n);
-        if (l->owner != owner)
-            continue;
-        l->owner = NULL;
-        if (l->request != NULL)
-            continue;
-        take_back(q, l);
-        lent_free(q, l);
-    }
-}
-
-static void
-blob_dropped(struct qmgr *q, struct disk_job *j)
-{
-    (void)q;
-    disk_job_free(j);
-}
-
-void
-intake_drop_blob(struct qmgr *q, uint64_t blob)
-{
-    struct disk_job *j = disk_job_new(DISK_DROP, blob_dropped, NULL);
-
-    j->blob = blob;
-    disk_job_start(q, j);
-}
-
 /* The end of a submission. */
 
 static void
 accept_free(struct qmgr *q, struct accept *a)
 {
-    lent_free(q, a->lent);
+    lend_free(q, a->lent);
     q->outside->room_give(q->context, a->reserved);
     buf_fini(&a->content);
     msg_in_free(a->in);
@@ -272,7 +111,7 @@ refuse(struct qmgr *q, struct accept *a, enum result res, const struct why *why)
     if (a->job != NULL)
         settle_end(q, a->settles, a->job, NULL);
     if (a->blob != 0)
-        intake_drop_blob(q, a->blob);
+        lend_drop(q, a->blob);
     answer_all(q, a, res, why);
     if (m != NULL) {
         struct entry *e = m->entry;
@@ -373,7 +212,7 @@ keep_blob(struct qmgr *q, struct accept *a, const struct blob *blob)
 
     m->record.blob_length = blob->length;
     m->record.blob_crc = blob->crc;
-    j->fd = a->lent->fd;
+    j->fd = lend_fd(a->lent);
     j->length = blob->length;
     j->crc = blob->crc;
     disk_job_start(q, j);
@@ -475,7 +314,7 @@ check(struct qmgr *q, const struct submission *s, const void *owner,
         env->recipient_count > RECORD_RECIPIENTS_MAX)
         return why_perm(why, "5.3.0", "no recipients, or too many");
     if (s->blob.number != 0 &&
-        (find_lent(q, s->blob.number, owner) == NULL || s->body.len > 0))
+        (!lend_has(q, s->blob.number, owner) || s->body.len > 0))
         return why_temp(why, "4.3.0", "message file was not lent");
     return RESULT_OK;
 }
@@ -566,8 +405,7 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
         commit(q, a);
         return;
     }
-    a->lent = find_lent(q, s->blob.number, owner);
-    take_back(q, a->lent);
+    a->lent = lend_take(q, s->blob.number, owner);
     keep_blob(q, a, &s->blob);
 }
 
@@ -612,7 +450,7 @@ intake_submit(struct qmgr *q, void *request, const void *owner, uint16_t place,
     if (res == RESULT_OK && !s.settle_only &&
         is_repeated(q, request, &s.envelope, place)) {
         if (s.blob.number != 0)
-            intake_return(q, s.blob.number, owner);
+            lend_return(q, s.blob.number, owner);
         accept_free(q, a);
         return;
     }
@@ -653,7 +491,6 @@ intake_forget(struct qmgr *q, struct entry *e)
 void
 intake_init(struct qmgr *q)
 {
-    map_init(&q->lent);
     past_init(&q->ids_past, IDS_PAST_MS);
     drops_init(q);
 }
@@ -661,16 +498,6 @@ intake_init(struct qmgr *q)
 void
 intake_fini(struct qmgr *q)
 {
-    struct map_node *next;
-
-    for (struct map_node *n = map_first(&q->lent); n != NULL; n = next) {
-        struct lent *l = LIST_ENTRY(n, struct lent, node);
-
-        next = map_after(&q->lent, n);
-        take_back(q, l);
-        lent_free(q, l);
-    }
-    map_fini(&q->lent);
     past_fini(&q->ids_past);
     drops_fini(q);
 }

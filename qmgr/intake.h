@@ -1,5 +1,5 @@
 /*
- * intake - what submitters hand in: blobs lent and messages accepted.
+ * intake - what submitters hand in: messages, and what they settle.
  *
  * A submission becomes one transaction: the message, and what it settles of
  * another one. The submitter is answered when that is durable and not before.
@@ -12,20 +12,10 @@
 #include "qmgr/core.h"
 
 enum {
-    LENT_MAX = 2000, /* blobs lent to one peer */
-    LENT_ALL_MAX = 16 * LENT_MAX,
     HELD_OCTETS_MAX = 256 << 20, /* of contents in memory */
     /* The same, with what enters: whoever is faster than the disk waits. */
     ENTERING_OCTETS_MAX = 2 * HELD_OCTETS_MAX,
 };
-
-/* Lend a file; the request is answered with BLOB. owner is the peer. */
-void intake_lend(struct qmgr *q, void *request, const void *owner) ATTR_NONNULL;
-void intake_return(struct qmgr *q, uint64_t number, const void *owner)
-    ATTR_NONNULL;
-
-/* The peer is gone: what it borrowed is ours again. */
-void intake_owner_gone(struct qmgr *q, const void *owner) ATTR_NONNULL;
 
 /*
  * A SUBMIT; takes over in. The request is answered with SUBMITTED. place is
@@ -46,7 +36,6 @@ void intake_fill_entry(struct entry *e, const struct envelope *env,
 
 /* e leaves the index. */
 void intake_forget(struct qmgr *q, struct entry *e) ATTR_NONNULL;
-void intake_drop_blob(struct qmgr *q, uint64_t blob) ATTR_NONNULL;
 
 void intake_init(struct qmgr *q) ATTR_NONNULL;
 void intake_fini(struct qmgr *q) ATTR_NONNULL;

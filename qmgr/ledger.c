@@ -8,6 +8,7 @@
 #include "qmgr/drops.h"
 #include "qmgr/edit.h"
 #include "qmgr/intake.h"
+#include "qmgr/lend.h"
 #include "qmgr/round.h"
 #include "qmgr/timer.h"
 
@@ -74,7 +75,7 @@ removed(struct qmgr *q, struct entry_write *w)
     while (index_take_part(&q->index, e, &place))
         dead(q, &place);
     if (e->blob != 0)
-        intake_drop_blob(q, e->blob);
+        lend_drop(q, e->blob);
     if (w->edit != NULL)
         edit_done(q, w->edit, w->id);
     else

@@ -13,6 +13,7 @@
 #include "qmgr/intake.h"
 #include "qmgr/late.h"
 #include "qmgr/lease.h"
+#include "qmgr/lend.h"
 #include "qmgr/patience.h"
 #include "qmgr/resolve.h"
 #include "qmgr/settle.h"
@@ -319,7 +320,7 @@ static void
 serve_borrow(struct request *r)
 {
     if (!is_closed(r, MESSAGE_BLOB))
-        intake_lend(outdoors->q, r, r->context);
+        lend_blob(outdoors->q, r, r->context);
 }
 
 static void
@@ -331,7 +332,7 @@ serve_return(struct request *r)
 
     while (tlv_next(&rest, &t))
         if (t.tag == ATTR_BLOB && tlv_u64(t.value, UINT64_MAX, &number))
-            intake_return(outdoors->q, number, r->context);
+            lend_return(outdoors->q, number, r->context);
     request_drop(r);
 }
 
@@ -411,7 +412,7 @@ void
 links_peer_gone(struct peer *p)
 {
     daemon_restart_peer(p);
-    intake_owner_gone(outdoors->q, p);
+    lend_owner_gone(outdoors->q, p);
     if (p->state != NULL)
         agent_gone(outdoors->q, p->state);
     p->state = NULL;

@@ -1,4 +1,5 @@
 /* Submitters that were taken over: what the others have stays theirs. */
+#include "qmgr/lend.h"
 #include "tests/unit/qmgr_world.h"
 
 static const struct world_mail one = {
@@ -101,13 +102,13 @@ test_lent_to_each(void **state)
     int peers[2] = { 0 };
 
     for (unsigned i = 0; i < LENT_MAX + 10; i++)
-        intake_lend(&w->q, w, &peers[0]);
+        lend_blob(&w->q, w, &peers[0]);
     assert_int_equal(w->blobs_refused, 10);
     /* That one has all its files, and even before they are there. */
-    intake_lend(&w->q, w, &peers[1]);
+    lend_blob(&w->q, w, &peers[1]);
     assert_int_equal(w->blobs_refused, 10);
-    intake_owner_gone(&w->q, &peers[0]);
-    intake_owner_gone(&w->q, &peers[1]);
+    lend_owner_gone(&w->q, &peers[0]);
+    lend_owner_gone(&w->q, &peers[1]);
     world_settle(w);
     assert_int_equal(w->q.lent.count, 0);
 }
@@ -119,15 +120,15 @@ test_lent_to_nobody(void **state)
     struct world *w = *state;
     int peer = 0, other = 0;
 
-    intake_lend(&w->q, w, &peer);
-    intake_lend(&w->q, w, &other);
-    intake_owner_gone(&w->q, &peer);
+    lend_blob(&w->q, w, &peer);
+    lend_blob(&w->q, w, &other);
+    lend_owner_gone(&w->q, &peer);
     world_settle(w);
     assert_int_equal(w->q.lent.count, 1);
-    intake_return(&w->q, 1, &peer); /* it never was */
-    intake_return(&w->q, 2, &peer); /* not its own */
+    lend_return(&w->q, 1, &peer); /* it never was */
+    lend_return(&w->q, 2, &peer); /* not its own */
     assert_int_equal(w->q.lent.count, 1);
-    intake_return(&w->q, 2, &other);
+    lend_return(&w->q, 2, &other);
     assert_int_equal(w->q.lent.count, 0);
 }
 
