@@ -4,6 +4,7 @@
  */
 #include "lib/base/buf.h"
 #include "lib/io/stream.h"
+#include "lib/ipc/frame.h"
 #include "lib/ipc/link.h"
 #include "lib/ipc/link_private.h"
 #include "tests/unit/link_ends.h"
@@ -215,6 +216,77 @@ test_pressure(void **state)
     run(pressure_fiber, NULL);
 }
 
+/* A link, and how many requests of a busy one were served before its own. */
+struct quiet {
+    struct end end;
+    const struct end *busy;
+    unsigned waited_for;
+};
+
+static void
+serve_quiet(struct request *r)
+{
+    struct quiet *q = LIST_ENTRY(r->context, struct quiet, end);
+
+    q->waited_for = q->busy->served;
+    serve_lease(r);
+}
+
+static const struct link_handler quiet_handlers[] = {
+    { MESSAGE_LEASE, serve_quiet, SERVE_INLINE },
+    { MESSAGE_NONE, NULL, SERVE_INLINE },
+};
+
+enum {
+    BUSY = 2000,        /* requests in one read */
+    TURN_OCTETS = 2048, /* of a link, until another has its turn */
+};
+
+static void
+ask_for_leases(struct end *e, uint64_t count, struct many *many)
+{
+    for (uint64_t i = 1; i <= count; i++) {
+        struct msg m;
+
+        put_count(&m, MESSAGE_LEASE, i);
+        link_ask(e->link, &m, many_done, many);
+    }
+}
+
+/* All has been sent before anything is read, that of the busy one first. */
+static void
+turns_fiber(void *arg)
+{
+    struct end busy_peer, busy, quiet_peer;
+    struct quiet quiet = { .busy = &busy };
+    struct many busy_answers = { 0, 0 }, quiet_answers = { 0, 0 };
+    int busy_fds[2], quiet_fds[2];
+
+    (void)arg;
+    CHECK(sock_pair(busy_fds) == 0 && sock_pair(quiet_fds) == 0);
+    open_end(&busy_peer, busy_fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
+    open_end(&quiet_peer, quiet_fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
+    ask_for_leases(&busy_peer, BUSY, &busy_answers);
+    ask_for_leases(&quiet_peer, 1, &quiet_answers);
+    settle();
+    open_end(&busy, busy_fds[1], ROLE_QMGR, ROLE_SMTPD, lease_inline);
+    open_end(&quiet.end, quiet_fds[1], ROLE_QMGR, ROLE_SMTPD, quiet_handlers);
+    settle();
+    CHECK(busy_answers.answered == BUSY && quiet_answers.answered == 1);
+    CHECK(quiet.waited_for > 0); /* or it was first, and this shows nothing */
+    CHECK(quiet.waited_for <= TURN_OCTETS / FRAME_HEAD);
+    link_close(busy_peer.link);
+    link_close(quiet_peer.link);
+}
+
+/* A peer with much to say does not keep the others waiting until it is done. */
+static void
+test_turns(void **state)
+{
+    (void)state;
+    run(turns_fiber, NULL);
+}
+
 int
 main(void)
 {
@@ -223,6 +295,7 @@ main(void)
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_pressure),
+        cmocka_unit_test(test_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

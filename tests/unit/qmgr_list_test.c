@@ -11,6 +11,7 @@ enum {
     LIST = 100000,
     LIMIT = 8000,
     SETTLE_MS = 1000, /* queue_settle_delay */
+    ASK_OUT = 40,     /* questions of a message that lookup has at a time */
 };
 
 static const char main_cf[] = "qmgr_message_recipient_limit = 8000\n"
@@ -250,6 +251,52 @@ test_single_mail_passes(void **state)
     judge(x, false);
 }
 
+static bool
+is_asked_for(struct list_test *x, const char *recipient)
+{
+    list_foreach (it, &x->w.asked)
+        if (strcmp(LIST_ENTRY(it, struct asked, link)->recipient, recipient) ==
+            0)
+            return true;
+    return false;
+}
+
+/*
+ * However slow lookup is, few of a list's questions stand there before those of
+ * others; and as it answers it does not run out of them.
+ */
+static void
+test_single_questions_pass(void **state)
+{
+    struct list_test *x = *state;
+
+    x->count = 1000;
+    x->w.lookup_waits = true;
+    submit(x, 40);
+    assert_int_equal(world_count(&x->w.asked), ASK_OUT);
+    for (unsigned i = 0; i < 9; i++) {
+        char to[32];
+        struct world_mail one = { .sender = "one@x", .recipients = { to } };
+
+        (void)snprintf(to, sizeof(to), "single%u@discard.test", i);
+        world_submit(&x->w, &one);
+        world_settle(&x->w);
+        assert_true(is_asked_for(x, to));
+        assert_in_range(world_count(&x->w.asked), 0, ASK_OUT + 1);
+        for (unsigned answered = 0; answered < 100; answered++) {
+            assert_true(world_step_route(&x->w));
+            world_settle(&x->w);
+            if (answered > ASK_OUT)
+                assert_in_range(world_count(&x->w.asked), ASK_OUT / 2, ASK_OUT);
+        }
+        assert_false(is_asked_for(x, to));
+    }
+    x->w.lookup_waits = false;
+    world_settle(&x->w);
+    run_out(x);
+    judge(x, false);
+}
+
 /* Of several agents one has nothing of lists: single mail goes there. */
 static void
 test_an_agent_without_lists(void **state)
@@ -398,6 +445,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_memory_is_bounded),
         T(test_single_mail_passes),
+        T(test_single_questions_pass),
         T(test_an_agent_without_lists),
         T(test_power_cut),
         T(test_stop),

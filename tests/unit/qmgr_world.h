@@ -98,6 +98,7 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
+    bool lookup_waits; /* for world_step_route() */
     bool no_reserve;           /* nothing can be set aside */
     char verified[WORLD_TEXT]; /* "ADDRESS=RESULT:TEXT;", all */
     unsigned verified_count;
@@ -808,7 +809,7 @@ world_settle(struct world *w)
     while (more) {
         qmgr_pump(&w->q);
         more = w->q.woken;
-        while (world_step_route(w) || world_step_disk(w))
+        while ((!w->lookup_waits && world_step_route(w)) || world_step_disk(w))
             more = true;
         while (!w->disk_fails && world_step_txn(w))
             more = true;
