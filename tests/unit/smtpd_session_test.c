@@ -102,6 +102,57 @@ test_pipelining(void **state)
     world_close();
 }
 
+enum { AHEAD = 3000, A_FEW = 100 };
+
+/* How many lines of the log have text, up to the first that has end, if any. */
+static size_t
+lines_logged(const char *text, const char *end)
+{
+    const char *at = buf_text(&world.log);
+    const char *last = end == NULL ? at + world.log.len : strstr(at, end);
+    size_t n = 0;
+
+    assert_non_null(last);
+    for (; (at = strstr(at, text)) != NULL && at < last; at++)
+        n++;
+    return n;
+}
+
+/*
+ * Who sends thousands of commands ahead is not served to the end of them while
+ * another of this process waits: both are refused something, which is logged.
+ */
+static void
+test_turns(void **state)
+{
+    struct visitor busy, other;
+    struct buf ahead;
+
+    (void)state;
+    world_open("smtpd_soft_error_limit = 100000\n"
+               "smtpd_hard_error_limit = 100000\n");
+    buf_init(&ahead, 1 << 20);
+    for (unsigned i = 0; i < AHEAD; i++)
+        buf_add_text(&ahead, "RCPT TO:<nobody@v.test>\r\n");
+    visitor_come(&busy, OWN);
+    visitor_play(&busy, EHLO "> MAIL FROM:<a@b>\n< 250 2.1.0 Ok\n");
+    visitor_come(&other, OWN);
+    visitor_play(&other, HELO);
+    assert_int_equal(write(busy.fd, ahead.ptr, ahead.len), ahead.len);
+    while (lines_logged("reject: RCPT", NULL) == 0) /* it has begun */
+        assert_true(sched_turn());
+    visitor_send(&other, SLICE_LIT("VRFY nobody@v.test\r\n"));
+    assert_in_range(lines_logged("reject: RCPT", "reject: VRFY"), 1, A_FEW);
+    while (lines_logged("reject: RCPT", NULL) < AHEAD) {
+        assert_true(visitor_read(&busy));
+        settle();
+    }
+    visitor_go(&other);
+    visitor_go(&busy);
+    buf_fini(&ahead);
+    world_close();
+}
+
 /* Octet for octet, as a slow network would bring it. */
 static void
 test_trickle(void **state)
@@ -354,6 +405,7 @@ main(void)
         cmocka_unit_test(test_submission),
         cmocka_unit_test(test_received_of_several),
         cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_trickle),
         cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_timeouts),
