@@ -209,8 +209,8 @@ class Instance:
 
     # -- looking at it -----------------------------------------------------
 
-    def pids(self):
-        """{pid: program} of this instance: its master and who came from it.
+    def _family(self):
+        """{pid: (program, parent)} of its master and who came from it.
 
         Of daemons, which cannot be dumped, /proc shows their own user little
         more than command lines and parents; root sees whose orphans are ours.
@@ -238,8 +238,24 @@ class Instance:
             more = {pid for pid, parent in parents.items()
                     if parent in found and pid not in found}
             if not more:
-                return {pid: programs[pid] for pid in sorted(found)}
+                return {pid: (programs[pid], parents[pid])
+                        for pid in sorted(found)}
             found |= more
+
+    def pids(self):
+        """{pid: program} of this instance."""
+        return {pid: name for pid, (name, _) in self._family().items()}
+
+    def lasting_pids(self):
+        """The same without the workers of local, which end when idle: those
+        are the children of its keeper, and so the grandchildren of local."""
+        family = self._family()
+        gone = ("", 0)
+
+        def parent(pid):
+            return family.get(pid, gone)[1]
+        return {pid: name for pid, (name, _) in family.items()
+                if family.get(parent(parent(pid)), gone)[0] != "local"}
 
     def log(self):
         return (self.log_file.read_text(errors="replace")

@@ -88,11 +88,11 @@ def test_beside_a_running_instance(running):
     now."""
     running.send("u1@md.test")
     running.wait_maildir("u1")
-    before = running.pids()
+    before = running.lasting_pids()
     assert "fatal" not in check(running).stderr
     running.set(smtpd_client_restrictions="nonsense").write_config()
     assert check(running, check=False).returncode != 0
-    assert running.pids() == before
+    assert running.lasting_pids() == before
     running.send("u2@md.test")
     running.wait_maildir("u2")
     running.set(smtpd_client_restrictions=None).write_config()  # for the stop
