@@ -98,7 +98,7 @@ struct world {
     bool content_is_damaged;
     bool txn_failed; /* one did, since somebody set this to false */
     bool no_lookup, no_bounce;
-    bool lookup_waits; /* for world_step_route() */
+    bool lookup_waits;         /* for world_step_route() */
     bool no_reserve;           /* nothing can be set aside */
     char verified[WORLD_TEXT]; /* "ADDRESS=RESULT:TEXT;", all */
     unsigned verified_count;
