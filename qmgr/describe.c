@@ -1,7 +1,9 @@
 #include "qmgr/describe.h"
 
 #include "lib/base/clock.h"
+#include "qmgr/bundle.h"
 #include "qmgr/dispatch.h"
+#include "qmgr/health.h"
 #include "qmgr/lane.h"
 
 #include <string.h>
@@ -47,7 +49,7 @@ hold_of(const struct qmgr *q, const struct destination *d)
         return HOLD_TRANSPORT;
     if (list_empty(&d->bundles))
         return HOLD_NONE;
-    if (d->running >= destination_window(d)) {
+    if (d->running >= health_window(d)) {
         if (d->health == HEALTH_PROBED)
             return HOLD_PROBE;
         return d->ceiling > 0 ? HOLD_BUSY : HOLD_WINDOW;
@@ -88,7 +90,7 @@ destination_describe(struct qmgr *q, const struct destination *d,
         .health = d->health,
         .hold = hold_of(q, d),
         .window = d->window,
-        .window_now = destination_window(d),
+        .window_now = health_window(d),
         .window_limit = (size_t)d->transport->window_limit,
         .running = d->running,
         .idle_sessions = d->idle_sessions,

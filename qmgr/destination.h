@@ -1,22 +1,11 @@
 /*
- * destination - a next hop of a transport: the queue before it, the window of
- * deliveries that it takes at a time, and what is known of its health.
+ * destination - a next hop of a transport, and the queue before it.
  *
  * The queue holds bundles, each being recipients of one message. They take
  * turns, one delivery each, so that a message to one recipient waits for one
  * delivery of each list before it and not for the whole lists.
  *
- * The window grows and shrinks as SCHEDULER_README of Postfix describes. A
- * destination that fails in a whole cohort is dead: its mail is deferred at
- * once for minimal_backoff_time, doubled with each further failure up to
- * maximal_backoff_time; then a single delivery probes it, and only when that
- * goes well it gets a window again.
- *
- * A remote that takes some sessions and answers 421 to one more is not dead. It
- * gets as many as it took (the ceiling), and one more each minute; what it
- * refused waits for its turn again and is not deferred. Only when it refuses
- * while nothing of ours is there, BUSY_ALONE times with a pause before each, is
- * its mail deferred and that counts as a failure.
+ * How large the window is, and when there is none: qmgr/health.
  */
 #pragma once
 
@@ -69,28 +58,6 @@ struct destination {
     uint32_t idle_sessions; /* that agents keep */
 };
 
-/*
- * Recipients of one message that wait for one destination. While others of
- * the message are still being resolved a bundle gathers and is not offered,
- * unless it is large enough: else a list would go out in driblets.
- */
-struct bundle {
-    struct map_node node;     /* by message and destination */
-    struct list link;         /* of destination->bundles */
-    struct list message_link; /* of message->bundles */
-    struct mail *message;
-    struct destination *destination;
-    struct list rcpts;
-    size_t count;
-    bool gathering; /* not in destination->bundles */
-};
-
-/*
- * Deliveries that may run at a time: the window, and what stands above it. What
- * else is known of a destination, and how to meet them all: qmgr/describe.
- */
-size_t destination_window(const struct destination *d) ATTR_NONNULL;
-
 /* entry.lane of mail that is deferred for it; the same for ever, never 0. */
 uint32_t destination_lane(const struct transport *t, struct slice key)
     ATTR_NONNULL;
@@ -110,14 +77,6 @@ void destination_touch(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 void destination_started(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 void destination_ended(struct qmgr *q, struct destination *d) ATTR_NONNULL;
 
-/* What an agent said about it, with a delivery of that generation. */
-void destination_feedback(struct qmgr *q, struct destination *d,
-    uint32_t generation, enum destination_state state, const char *status,
-    struct slice text) ATTR_NONNULL;
-
-/* May a delivery come back since the remote takes no more sessions? */
-bool destination_takes_back(const struct destination *d) ATTR_NONNULL;
-
 /* r, OUT, has come back: it waits again, before the others. */
 void destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
     ATTR_NONNULL;
@@ -126,20 +85,7 @@ void destination_return(struct qmgr *q, struct destination *d, struct rcpt *r)
 void destination_refuse_all(struct qmgr *q, struct destination *d,
     const char *status, const char *text) ATTR_NONNULL;
 
-/* A flush: if it is dead it is tried again now. */
-void destination_revive(struct qmgr *q, struct destination *d) ATTR_NONNULL;
-void destination_revive_all(struct qmgr *q) ATTR_NONNULL;
-
-/* Take r, which is WAITING, out of its bundle. Its state is the caller's. */
-void bundle_take(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;
-
 /* m is resolved: what it has gathered joins the queues. */
-void bundle_join_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-
-/* All of a message; its recipients are on no list any more. */
-void bundle_free_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;
-
-/* NULL when it is empty: then it is gone. */
-struct rcpt *bundle_next(struct qmgr *q, struct bundle *b) ATTR_NONNULL;
+void destination_join_all(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
 void destination_fini_all(struct qmgr *q) ATTR_NONNULL;

@@ -6,6 +6,8 @@
 #include "lib/base/random.h"
 #include "lib/mail/queue_id.h"
 #include "qmgr/assign.h"
+#include "qmgr/bundle.h"
+#include "qmgr/health.h"
 #include "qmgr/inside.h"
 #include "qmgr/late.h"
 #include "qmgr/notify.h"
@@ -216,7 +218,7 @@ fill_delivery(const struct qmgr *q, const struct job *j, struct delivery *d,
                                            : m->body.len,
         .body_crc = m->record.blob_crc,
         .active_us = m->active_us,
-        .may_return = destination_takes_back(j->destination),
+        .may_return = health_takes_back(j->destination),
         .recipients = rcpts,
         .recipient_count = j->count,
     };

@@ -2,6 +2,7 @@
 
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
+#include "qmgr/health.h"
 #include "qmgr/ledger.h"
 #include "qmgr/mail.h"
 #include "qmgr/resolve.h"
@@ -190,7 +191,7 @@ edit_flush(struct qmgr *q, struct entry *e)
     struct destination *d = destination_of_lane(q, e->lane);
 
     if (d != NULL)
-        destination_revive(q, d);
+        health_revive(q, d);
     try_soon(q, e);
 }
 
@@ -201,7 +202,7 @@ edit_flush_all(struct qmgr *q, void (*pause)(void))
     uint64_t cursor = 0;
     unsigned looked = 0;
 
-    destination_revive_all(q);
+    health_revive_all(q);
     do {
         struct map_node *n = map_step(&q->index.entries, &cursor);
 

@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "qmgr/batch.h"
+#include "qmgr/bundle.h"
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/lane.h"

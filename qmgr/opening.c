@@ -23,7 +23,7 @@ void
 mail_gathered(struct qmgr *q, struct mail *m)
 {
     timer_disarm(q, &m->gather);
-    bundle_join_all(q, m);
+    destination_join_all(q, m);
 }
 
 /* Some recipients of m; the number of those that were asked for. */

@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_id.h"
+#include "qmgr/health.h"
 #include "qmgr/notify.h"
 
 #include <assert.h>
@@ -151,7 +152,7 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
     }
     if (j->destination != NULL) {
         j->destination->idle_sessions = a->idle_sessions;
-        destination_feedback(q, j->destination, j->generation, a->destination,
+        health_feedback(q, j->destination, j->generation, a->destination,
             a->destination_status, a->destination_text);
     }
     job_end(q, j);

@@ -2,6 +2,7 @@
 
 #include "qmgr/describe.h"
 #include "qmgr/edit.h"
+#include "qmgr/health.h"
 
 /* Limits, turns and waiting: what is delivered when. */
 
@@ -41,7 +42,7 @@ test_session_limit(void **state)
         struct errand *last = world_errand(w, running(w) - 1);
 
         if (running(w) > TAKES) {
-            assert_true(destination_takes_back(last->job->destination));
+            assert_true(health_takes_back(last->job->destination));
             world_report(w, last, OUTCOME_RETURNED, DESTINATION_BUSY);
             world_settle(w);
             refused++;
@@ -100,7 +101,7 @@ test_busy_alone(void **state)
         assert_int_equal(running(w), 1);
     }
     assert_int_equal(clock_now_ms() - began, 7000);
-    assert_false(destination_takes_back(world_errand(w, 0)->job->destination));
+    assert_false(health_takes_back(world_errand(w, 0)->job->destination));
     end_one(w, OUTCOME_DEFERRED, DESTINATION_BUSY);
     assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
 }

@@ -8,6 +8,7 @@
  * the disk are as they were.
  */
 #include "qmgr/destination.h"
+#include "qmgr/health.h"
 #include "qmgr/lane.h"
 #include "tests/unit/qmgr_world.h"
 
@@ -182,7 +183,7 @@ is_refused(const struct errand *e, unsigned destination)
     const struct destination *d = e->job->destination;
 
     return destination == BUSY && d != NULL && d->running > TAKES &&
-        destination_takes_back(d);
+        health_takes_back(d);
 }
 
 /* Notices to senders are seen by bounce's end of it: nothing to route. */
