@@ -17,22 +17,13 @@ static uint32_t last_process;
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w =
+        world_new("minimal_backoff_time = 5s\nqueue_run_delay = 5s\n"
+                  "maximal_backoff_time = 10s\n",
+            world_master_cf);
 
-    random_set_seed(7);
     last_process = 0;
-    world_open(w,
-        "minimal_backoff_time = 5s\nqueue_run_delay = 5s\n"
-        "maximal_backoff_time = 10s\n");
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -107,7 +98,7 @@ test_ends(void **state)
             end_agents(w, 1, ends[i].end, ends[i].code);
             assert_int_equal(w->q.index.states[ENTRY_HELD], 1);
         }
-        close_world(state);
+        world_teardown(state);
         open_world(state);
     }
 }
@@ -227,7 +218,7 @@ int
 main(void)
 {
 #define AGENT_TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         AGENT_TEST(test_ends),
         AGENT_TEST(test_killed_among_others),

@@ -11,19 +11,9 @@ static const struct world_mail one = {
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new("", world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, "");
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -150,7 +140,8 @@ test_memory_is_bounded(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define T(name) \
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         T(test_anothers_id),
         T(test_anothers_id_of_the_past),

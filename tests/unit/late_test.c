@@ -53,21 +53,12 @@ begin_third(struct world *w)
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new("minimal_backoff_time = 60s\n",
+        world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, "minimal_backoff_time = 60s\n");
     begin_first(w);
     w->before_begin = begin_second;
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -166,7 +157,7 @@ test_some_of_them(void **state)
         if (outcomes[i] != OUTCOME_EXPANDED)
             assert_string_equal(world_errand(w, 0)->addresses[0],
                 "b@example.com");
-        close_world(state);
+        world_teardown(state);
         open_world(state);
     }
 }
@@ -294,7 +285,7 @@ test_lies(void **state)
         world_settle(w);
         assert_int_equal(world_count(&w->errands), 1);
         assert_int_equal(world_errand(w, 0)->count, 2);
-        close_world(state);
+        world_teardown(state);
         open_world(state);
     }
 }
@@ -384,7 +375,7 @@ int
 main(void)
 {
 #define LATE_TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         LATE_TEST(test_taken_over),
         LATE_TEST(test_some_of_them),

@@ -265,7 +265,8 @@ test_expiry_unseen(void **state)
 int
 main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define T(test) \
+    cmocka_unit_test_setup_teardown(test, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         T(test_admission_caps),
         T(test_probe_with_one),

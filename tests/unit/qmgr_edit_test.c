@@ -21,21 +21,11 @@ count_ended(struct edit *e, uint64_t id)
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new(main_cf, world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, main_cf);
     edit = (struct edit){ .done = count_ended };
     ended = 0;
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -211,10 +201,7 @@ test_held_envelope(void **state)
     assert_true(order(w, id, EDIT_RELEASE));
     world_settle(w);
     /* That it was released is remembered, too. */
-    world_crash(w);
-    world_start(w);
-    agent_up(&w->q, ROLE_SMTP, w);
-    world_settle(w);
+    world_restart(w);
     assert_int_equal(world_count(&w->errands), 2);
     assert_true(order(w, id, EDIT_DELETE));
     world_settle(w);
@@ -340,10 +327,7 @@ test_requeue_refused(void **state)
     assert_true(order(w, id, EDIT_REQUEUE));
     world_settle(w);
     /* The order survives. */
-    world_crash(w);
-    world_start(w);
-    agent_up(&w->q, ROLE_SMTP, w);
-    world_settle(w);
+    world_restart(w);
     world_pass_ms(w, 5000);
     e = world_errand(w, 0);
     assert(e != NULL);
@@ -456,7 +440,8 @@ test_delete_while_settling(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define T(name) \
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         T(test_delete),
         T(test_hold_and_release),

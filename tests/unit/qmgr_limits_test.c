@@ -32,25 +32,11 @@ route(struct world *w, struct slice recipient, struct route *to,
 static struct world *
 open_with(const char *main_cf)
 {
-    struct world *w = mem_alloc(sizeof(*w));
-    struct config_set *set;
-    struct why why;
+    struct world *w = world_new(main_cf, master_cf);
 
-    random_set_seed(11);
-    if (config_from_text(main_cf, master_cf, &set, &why) != RESULT_OK)
-        fail_msg("%s", why.text);
-    world_open_set(w, set);
-    config_drop(set);
     w->route = route;
     agent_up(&w->q, ROLE_SMTP, w);
     return w;
-}
-
-static void
-close_world(struct world *w)
-{
-    world_close_all(w);
-    mem_free(w);
 }
 
 /* How many run side by side after some that went well, and some that did not. */
@@ -96,7 +82,7 @@ window_after(const char *main_cf, const char *to, unsigned good, unsigned bad)
     while (bad-- > 0)
         end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
     window = running(w);
-    close_world(w);
+    world_free(w);
     return window;
 }
 
@@ -149,7 +135,7 @@ test_cohorts(void **state)
         }
         assert_int_equal(n,
             cohorts[i].failures == 0 ? 50 : cohorts[i].failures);
-        close_world(w);
+        world_free(w);
     }
 }
 
@@ -202,7 +188,7 @@ test_delays(void **state)
                 fail_msg("%s: %lld ms", delays[i].main_cf,
                     (long long)(clock_now_ms() - began));
         }
-        close_world(w);
+        world_free(w);
     }
 }
 
@@ -241,7 +227,7 @@ test_recipients(void **state)
             while (running(w) > 0)
                 end_one(w, OUTCOME_SENT, DESTINATION_OK);
         }
-        close_world(w);
+        world_free(w);
     }
 }
 
@@ -276,7 +262,7 @@ test_slow_lookup(void **state)
         list_append(&w->asked, it);
     world_settle(w);
     assert_in_range(running(w), 1, 5);
-    close_world(w);
+    world_free(w);
 }
 
 int

@@ -13,20 +13,10 @@ static const char main_cf[] = "maximal_queue_lifetime = 1h\n"
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new(main_cf, world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, main_cf);
     agent_up(&w->q, ROLE_SMTP, w);
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -78,9 +68,7 @@ only(struct world *w)
 static void
 restart(struct world *w)
 {
-    world_crash(w);
-    world_start(w);
-    agent_up(&w->q, ROLE_SMTP, w);
+    world_restart(w);
     world_pass_ms(w, 200 * 1000);
 }
 
@@ -519,7 +507,7 @@ int
 main(void)
 {
     log_set_sink(world_no_log, NULL, NULL);
-#define TEST(t) cmocka_unit_test_setup_teardown(t, open_world, close_world)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_success),
         TEST(test_no_success),

@@ -52,25 +52,10 @@ route_by_domain(struct world *w, struct slice recipient, struct route *route,
 WORLD_FN int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
-    struct config_set *set;
-    struct why why;
+    struct world *w = world_new(main_cf, master_cf);
 
-    random_set_seed(7);
-    if (config_from_text(main_cf, master_cf, &set, &why) != RESULT_OK)
-        fail_msg("%s", why.text);
-    world_open_set(w, set);
-    config_drop(set);
     w->route = route_by_domain;
     *state = w;
-    return 0;
-}
-
-WORLD_FN int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -78,11 +63,8 @@ close_world(void **state)
 WORLD_FN void
 reconfigure(struct world *w, const char *text)
 {
-    struct config_set *set;
-    struct why why;
+    struct config_set *set = world_config(text, master_cf);
 
-    if (config_from_text(text, master_cf, &set, &why) != RESULT_OK)
-        fail_msg("%s", why.text);
     qmgr_configure(&w->q, set);
     config_drop(w->set);
     w->set = set;

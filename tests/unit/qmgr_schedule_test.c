@@ -406,7 +406,8 @@ test_suspect_gets_its_process(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define T(name) \
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         T(test_window_grows_and_shrinks),
         T(test_session_limit),

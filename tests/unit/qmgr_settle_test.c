@@ -17,10 +17,8 @@ static const struct world_mail four = {
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new(main_cf, world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, main_cf);
     agent_up(&w->q, ROLE_SMTP, w);
     *state = w;
     return 0;
@@ -30,25 +28,14 @@ static int
 open_world_with_delay(void **state)
 {
     struct world *w = mem_alloc(sizeof(*w));
-    struct config_set *set;
-    struct why why;
+    struct config_set *set = world_config(main_cf, world_master_cf);
 
     random_set_seed(7);
-    assert_int_equal(config_from_text(main_cf, world_master_cf, &set, &why),
-        RESULT_OK);
     world_open_on(w, set, disk_sim_new(16 << 20), 256 * 1024);
     config_drop(set);
     w->settle_delay_ms = DELAY_MS;
     agent_up(&w->q, ROLE_SMTP, w);
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -63,15 +50,6 @@ report(struct world *w, const char *nexthop, enum outcome outcome)
         nth++;
     assert(e != NULL);
     world_report(w, e, outcome, DESTINATION_OK);
-}
-
-static void
-restart(struct world *w)
-{
-    world_crash(w);
-    world_start(w);
-    agent_up(&w->q, ROLE_SMTP, w);
-    world_settle(w);
 }
 
 /*
@@ -92,7 +70,7 @@ test_no_longer_than_the_delay(void **state)
     report(w, "b.test", OUTCOME_SENT);
     world_settle(w);
     world_pass_ms(w, DELAY_MS);
-    restart(w);
+    world_restart(w);
     assert_int_equal(world_count(&w->errands), 2);
     for (size_t i = 0; i < 2; i++)
         assert_true(world_errand(w, i)->nexthop[0] > 'b');
@@ -121,7 +99,7 @@ test_failed_in_the_round_before(void **state)
     world_pass_ms(w, 2000); /* the one that failed has its next try */
     report(w, "b.test", OUTCOME_SENT);
     world_settle(w);
-    restart(w);
+    world_restart(w);
     assert_int_equal(world_count(&w->errands), 2);
 }
 
@@ -155,7 +133,7 @@ test_many_parts(void **state)
         world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
         world_settle(w);
     }
-    restart(w);
+    world_restart(w);
     world_pass_ms(w, 3600000);
     assert_int_equal(world_count(&w->errands), 1);
     assert_int_equal(world_errand(w, 0)->count, 1);
@@ -187,7 +165,7 @@ test_stop_tries_again(void **state)
     world_settle(w);
     w->disk_fails = false;
     stop(w, 2000);
-    restart(w);
+    world_restart(w);
     world_assert_empty(w);
 }
 
@@ -209,10 +187,11 @@ test_stop_gives_up(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define T(name) \
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_no_longer_than_the_delay,
-            open_world_with_delay, close_world),
+            open_world_with_delay, world_teardown),
         T(test_failed_in_the_round_before),
         T(test_many_parts),
         T(test_stop_tries_again),

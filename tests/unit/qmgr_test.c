@@ -12,19 +12,9 @@ static const char main_cf[] = "maximal_queue_lifetime = 1h\n"
 static int
 open_world(void **state)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new(main_cf, world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, main_cf);
     *state = w;
-    return 0;
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
     return 0;
 }
 
@@ -75,10 +65,7 @@ test_grouped_by_destination(void **state)
     world_report(w, world_errand(w, 1), OUTCOME_SENT, DESTINATION_OK);
     world_settle(w);
     /* What is settled is on disk while the rest is under way. */
-    world_crash(w);
-    world_start(w);
-    agent_up(&w->q, ROLE_SMTP, w);
-    world_settle(w);
+    world_restart(w);
     assert_int_equal(world_count(&w->errands), 1);
     assert_int_equal(world_errand(w, 0)->count, 2);
     world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
@@ -642,7 +629,8 @@ test_soft_bounce(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define T(name) \
+    cmocka_unit_test_setup_teardown(name, open_world, world_teardown)
     const struct CMUnitTest tests[] = {
         T(test_delivered),
         T(test_grouped_by_destination),

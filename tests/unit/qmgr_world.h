@@ -149,16 +149,31 @@ world_open_set(struct world *w, struct config_set *set)
     world_open_on(w, set, NULL, 0);
 }
 
-WORLD_FN void
-world_open(struct world *w, const char *main_cf)
+/* What is held. */
+WORLD_FN struct config_set *
+world_config(const char *main_cf, const char *master_cf)
 {
     struct config_set *set;
     struct why why;
 
-    assert_int_equal(config_from_text(main_cf, world_master_cf, &set, &why),
-        RESULT_OK);
+    if (config_from_text(main_cf, master_cf, &set, &why) != RESULT_OK)
+        fail_msg("%s", why.text);
+    return set;
+}
+
+WORLD_FN void
+world_open_with(struct world *w, const char *main_cf, const char *master_cf)
+{
+    struct config_set *set = world_config(main_cf, master_cf);
+
     world_open_set(w, set);
     config_drop(set);
+}
+
+WORLD_FN void
+world_open(struct world *w, const char *main_cf)
+{
+    world_open_with(w, main_cf, world_master_cf);
 }
 
 /*
@@ -221,6 +236,42 @@ world_close_all(struct world *w)
         disk_sim_free(w->sim);
     config_drop(w->set);
     clock_unset();
+}
+
+/* After a crash, with an agent, as far as it goes by itself. */
+WORLD_FN void
+world_restart(struct world *w)
+{
+    world_crash(w);
+    world_start(w);
+    agent_up(&w->q, ROLE_SMTP, w);
+    world_settle(w);
+}
+
+/* A test's own. */
+WORLD_FN struct world *
+world_new(const char *main_cf, const char *master_cf)
+{
+    struct world *w = mem_alloc(sizeof(*w));
+
+    random_set_seed(7);
+    world_open_with(w, main_cf, master_cf);
+    return w;
+}
+
+WORLD_FN void
+world_free(struct world *w)
+{
+    world_close_all(w);
+    mem_free(w);
+}
+
+/* For cmocka, behind a set-up that leaves a world_new() in *state. */
+WORLD_FN int
+world_teardown(void **state)
+{
+    world_free(*state);
+    return 0;
 }
 
 /* Nothing of any message is needed any more. */

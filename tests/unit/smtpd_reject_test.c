@@ -202,20 +202,4 @@ static const struct dialogue dialogues[] = {
              "< 250 2.1.5 Ok\n" },
 };
 
-static void
-test_dialogues(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++)
-        test_dialogue(&dialogues[i]);
-}
-
-int
-main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dialogues),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#include "tests/unit/dialogue_table.h"

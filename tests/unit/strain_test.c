@@ -23,10 +23,8 @@ static const struct world_mail large = {
 static int
 open_with(void **state, const char *settings)
 {
-    struct world *w = mem_alloc(sizeof(*w));
+    struct world *w = world_new(settings, world_master_cf);
 
-    random_set_seed(7);
-    world_open(w, settings);
     *state = w;
     return 0;
 }
@@ -41,14 +39,6 @@ static int
 open_wide(void **state)
 {
     return open_with(state, "qmgr_memory_limit = 1048576\n");
-}
-
-static int
-close_world(void **state)
-{
-    world_close_all(*state);
-    mem_free(*state);
-    return 0;
 }
 
 static void
@@ -211,10 +201,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_disk, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_memory, open_wide, close_world),
-        cmocka_unit_test_setup_teardown(test_flow, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_settling, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_disk, open_world, world_teardown),
+        cmocka_unit_test_setup_teardown(test_memory, open_wide, world_teardown),
+        cmocka_unit_test_setup_teardown(test_flow, open_world, world_teardown),
+        cmocka_unit_test_setup_teardown(test_settling, open_world,
+            world_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
