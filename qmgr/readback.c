@@ -58,15 +58,50 @@ set_aside(struct qmgr *q, struct mail *m, enum result res,
         round_schedule(q, e, qmgr_wall_ms() + READ_AGAIN_MS);
 }
 
-/*
- * The cleaner may have moved the record between our looking and reading: then
- * its place is another one now.
- */
-static bool
-has_moved(const struct disk_job *j, const struct spool_place *now)
+/* Where a record of m is now. */
+typedef const struct spool_place *place_fn(const struct mail *m);
+
+static const struct spool_place *
+message_place(const struct mail *m)
 {
-    return j->result != RESULT_OK && place_is_set(now) &&
-        !place_same(&j->place, now);
+    return &m->entry->place;
+}
+
+static const struct spool_place *
+status_place(const struct mail *m)
+{
+    return &m->entry->status;
+}
+
+static const struct spool_place *
+content_place(const struct mail *m)
+{
+    const struct entry *e = m->entry;
+
+    return place_is_set(&e->content) ? &e->content : &e->place;
+}
+
+/*
+ * The message that j was read for. NULL, and j is freed, when it is gone, or when
+ * the cleaner has moved the record between our looking and reading: then it is
+ * read once more where it is now. Without place_of it is taken to be where it was.
+ */
+static struct mail *
+mail_of_read(struct qmgr *q, struct disk_job *j, place_fn *place_of)
+{
+    struct mail *m = mail_find(q, j->id, j->serial);
+    const struct spool_place *now;
+
+    if (m != NULL) {
+        m->reading--;
+        now = place_of == NULL ? &j->place : place_of(m);
+        if (j->result == RESULT_OK || !place_is_set(now) ||
+            place_same(&j->place, now))
+            return m;
+        read_more(q, m, j->task, now, j->nth, j->done);
+    }
+    disk_job_free(j);
+    return NULL;
 }
 
 /*
@@ -198,21 +233,15 @@ loaded(struct qmgr *q, struct mail *m)
 static void
 status_read(struct qmgr *q, struct disk_job *j)
 {
-    struct mail *m = mail_find(q, j->id, j->serial);
     bool newest = j->nth == 0;
-    struct why why = j->why;
-    enum result res = j->result;
+    struct mail *m = mail_of_read(q, j, newest ? status_place : NULL);
+    enum result res;
+    struct why why;
 
-    if (m == NULL) {
-        disk_job_free(j);
+    if (m == NULL)
         return;
-    }
-    m->reading--;
-    if (newest && has_moved(j, &m->entry->status)) {
-        read_more(q, m, DISK_READ_HEAD, &m->entry->status, 0, status_read);
-        disk_job_free(j);
-        return;
-    }
+    res = j->result;
+    why = j->why;
     if (res == RESULT_OK)
         res = apply_status(m, &j->head, newest, &why);
     disk_job_free(j);
@@ -262,20 +291,14 @@ read_statuses(struct qmgr *q, struct mail *m)
 static void
 head_read(struct qmgr *q, struct disk_job *j)
 {
-    struct mail *m = mail_find(q, j->id, j->serial);
-    struct why why = j->why;
-    enum result res = j->result;
+    struct mail *m = mail_of_read(q, j, message_place);
+    enum result res;
+    struct why why;
 
-    if (m == NULL) {
-        disk_job_free(j);
+    if (m == NULL)
         return;
-    }
-    m->reading--;
-    if (has_moved(j, &m->entry->place)) {
-        read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, head_read);
-        disk_job_free(j);
-        return;
-    }
+    res = j->result;
+    why = j->why;
     m->head = j->head;
     buf_init(&j->head, 0);
     disk_job_free(j);
@@ -308,21 +331,15 @@ batch_is_there(struct qmgr *q, struct mail *m, enum result res,
 static void
 batch_was_read(struct qmgr *q, struct disk_job *j)
 {
-    struct mail *m = mail_find(q, j->id, j->serial);
+    struct mail *m = mail_of_read(q, j, message_place);
     struct message_record record;
-    struct why why = j->why;
-    enum result res = j->result;
+    enum result res;
+    struct why why;
 
-    if (m == NULL) {
-        disk_job_free(j);
+    if (m == NULL)
         return;
-    }
-    m->reading--;
-    if (has_moved(j, &m->entry->place)) {
-        read_more(q, m, DISK_READ_HEAD, &m->entry->place, 0, batch_was_read);
-        disk_job_free(j);
-        return;
-    }
+    res = j->result;
+    why = j->why;
     if (res == RESULT_OK)
         res = message_record_decode(buf_slice(&j->head), &record, &why);
     if (res == RESULT_OK) {
@@ -388,31 +405,17 @@ serve_content_waiters(struct qmgr *q, struct mail *m, enum result res,
     }
 }
 
-static const struct spool_place *
-content_place(const struct mail *m)
-{
-    const struct entry *e = m->entry;
-
-    return place_is_set(&e->content) ? &e->content : &e->place;
-}
-
 static void
 content_read(struct qmgr *q, struct disk_job *j)
 {
-    struct mail *m = mail_find(q, j->id, j->serial);
-    struct why why = j->why;
-    enum result res = j->result;
+    struct mail *m = mail_of_read(q, j, content_place);
+    enum result res;
+    struct why why;
 
-    if (m == NULL) {
-        disk_job_free(j);
+    if (m == NULL)
         return;
-    }
-    m->reading--;
-    if (has_moved(j, content_place(m))) {
-        read_more(q, m, DISK_READ, content_place(m), 0, content_read);
-        disk_job_free(j);
-        return;
-    }
+    res = j->result;
+    why = j->why;
     m->content = j->content;
     buf_init(&j->content, 0);
     disk_job_free(j);
