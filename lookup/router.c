@@ -176,6 +176,9 @@ complete_address(const struct router *r, struct slice recipient, char *to,
         domain.len--;
     if (local.len == 0 || domain.len == 0)
         return why_perm(why, "5.1.3", "bad address syntax");
+    /* A command that it is given to would take it for an option. */
+    if (local.ptr[0] == '-' && !config->allow_min_user)
+        return why_perm(why, "5.1.3", "bad address syntax");
     if (domain_is_literal(domain) || domain_is_valid(domain))
         n = snprintf(to, ROUTE_TEXT_MAX, SLICE_FMT "@" SLICE_FMT,
             SLICE_ARG(local), SLICE_ARG(domain));

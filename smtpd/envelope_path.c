@@ -11,6 +11,18 @@ static const struct {
         "Bad recipient address syntax" },
 };
 
+/*
+ * Nobody is the sender of notices, and gets none. An address that begins with
+ * '-' would be an option to commands that it is given to.
+ */
+static bool
+is_usable(const struct session *s, enum path_role role, struct slice address)
+{
+    if (address.len == 0)
+        return role == PATH_SENDER;
+    return address.ptr[0] != '-' || s->profile->rewrite->allow_min_user;
+}
+
 bool
 envelope_path_take(const struct session *s, enum path_role role,
     struct slice args, struct arena *arena, struct path_argument *path,
@@ -19,9 +31,7 @@ envelope_path_take(const struct session *s, enum path_role role,
     enum path_status status = path_argument_parse(args, words[role].keyword,
         s->config->strict_rfc821_envelopes, arena, path);
 
-    /* Nobody is the sender of notices, and gets none. */
-    if (status == PATH_FOUND && role == PATH_RECIPIENT &&
-        path->address.len == 0)
+    if (status == PATH_FOUND && !is_usable(s, role, path->address))
         status = PATH_MALFORMED;
     switch (status) {
     case PATH_FOUND:

@@ -104,7 +104,8 @@ command_help(struct session *s, struct slice args)
 {
     (void)args;
     reply(s, 214,
-        "2.0.0 Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+        "2.0.0 Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN HELP "
+        "QUIT");
     return COMMAND_GOOD;
 }
 

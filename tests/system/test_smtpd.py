@@ -208,6 +208,20 @@ def test_strict_envelopes(server):
                ("RCPT TO:<u1@md.test>", "250"))
 
 
+@pytest.mark.parametrize("allowed", ["no", "yes"])
+def test_addresses_like_options(server, allowed):
+    """allow_min_user: no command is given -x for an address."""
+    server.set(allow_min_user=allowed).start()
+    sender, recipient = (("250", "250") if allowed == "yes" else
+                         ("501 5.1.7", "501 5.1.3"))
+    with Client(server.port) as c:
+        c.play(("EHLO me", "250-"), ("MAIL FROM:<-x@b.test>", sender),
+               ("RSET", "250"), ('MAIL FROM:<"-x"@b.test>', sender),
+               ("RSET", "250"), ("MAIL FROM:<a-x@b.test>", "250"),
+               ("RCPT TO:<-x@discard.test>", recipient),
+               ("RCPT TO:<u-x@discard.test>", "250"))
+
+
 def test_syntax(server):
     server.start()
     with Client(server.port) as c:
@@ -367,6 +381,7 @@ def test_explain_session(server):
     assert ("decided by: smtpd_recipient_restrictions: check_client_access "
             "inline:{{192.0.2.7=450 4.7.1 later}}\n") in done.stdout
     assert "smtpd_client_restrictions: reject: no opinion\n" in done.stdout
+    assert "caches" not in done.stdout  # those are the system's
     done = explain("--client", "192.0.2.8", "--to", "x@other.test")
     assert done.returncode == 1
     assert ("decided by: smtpd_relay_restrictions: reject_unauth_destination\n"
