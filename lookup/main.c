@@ -79,8 +79,8 @@ configure(struct config_set *set, struct why *why)
         return res;
     }
     /* A command's own lookup (smtpd/explain.c) keeps off the caches' files. */
-    if (daemon_pool() > 0)
-        memo_keeper_configure(set);
+    memo_keeper_configure(set,
+        daemon_pool() > 0 ? MEMO_IN_FILES : MEMO_IN_MEMORY);
     verifier_configure(set);
     counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);

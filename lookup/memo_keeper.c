@@ -326,14 +326,25 @@ writer_main(void *arg)
     fiber_cond_broadcast(&keeper.ended);
 }
 
+static void
+forget_paths(void)
+{
+    for (unsigned i = 0; i < MEMO_BOOKS; i++) {
+        mem_free(keeper.paths[i]);
+        keeper.paths[i] = NULL;
+    }
+}
+
 void
-memo_keeper_configure(const struct config_set *set)
+memo_keeper_configure(const struct config_set *set, enum memo_place place)
 {
     set_intervals(set);
     if (keeper.configured)
         return;
     keeper.configured = true;
     set_paths(set);
+    if (place == MEMO_IN_MEMORY)
+        forget_paths();
     for (unsigned i = 0; i < MEMO_BOOKS; i++)
         book_init(&keeper.books[i], RECORDS_MAX, keeper.paths[i] != NULL);
     fiber_cond_init(&keeper.opened);

@@ -12,11 +12,17 @@
 #include "lib/ipc/link.h"
 #include "lib/table/memo.h"
 
+enum memo_place {
+    MEMO_IN_FILES,
+    MEMO_IN_MEMORY, /* another lookup may have the files */
+};
+
 /*
  * The first time the books begin to be read; questions wait for that, for some
  * seconds at most. Trouble with files is logged. Does not wait.
  */
-void memo_keeper_configure(const struct config_set *set) ATTR_NONNULL;
+void memo_keeper_configure(const struct config_set *set, enum memo_place place)
+    ATTR_NONNULL;
 
 /*
  * What there is to write is written, and the files are closed, if that is done

@@ -241,7 +241,7 @@ spawn_lookup(int fd)
 static bool
 configure(struct link *child, int link_fd)
 {
-    struct control_configure c = { .pool = 0, /* keeps off the caches: main.c */
+    struct control_configure c = { .pool = 0, /* not one of the system's */
         .expected = 1,
         .log = LOGSINK_STDOUT };
     const struct control us = { .role = ROLE_SMTPD, .elder = true };
