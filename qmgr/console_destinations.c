@@ -218,8 +218,11 @@ tell_route(struct survey *v)
         .is_route = true,
     };
 
-    if (v->has_route && !v->route_told)
-        send_one(v, &to);
+    if (!v->has_route || v->route_told)
+        return;
+    if (transport_find(v->console->q, to.transport)->deferred)
+        to.hold = slice_of(destination_hold_text(HOLD_TRANSPORT));
+    send_one(v, &to);
 }
 
 /* Deferred mail whose destination is not known (any more). */

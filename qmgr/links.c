@@ -7,6 +7,7 @@
 #include "lib/base/tlv.h"
 #include "lib/daemon/control.h"
 #include "lib/io/fiber.h"
+#include "lib/mail/queue_id.h"
 #include "lib/mail/route.h"
 #include "lib/mail/submission.h"
 #include "qmgr/dispatch.h"
@@ -128,6 +129,15 @@ resolve(void *context, const struct route_question *q,
 /* Agents and bounce. */
 
 static void
+complain(const struct job *j, const char *what, const char *why)
+{
+    char text[QUEUE_ID_SIZE];
+
+    log_warning("%s: %s: %s",
+        queue_id_text(j->attempt.id, outdoors->q->long_ids, text), what, why);
+}
+
+static void
 delivered(struct msg_in *answer, void *context)
 {
     struct job *j = context;
@@ -143,7 +153,7 @@ delivered(struct msg_in *answer, void *context)
     if (delivery_answer_decode(answer->body, &arena, &a, &why) == RESULT_OK) {
         job_answered(outdoors->q, j, &a);
     } else {
-        log_warning("answer of a delivery agent: %s", why.text);
+        complain(j, "answer of a delivery agent", why.text);
         job_nonsense(outdoors->q, j);
     }
     arena_clear(&arena);
@@ -169,7 +179,7 @@ deliver(void *context, struct agent *agent, struct delivery *d, struct job *j)
     (void)context;
     delivery_encode(d, &m);
     if (buf_failed(&m.body)) {
-        log_warning("a delivery is larger than a message to an agent may be");
+        complain(j, "delivery", "larger than a message to an agent may be");
         msg_fini(&m);
         return false;
     }
@@ -191,7 +201,7 @@ notified(struct msg_in *answer, void *context)
     }
     res = queue_answer_decode(answer->body, &a, &why);
     if (res != RESULT_OK)
-        log_warning("answer of bounce: %s", why.text);
+        complain(j, "answer of bounce", why.text);
     job_notified(outdoors->q, j, res);
     msg_in_free(answer);
 }
@@ -210,7 +220,7 @@ notify(void *context, struct notice *n, struct job *j)
     }
     notice_encode(n, &m);
     if (buf_failed(&m.body)) {
-        log_warning("a notice is larger than a message to bounce may be");
+        complain(j, "notice", "larger than a message to bounce may be");
         msg_fini(&m);
         return false;
     }

@@ -134,11 +134,13 @@ void
 job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
 {
     struct mail *m = j->message;
+    char text[QUEUE_ID_SIZE];
 
     if (m != NULL &&
         (a->attempt.nonce != j->attempt.nonce ||
             a->attempt.id != j->attempt.id)) {
-        log_warning("agent answers with a wrong token");
+        log_warning("%s: delivery agent answers with a wrong token",
+            queue_id_text(j->attempt.id, q->long_ids, text));
         job_nonsense(q, j);
         return;
     }

@@ -38,6 +38,7 @@ struct explanation {
     unsigned told; /* destinations */
     uint64_t queues[QUEUE_NAMES];
     int64_t oldest_us, next_ms; /* of the domain's deferred mail */
+    bool waits_for_flush;       /* defer_transports */
     struct map reasons;
 };
 
@@ -130,7 +131,8 @@ static const struct {
     { "defer_transports",
         "Its transport is named in defer_transports: its mail waits until "
         "somebody flushes the queue.",
-        NULL },
+        "That is \"postqueue -f\" for all of it, and \"postqueue -i\" for one "
+        "message." },
 };
 
 static void
@@ -244,12 +246,15 @@ take_destination(void *context, struct slice in)
     if (d.transport.len == 0) /* deferred mail of the domain: comes below */
         return true;
     x->told++;
+    x->waits_for_flush = slice_eq_text(d.hold, "defer_transports");
     say_route(x, &d);
     if (say_inside(&d))
         return true;
     if (d.health.len == 0) {
         (void)printf("  Nothing of it is under way, and nothing is known of "
                      "the destination.\n");
+        if (d.hold.len > 0)
+            say_hold(x, &d);
         return true;
     }
     say_hold(x, &d);
@@ -384,7 +389,7 @@ say_domain(const struct explanation *x)
     say_reasons(x);
     if (held > 0)
         (void)printf("  Those on hold stay there until \"postsuper -H\".\n");
-    if (deferred > 0) {
+    if (deferred > 0 && !x->waits_for_flush) {
         (void)printf("To have them tried now: postsuper -r --domain=");
         say(x->name);
         (void)printf(" deferred\n");

@@ -101,6 +101,10 @@ def test_explain(queue):
     assert "by the transport error" in text and "returned to the sender" in text
     text = queue.command("postern", "explain", "nowhere.test").stdout
     assert "No message for that domain is in the queue" in text
+    queue.set(defer_transports="smtp").reload()
+    queue.command("postqueue", "-f")  # what holds it is not remembered there
+    text = queue.command("postern", "explain", "late.test").stdout
+    assert "named in defer_transports" in text and "postsuper -r" not in text
     assert queue.command("postern", "explain", check=False).returncode == 64
     assert queue.command("postern", "status", "x", check=False).returncode == 64
 
