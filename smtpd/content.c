@@ -81,11 +81,13 @@ begin_content(struct session *s, struct why *why)
 bool
 content_begin(struct session *s, struct refusal *no)
 {
+    char id[QUEUE_ID_SIZE];
     struct why why;
 
     if (begin_content(s, &why) == RESULT_OK)
         return true;
-    log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+    log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s: %s",
+        session_queue_id(s, id), why.text);
     return refusal_set(no, 451, "4.3.0", "Error: queue file write error");
 }
 

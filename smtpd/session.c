@@ -51,7 +51,8 @@ session_open_message(struct session *s, struct refusal *no)
         return true;
     if (submission_next_id(clock_now_ms() + LEASE_WAIT_MS, &env->id, &why) !=
         RESULT_OK) {
-        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "no queue id for a message from %s: %s", s->peer.text, why.text);
         return refusal_set(no, 451, "4.3.0", "Error: queue file write error");
     }
     log_client(s);
