@@ -61,30 +61,31 @@ static enum result
 configure(struct config_set *set, struct why *why)
 {
     struct tables *fresh_tables;
-    struct router *fresh;
+    struct router *fresh_router = NULL;
     enum result res;
 
     /* First: the router's tables are opened with what master read for them. */
     res = tables_open(set, &fresh_tables, why);
     if (res != RESULT_OK)
         return res;
-    tables_drop(tables);
-    tables = fresh_tables;
-    res = router_open(set, &fresh, why);
-    if (res != RESULT_OK)
-        return res;
-    res = resolver_configure(resolver, config_main(set), why);
-    if (res != RESULT_OK) {
-        router_drop(fresh);
+    res = router_open(set, &fresh_router, why);
+    if (res == RESULT_OK)
+        res = resolver_configure(resolver, config_main(set), why);
+    if (res != RESULT_OK) { /* all of it, or none */
+        router_drop(fresh_router);
+        tables_refuse(fresh_tables);
         return res;
     }
+    tables_accept(fresh_tables);
+    tables_drop(tables);
+    tables = fresh_tables;
     /* A command's own lookup (smtpd/explain.c) keeps off the caches' files. */
     memo_keeper_configure(set,
         daemon_pool() > 0 ? MEMO_IN_FILES : MEMO_IN_MEMORY);
     verifier_configure(set);
     counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
     router_drop(router);
-    router = fresh;
+    router = fresh_router;
     table_warn_unavailable();
     return RESULT_OK;
 }

@@ -20,13 +20,15 @@ struct tables {
     struct config_set *set;
     struct named_tables named;
     struct opened *opened;
+    struct slice before; /* the files, until these are accepted or refused */
 };
 
 enum result
 tables_open(struct config_set *set, struct tables **tables, struct why *why)
 {
+    struct slice before;
     struct tables *t;
-    enum result res = table_files_take(daemon_private(), why);
+    enum result res = table_files_take(daemon_private(), &before, why);
 
     if (res != RESULT_OK)
         return res;
@@ -35,9 +37,24 @@ tables_open(struct config_set *set, struct tables **tables, struct why *why)
     t = mem_alloc(sizeof(*t));
     t->references = 1;
     t->set = config_hold(set);
+    t->before = before;
     named_tables_init(&t->named, set);
     *tables = t;
     return RESULT_OK;
+}
+
+void
+tables_accept(struct tables *t)
+{
+    table_files_accept(t->before);
+    t->before = SLICE_LIT("");
+}
+
+void
+tables_refuse(struct tables *t)
+{
+    table_files_refuse(t->before);
+    tables_drop(t);
 }
 
 struct tables *

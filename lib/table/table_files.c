@@ -48,8 +48,15 @@ table_files_collect(const struct config_set *set, struct buf *to)
 /* lookup's: mapped, sealed by master. */
 static struct slice taken;
 
+static void
+unmap(struct slice files)
+{
+    if (files.ptr != NULL)
+        (void)munmap((void *)(uintptr_t)files.ptr, files.len);
+}
+
 enum result
-table_files_take(int fd, struct why *why)
+table_files_take(int fd, struct slice *before, struct why *why)
 {
     struct stat st;
     void *at = NULL;
@@ -61,10 +68,22 @@ table_files_take(int fd, struct why *why)
         if (at == MAP_FAILED)
             return why_errno(why, "map the files of tables");
     }
-    if (taken.ptr != NULL)
-        (void)munmap((void *)(uintptr_t)taken.ptr, taken.len);
+    *before = taken;
     taken = (struct slice){ at, at == NULL ? 0 : (size_t)st.st_size };
     return RESULT_OK;
+}
+
+void
+table_files_accept(struct slice before)
+{
+    unmap(before);
+}
+
+void
+table_files_refuse(struct slice before)
+{
+    unmap(taken);
+    taken = before;
 }
 
 static bool

@@ -24,9 +24,15 @@ enum {
 void table_files_collect(const struct config_set *set, struct buf *to)
     ATTR_NONNULL;
 
-/* lookup: what master collected takes the place of what there was. -1: nothing. */
-enum result table_files_take(int fd, struct why *why)
+/*
+ * lookup: what master collected takes the place of what there was, *before. -1:
+ * nothing. One of the next two ends that: it stays so, or what there was before
+ * is back.
+ */
+enum result table_files_take(int fd, struct slice *before, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+void table_files_accept(struct slice before);
+void table_files_refuse(struct slice before);
 
 /* The contents of path: from master, else from the file. */
 enum result table_files_read(const char *path, struct buf *to, struct why *why)
