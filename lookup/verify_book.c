@@ -137,11 +137,13 @@ verify_book_ask(struct book *b, const struct verify_rules *rules,
     *a = (struct verify_answer){ .verified = k.code, .text = k.text };
     if (!may_probe || is_probed(&k, now_s) || !is_old(rules, &k, now_s))
         return;
-    a->probe_due = 1;
     k.probed_s = now_s;
     keep(b, rules, key, &k, now_s);
     /* The text was the record's, which is another one now. */
-    a->text = find(b, rules, key, now_s).text;
+    k = find(b, rules, key, now_s);
+    a->text = k.text;
+    /* A full book takes nothing new: each question would be a probe. */
+    a->probe_due = is_probed(&k, now_s);
 }
 
 void

@@ -32,7 +32,8 @@ struct slice verify_key(struct slice address, struct buf *b) ATTR_NONNULL;
 
 /*
  * What is known. a->text borrows from the book until it is changed. With
- * may_probe a probe that is due is taken for sent from now on.
+ * may_probe a probe that is due is taken for sent from now on; none is due while
+ * the book has no room to say so.
  */
 void verify_book_ask(struct book *b, const struct verify_rules *rules,
     struct slice key, bool may_probe, int64_t now_s, struct verify_answer *a)

@@ -181,6 +181,27 @@ test_nonsense(void **state)
     }
 }
 
+/* The file does not keep up, so that nothing more goes into the book. */
+static void
+test_no_room(void **state)
+{
+    struct verify_answer a;
+    struct book b;
+    char other[16];
+
+    (void)state;
+    book_init(&b, 10, true);
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(other, sizeof(other), "%u@b.test", i);
+        verify_book_ask(&b, &defaults, slice_of(other), true, NOW, &a);
+    }
+    verify_book_ask(&b, &defaults, key, true, NOW, &a);
+    assert_int_equal(a.verified, VERIFIED_PENDING);
+    assert_int_equal(a.probe_due, 0);
+    assert_true(slice_eq_text(a.text, "Address verification in progress"));
+    book_fini(&b);
+}
+
 static void
 test_key(void **state)
 {
@@ -204,6 +225,7 @@ main(void)
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_record),
         cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_key),
     };
 
