@@ -21,6 +21,7 @@
 #include "lookup/counters.h"
 #include "lookup/memo_keeper.h"
 #include "lookup/native.h"
+#include "lookup/refusal.h"
 #include "lookup/resolver.h"
 #include "lookup/router.h"
 #include "lookup/tables.h"
@@ -94,7 +95,8 @@ configure(struct config_set *set, struct why *why)
 static void
 refuse(struct request *r, const struct why *why)
 {
-    log_warning("%s", why->text);
+    if (refusal_due(r->link))
+        log_warning("%s", why->text);
     request_drop(r);
 }
 

@@ -4,12 +4,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/seldom.h"
 #include "lib/daemon/daemon.h"
 #include "lib/io/fiber.h"
 #include "lib/io/offload.h"
 #include "lib/table/memo.h"
 #include "lookup/book.h"
 #include "lookup/memo_file.h"
+#include "lookup/refusal.h"
 
 enum {
     RECORDS_MAX = 250 * 1000, /* of a book; about 200 octets each */
@@ -46,7 +48,7 @@ static struct {
     bool opening;         /* the books are being read */
     struct fiber_cond opened, work, ended;
     bool closing;
-    int64_t complain_at_ms;
+    struct seldom complaints;
 } keeper;
 
 /* Reading the configuration. */
@@ -225,12 +227,8 @@ write_batch(void *arg)
 static void
 complain(const struct why *why)
 {
-    int64_t now = clock_now_ms();
-
-    if (now < keeper.complain_at_ms)
-        return;
-    keeper.complain_at_ms = now + COMPLAIN_EVERY_MS;
-    log_warning("%s: %s", keeper.directory, why->text);
+    if (seldom_due(&keeper.complaints, COMPLAIN_EVERY_MS))
+        log_warning("%s: %s", keeper.directory, why->text);
 }
 
 static void
@@ -396,7 +394,8 @@ decode(struct request *r, struct memo *memo)
     if (memo_decode(r->in->body, memo, &why) == RESULT_OK &&
         keeper.configured && memo->book != MEMO_VERIFY)
         return true;
-    log_warning("%s: memo refused", link_peer_name(r->link));
+    if (refusal_due(r->link))
+        log_warning("%s: memo refused", link_peer_name(r->link));
     request_drop(r);
     return false;
 }

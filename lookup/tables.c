@@ -6,6 +6,7 @@
 #include "lib/table/asked.h"
 #include "lib/table/named.h"
 #include "lib/table/table_files.h"
+#include "lookup/refusal.h"
 
 enum { VALUE_MAX = 1024 * 1024 }; /* octets of an answer */
 
@@ -121,8 +122,9 @@ ask(struct tables *t, const struct request *r, struct buf *value,
         return TABLE_ERROR;
     }
     if (find_table(t, link_peer(r->link), q.spec, &table, why) != RESULT_OK) {
-        log_warning("%s asks table " SLICE_FMT ": %s", link_peer_name(r->link),
-            SLICE_ARG(q.spec), why->text);
+        if (refusal_due(r->link))
+            log_warning("%s asks table " SLICE_FMT ": %s",
+                link_peer_name(r->link), SLICE_ARG(q.spec), why->text);
         return TABLE_ERROR;
     }
     /* Who asks has folded the key where its table wants that. */

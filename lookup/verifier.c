@@ -7,6 +7,7 @@
 #include "lib/io/fiber.h"
 #include "lib/table/memo.h"
 #include "lookup/memo_keeper.h"
+#include "lookup/refusal.h"
 #include "lookup/verify_book.h"
 
 /* The process's. */
@@ -63,8 +64,9 @@ wait_for_result(struct slice key, int64_t deadline_ms, struct buf *text,
 static void
 refuse(struct request *r)
 {
-    log_warning("%s: malformed question about an address",
-        link_peer_name(r->link));
+    if (refusal_due(r->link))
+        log_warning("%s: malformed question about an address",
+            link_peer_name(r->link));
     request_drop(r);
 }
 

@@ -29,7 +29,6 @@ qmgr_init(struct qmgr *q, const struct outside *outside, void *context,
     struct config_set *set)
 {
     *q = (struct qmgr){ .outside = outside, .context = context };
-    q->strain_said_ms = INT64_MIN / 2;
     index_init(&q->index);
     list_init(&q->lease_waiters);
     list_init(&q->dirty);

@@ -12,6 +12,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/map.h"
+#include "lib/base/seldom.h"
 #include "lib/config/config.h"
 #include "lib/mail/pressure.h"
 #include "qmgr/heap.h"
@@ -103,7 +104,8 @@ struct qmgr {
 
     /* qmgr/strain */
     enum pressure strain; /* as outside was told */
-    int64_t strain_look_ms, strain_said_ms;
+    int64_t strain_look_ms;
+    struct seldom strain_said;
     struct timer strain_timer;
 };
 

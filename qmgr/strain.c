@@ -93,11 +93,8 @@ measure(const struct qmgr *q, const char **cause)
 static void
 say(struct qmgr *q, enum pressure level, const char *cause)
 {
-    int64_t now = clock_now_ms();
-
-    if (level == PRESSURE_NONE || now < q->strain_said_ms + SAY_MS)
+    if (level == PRESSURE_NONE || !seldom_due(&q->strain_said, SAY_MS))
         return;
-    q->strain_said_ms = now;
     log_write(LOG_LEVEL_WARNING, q->tag, "%s: mail is %s", cause,
         level == PRESSURE_FULL ? "refused for now" : "taken slowly");
 }

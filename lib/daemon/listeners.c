@@ -2,6 +2,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
+#include "lib/base/seldom.h"
 #include "lib/daemon/daemon_private.h"
 #include "lib/io/fiber.h"
 #include "lib/io/sock.h"
@@ -57,7 +58,7 @@ static struct {
     unsigned accepting; /* fibers */
     struct fiber_cond idle;
     bool begun;
-    int64_t warn_again_ms;
+    struct seldom no_room;
 } listeners = { .all = LIST_INIT(listeners.all) };
 
 void
@@ -186,13 +187,9 @@ wait_for_slot(struct listener *l, unsigned looks)
 static void
 warn_no_room(const struct listener *l)
 {
-    int64_t now = clock_now_ms();
-
-    if (now < listeners.warn_again_ms)
-        return;
-    listeners.warn_again_ms = now + WARN_MS;
-    log_warning("accept connection on %s: out of descriptors or memory",
-        l->name);
+    if (seldom_due(&listeners.no_room, WARN_MS))
+        log_warning("accept connection on %s: out of descriptors or memory",
+            l->name);
 }
 
 /* Accept failed. */
