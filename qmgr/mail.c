@@ -251,14 +251,17 @@ rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
 void
 rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
-    struct note *n = note_new(r->batch, result);
+    struct note *n;
 
+    r->job = NULL;
+    if (verify_keep(q, r, result)) /* needs no note, and no room for one */
+        return;
+    n = note_new(r->batch, result);
     if (n != NULL) {
         rcpt_conclude_note(q, r, n);
         return;
     }
     /* The arena's ceiling: it is tried again, and why is not known. */
-    r->job = NULL;
     rcpt_set_state(r, RCPT_DEFERRED);
     mail_touch(q, r->message);
 }

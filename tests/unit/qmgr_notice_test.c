@@ -406,6 +406,27 @@ test_own_probe(void **state)
     world_assert_empty(w);
 }
 
+/* Also when there is no memory left for why it failed. */
+static void
+test_own_probe_full(void **state)
+{
+    struct world *w = *state;
+    struct world_mail mail = asks;
+    struct arena *arena;
+
+    mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
+    world_submit(w, &mail);
+    world_settle(w);
+    arena = &mail_first_rcpt(
+        index_find(&w->q.index, only(w)->attempt.id)->message)
+                 ->batch->arena;
+    arena->ceiling = arena->used;
+    world_report(w, only(w), OUTCOME_BOUNCED, DESTINATION_OK);
+    world_settle(w);
+    assert_string_equal(w->verified, "r@example.com=2:said the test;");
+    world_assert_empty(w);
+}
+
 /* Both what was asked for and what came of it are known then. */
 static void
 test_own_probe_of_alias(void **state)
@@ -521,6 +542,7 @@ main(void)
         TEST(test_trace_failure),
         TEST(test_probe),
         TEST(test_own_probe),
+        TEST(test_own_probe_full),
         TEST(test_own_probe_of_alias),
         TEST(test_probe_limit),
         TEST(test_double_bounce_is_absorbed),
