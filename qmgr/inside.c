@@ -5,6 +5,7 @@
 #include "lib/mail/delivery_log.h"
 #include "lib/mail/queue_id.h"
 #include "lib/mail/status.h"
+#include "qmgr/verify.h"
 
 #include <stdio.h>
 
@@ -28,8 +29,9 @@ log_result(struct qmgr *q, const char *tag, const struct rcpt *r,
     delivery_log(tag, q->config, &d, &rcpt, result, &times);
 }
 
-static void
-settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
+/* What is logged is the result. */
+static struct rcpt_result
+say_result(struct qmgr *q, const char *tag, struct rcpt *r,
     enum outcome outcome, const char *status, struct slice text)
 {
     struct rcpt_result result = {
@@ -43,6 +45,15 @@ settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
     if (q->config->soft_bounce)
         rcpt_result_soften(&result);
     log_result(q, tag, r, &result);
+    return result;
+}
+
+static void
+settle_inside(struct qmgr *q, const char *tag, struct rcpt *r,
+    enum outcome outcome, const char *status, struct slice text)
+{
+    struct rcpt_result result = say_result(q, tag, r, outcome, status, text);
+
     if (outcome == OUTCOME_SENT) {
         rcpt_sent(q, r, &result);
         return;
@@ -77,6 +88,15 @@ refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
 {
     settle_inside(q, transport_find(q, SLICE_LIT("retry"))->tag, r,
         OUTCOME_DEFERRED, status, slice_of(text));
+}
+
+void
+refuse_probe(struct qmgr *q, struct rcpt *r, const char *status,
+    const char *text)
+{
+    (void)say_result(q, transport_find(q, SLICE_LIT("retry"))->tag, r,
+        OUTCOME_DEFERRED, status, slice_of(text));
+    verify_give_up(q, r);
 }
 
 void

@@ -17,6 +17,9 @@ void inside_deliver(struct qmgr *q, const struct transport *t,
 /* r, under nobody's hands, is deferred or fails. */
 void refuse_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
+/* The same for a probe, of whose address that says nothing. */
+void refuse_probe(struct qmgr *q, struct rcpt *r, const char *status,
+    const char *text) ATTR_NONNULL;
 void fail_rcpt(struct qmgr *q, struct rcpt *r, const char *status,
     const char *text) ATTR_NONNULL;
 

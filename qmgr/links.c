@@ -278,6 +278,13 @@ verified(void *context, const struct verify_result *result)
     verify_found(result);
 }
 
+static void
+unverified(void *context, struct slice address)
+{
+    (void)context;
+    verify_lost(address);
+}
+
 const struct outside links_outside = {
     .commit = commit,
     .disk = disk,
@@ -291,6 +298,7 @@ const struct outside links_outside = {
     .deliver = deliver,
     .notify = notify,
     .verified = verified,
+    .unverified = unverified,
     .answer = answer_request,
     .pressure = pressure,
     .wake = wake,

@@ -115,6 +115,8 @@ struct outside {
 
     /* What a probe found, for all processes (lib/mail/verification). */
     void (*verified)(void *context, const struct verify_result *result);
+    /* It was not tried: nothing is known by it. */
+    void (*unverified)(void *context, struct slice address);
 
     /* End a request for an id, a blob or a submission. Takes fd (or -1). */
     void (*answer)(void *context, void *request, enum message type,

@@ -223,7 +223,7 @@ resolve_rcpt(struct qmgr *q, struct rcpt *r)
 
     if (mail_is_own_probe(r->message) &&
         (int64_t)q->probes > q->config->address_verify_pending_request_limit) {
-        refuse_rcpt(q, r, "4.3.2", "Too many address verification requests");
+        refuse_probe(q, r, "4.3.2", "Too many address verification requests");
         return;
     }
     if (filter.len > 0) {

@@ -19,32 +19,50 @@ code_of(const struct rcpt_result *result)
     return VERIFIED_DEFERRED;
 }
 
-/* As it was asked for, and as it went out: the next probe may ask for either. */
-static void
-tell(struct qmgr *q, const struct rcpt *r, const struct rcpt_result *result)
+/*
+ * The other address of r: as it was asked for, where that is not how it went
+ * out. The next probe may ask for either.
+ */
+static struct slice
+other_address(const struct rcpt *r)
 {
     const struct recipient *given = rcpt_given(r);
-    struct verify_result found = { given->address, (uint32_t)code_of(result),
-        slice_head(result->text, VERIFY_TEXT_MAX) };
 
-    q->outside->verified(q->context, &found);
-    if (given->original.len == 0 ||
-        slice_eq_nocase(given->original, given->address))
-        return;
-    found.address = given->original;
-    q->outside->verified(q->context, &found);
+    return slice_eq_nocase(given->original, given->address) ? SLICE_LIT("")
+                                                            : given->original;
+}
+
+static void
+settle(struct qmgr *q, struct rcpt *r)
+{
+    rcpt_set_state(r, RCPT_SETTLED);
+    mail_dirty(q, r->message);
+    mail_touch(q, r->message);
 }
 
 bool
 verify_keep(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
-    struct mail *m = r->message;
+    struct verify_result found = { rcpt_given(r)->address,
+        (uint32_t)code_of(result), slice_head(result->text, VERIFY_TEXT_MAX) };
 
-    if (!mail_is_own_probe(m))
+    if (!mail_is_own_probe(r->message))
         return false;
-    tell(q, r, result);
-    rcpt_set_state(r, RCPT_SETTLED);
-    mail_dirty(q, m);
-    mail_touch(q, m);
+    q->outside->verified(q->context, &found);
+    found.address = other_address(r);
+    if (found.address.len > 0)
+        q->outside->verified(q->context, &found);
+    settle(q, r);
     return true;
+}
+
+void
+verify_give_up(struct qmgr *q, struct rcpt *r)
+{
+    struct slice other = other_address(r);
+
+    q->outside->unverified(q->context, rcpt_given(r)->address);
+    if (other.len > 0)
+        q->outside->unverified(q->context, other);
+    settle(q, r);
 }

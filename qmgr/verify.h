@@ -12,3 +12,6 @@
  */
 bool verify_keep(struct qmgr *q, struct rcpt *r,
     const struct rcpt_result *result) ATTR_NONNULL;
+
+/* r is a probe's, and is settled untried: nothing is known of its address. */
+void verify_give_up(struct qmgr *q, struct rcpt *r) ATTR_NONNULL;

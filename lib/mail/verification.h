@@ -57,7 +57,7 @@ bool verify_ask_link(struct link *l, const struct verify_question *q,
     int64_t deadline_ms, struct buf *text, struct verify_answer *a)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* The probe that was due could not be sent: another may be. Does not wait. */
+/* The probe that was due was not sent, or not tried: another may be. Does not wait. */
 void verify_lost(struct slice address) ATTR_NONNULL;
 
 /* What a probe found: VERIFY_FOUND. Does not wait. */

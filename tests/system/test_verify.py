@@ -208,6 +208,22 @@ def test_probes_have_an_end(verifying):
     wait_for(lambda: rcpt(verifying, f"ok{asked - 1}@relay.test")[0] == 250, what="the result")
 
 
+def test_too_many_pending(verifying):
+    """An address of which no probe was tried for their number is not known, and is probed
+    when there is room again."""
+    go = threading.Event()
+    verifying.sink.replies["RCPT"] = lambda s: go.wait(30) and by_name(s)
+    verifying.set(address_verify_poll_count="1", address_verify_pending_request_limit="1").start()
+    assert rcpt(verifying, "ok1@relay.test")[0] == 450
+    wait_for(lambda: probes(verifying, "ok1@relay.test"), what="a probe")
+    assert rcpt(verifying, "ok2@relay.test")[0] == 450
+    verifying.wait_log(r"to=<ok2@relay.test>.*dsn=4.3.2.*"
+                       r"\(Too many address verification requests\)")
+    go.set()
+    verifying.wait_log("to=<ok1@relay.test>.*status=deliverable")
+    wait_for(lambda: rcpt(verifying, "ok2@relay.test")[0] == 250, what="the result")
+
+
 def test_failures_not_kept(verifying):
     verifying.set(address_verify_negative_cache="no").start()
     for _ in range(3):

@@ -26,6 +26,16 @@
 #include "tests/unit/qmgr_world_submit.h"
 
 WORLD_FN void
+world_unverified(void *context, struct slice address)
+{
+    struct world *w = context;
+    size_t len = strlen(w->verified);
+
+    (void)snprintf(w->verified + len, WORLD_TEXT - len,
+        SLICE_FMT " is not known;", SLICE_ARG(address));
+}
+
+WORLD_FN void
 world_wake(void *context)
 {
     (void)context;
@@ -46,6 +56,7 @@ static const struct outside world_outside = {
     .notify = world_notify,
     .answer = world_answer,
     .verified = world_verified,
+    .unverified = world_unverified,
     .wake = world_wake,
 };
 
