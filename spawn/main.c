@@ -84,11 +84,23 @@ wait_for_end(struct run *r, const char *tag, const char *path, int64_t limit)
     int status;
 
     list_append(&runs, &r->node);
-    if (program_wait(r->pid, deadline, &status) == WAIT_TIMEOUT) {
+    switch (program_wait(r->pid, deadline, &status)) {
+    case PROGRAM_ENDED:
+    case PROGRAM_CANCELLED:
+        break;
+    case PROGRAM_LATE:
         log_write(LOG_LEVEL_WARNING, tag,
             "%s: process id %ld: command time limit exceeded", path,
             (long)r->pid);
         r->killed = true;
+        break;
+    case PROGRAM_UNWATCHED:
+        log_write(LOG_LEVEL_WARNING, tag,
+            "%s: process id %ld: killed, since its end cannot be waited for: "
+            "%m",
+            path, (long)r->pid);
+        r->killed = true;
+        break;
     }
     list_remove(&r->node);
     log_end(tag, path, r, status);

@@ -114,31 +114,33 @@ end_all(pid_t pid)
     (void)kill(-pid, SIGKILL);
 }
 
-static enum wait_result
+static enum program_end
 wait_or_kill(pid_t pid, struct io_wait *wait, int64_t deadline)
 {
     enum wait_result res = io_wait_readable(wait, deadline);
 
     if (res == WAIT_OK)
-        return res;
+        return PROGRAM_ENDED;
     end_all(pid);
     fiber_shield();
     while (io_wait_readable(wait, CLOCK_NEVER) != WAIT_OK)
         ;
-    return res;
+    return res == WAIT_TIMEOUT ? PROGRAM_LATE : PROGRAM_CANCELLED;
 }
 
-enum wait_result
+enum program_end
 program_wait(pid_t pid, int64_t deadline, int *status)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    enum wait_result res = WAIT_TIMEOUT;
+    enum program_end end = PROGRAM_UNWATCHED;
     struct io_wait wait;
+    int error = 0;
 
     if (fd >= 0 && io_wait_init(&wait, fd) == 0) {
-        res = wait_or_kill(pid, &wait, deadline);
+        end = wait_or_kill(pid, &wait, deadline);
         io_wait_fini(&wait);
     } else {
+        error = errno;
         end_all(pid);
     }
     if (fd >= 0)
@@ -146,5 +148,6 @@ program_wait(pid_t pid, int64_t deadline, int *status)
     *status = 0;
     while (waitpid(pid, status, 0) < 0 && errno == EINTR)
         ;
-    return res;
+    errno = error;
+    return end;
 }

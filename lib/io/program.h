@@ -30,10 +30,16 @@ enum { PROGRAM_NOT_RUN = 127 };
  */
 pid_t program_start(const struct program *p) ATTR_NONNULL ATTR_MUST_USE;
 
+enum program_end {
+    PROGRAM_ENDED, /* by itself */
+    PROGRAM_LATE,  /* the rest were killed: the deadline came, */
+    PROGRAM_CANCELLED,
+    PROGRAM_UNWATCHED, /* or its end could not be waited for: errno */
+};
+
 /*
  * Until it has ended; at the deadline it, and what it started in its session's
- * process group, is killed: WAIT_TIMEOUT. WAIT_CANCELLED likewise. *status is of
- * waitpid() in any case. Waits.
+ * process group, is killed. *status is of waitpid() in any case. Waits.
  */
-enum wait_result program_wait(pid_t pid, int64_t deadline, int *status)
+enum program_end program_wait(pid_t pid, int64_t deadline, int *status)
     ATTR_NONNULL;
