@@ -9,6 +9,8 @@
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
+enum { VRFY_MAX = 256 * 1024 }; /* octets that the checks of one may keep */
+
 enum command_result
 command_rset(struct session *s, struct slice args)
 {
@@ -29,10 +31,7 @@ command_noop(struct session *s, struct slice args)
     return COMMAND_GOOD;
 }
 
-/*
- * The restrictions of a recipient decide; a transaction that is under way is
- * not touched, but its arena holds what the checks need.
- */
+/* The restrictions of a recipient decide. */
 static enum command_result
 verify(struct session *s, struct slice args)
 {
@@ -77,6 +76,9 @@ take_smtputf8(const struct session *s, struct slice *args)
 enum command_result
 command_vrfy(struct session *s, struct slice args)
 {
+    struct arena arena = s->mail.arena;
+    struct actions actions = s->mail.actions;
+    uint64_t instance = s->mail.instance;
     enum command_result result;
 
     if (s->config->disable_vrfy_command) {
@@ -92,10 +94,18 @@ command_vrfy(struct session *s, struct slice args)
         reply(s, 553, "5.6.7 Must declare SMTPUTF8 to send unicode address");
         return COMMAND_BAD;
     }
+    /*
+     * What checks keep is this command's own: a transaction that is under way
+     * does not grow by it, and is not held or filtered for another's sake.
+     */
+    arena_init(&s->mail.arena, VRFY_MAX);
     result = verify(s, args);
-    s->recipient.len = 0;
+    s->recipient = s->recipient_rewritten = SLICE_LIT("");
+    arena_clear(&s->mail.arena);
+    s->mail.arena = arena;
+    s->mail.actions = actions;
     if (!s->mail.open)
-        session_reset(s);
+        s->mail.instance = instance;
     return result;
 }
 

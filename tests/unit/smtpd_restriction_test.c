@@ -616,6 +616,27 @@ test_messages(void **state)
     }
 }
 
+/* What VRFY finds is not for the transaction in which it comes. */
+static void
+test_vrfy(void **state)
+{
+    (void)state;
+    world_open("smtpd_recipient_restrictions = "
+               "check_recipient_access inline:{{held@relay.test=HOLD}}\n");
+    world_play(CLIENT,
+        HELLO MAIL(
+            "a@s.test") "> VRFY held@relay.test\n"
+                        "L NOQUEUE: hold: VRFY from unknown[192.0.2.7]: "
+                        "<held@relay.test>: Recipient address triggers HOLD action; "
+                        "from=<a@s.test> to=<held@relay.test> proto=SMTP "
+                        "helo=<helo.test>\n"
+                        "< 252 2.0.0 held@relay.test\n" ANN(OK) SEND);
+    assert_int_equal(world.submitted, 1);
+    if (strstr(buf_text(&world.envelope), "flags=1 ") != NULL)
+        fail_msg("%s", buf_text(&world.envelope));
+    world_close();
+}
+
 /* What TLS and AUTH will say: certificates and logins. */
 static struct {
     enum verdict verdict;
@@ -703,6 +724,7 @@ main(void)
         cmocka_unit_test(test_dialogues),
         cmocka_unit_test(test_lists_together),
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_vrfy),
         cmocka_unit_test(test_who_is_known),
     };
 
