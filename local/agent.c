@@ -170,14 +170,13 @@ job_fill_store(const struct job *job, const struct delivery_recipient *rcpt,
     struct mailbox_store *s, struct why *why)
 {
     const struct delivery *d = job->d;
-    struct slice original = rcpt->rcpt.original.len > 0 ? rcpt->rcpt.original
-                                                        : rcpt->rcpt.address;
     struct buf top;
     bool kept;
 
     buf_init(&top, 32768);
     add_line(&top, "Return-Path: ", d->envelope.sender, '<', '>');
-    add_line(&top, "X-Original-To: ", original, '\0', '\0');
+    if (rcpt->rcpt.original.len > 0)
+        add_line(&top, "X-Original-To: ", rcpt->rcpt.original, '\0', '\0');
     if (job_prepends_delivered(job, "file"))
         add_line(&top, "Delivered-To: ", rcpt->rcpt.address, '\0', '\0');
     kept = arena_slice(job->arena, buf_slice(&top), &s->top);

@@ -226,10 +226,7 @@ fill_delivery(const struct qmgr *q, const struct job *j, struct delivery *d,
     d->envelope.recipient_count = 0;
     for (size_t i = 0; i < j->count; i++) {
         rcpts[i].index = j->rcpts[i]->index;
-        rcpts[i].rcpt = *rcpt_given(j->rcpts[i]);
-        if (rcpts[i].rcpt.original.len == 0)
-            rcpts[i].rcpt.original = rcpts[i].rcpt.address;
-        rcpts[i].rcpt.address = j->rcpts[i]->address;
+        rcpts[i].rcpt = rcpt_told(q, j->rcpts[i]);
     }
 }
 

@@ -266,6 +266,19 @@ rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
     mail_touch(q, r->message);
 }
 
+struct recipient
+rcpt_told(const struct qmgr *q, const struct rcpt *r)
+{
+    struct recipient told = *rcpt_given(r);
+
+    /* Left out where it is the same; or cleanup was told to forget it. */
+    if (told.original.len == 0 && q->config->enable_original_recipient)
+        told.original = told.address;
+    if (r->address.len > 0)
+        told.address = r->address;
+    return told;
+}
+
 void
 mail_touch(struct qmgr *q, struct mail *m)
 {

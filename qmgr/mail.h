@@ -206,6 +206,14 @@ void rcpt_conclude(struct qmgr *q, struct rcpt *r,
 void rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
     ATTR_NONNULL;
 
+/*
+ * As agents and bounce are told of it: where it goes, and its original address,
+ * which enable_original_recipient = no hides where the sender did not say it
+ * (ORCPT).
+ */
+struct recipient rcpt_told(const struct qmgr *q, const struct rcpt *r)
+    ATTR_NONNULL;
+
 static inline struct recipient *
 rcpt_given(const struct rcpt *r)
 {

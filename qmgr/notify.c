@@ -188,8 +188,10 @@ has_settled_sibling(const struct rcpt *r)
 }
 
 static void
-fill_requeued(struct notice_recipient *to, const struct rcpt *r)
+fill_requeued(const struct qmgr *q, struct notice_recipient *to,
+    const struct rcpt *r)
 {
+    (void)q;
     to->index = r->index;
     to->rcpt = *rcpt_given(r);
     if (has_settled_sibling(r))
@@ -199,14 +201,10 @@ fill_requeued(struct notice_recipient *to, const struct rcpt *r)
 }
 
 static void
-fill(struct notice_recipient *to, const struct rcpt *r)
+fill(const struct qmgr *q, struct notice_recipient *to, const struct rcpt *r)
 {
     to->index = r->index;
-    to->rcpt = *rcpt_given(r);
-    if (to->rcpt.original.len == 0)
-        to->rcpt.original = to->rcpt.address;
-    if (r->address.len > 0)
-        to->rcpt.address = r->address;
+    to->rcpt = rcpt_told(q, r);
     if (r->note != NULL)
         to->result = r->note->result;
     to->result.index = r->index;
@@ -263,7 +261,8 @@ notify_send(struct qmgr *q, struct job *j)
     n.envelope.recipients = NULL;
     n.envelope.recipient_count = 0;
     for (size_t i = 0; i < j->count; i++)
-        (j->kind == JOB_REQUEUE ? fill_requeued : fill)(&rcpts[i], j->rcpts[i]);
+        (j->kind == JOB_REQUEUE ? fill_requeued : fill)(q, &rcpts[i],
+            j->rcpts[i]);
     sent = q->outside->notify(q->context, &n, j);
     mem_free(rcpts);
     return sent;

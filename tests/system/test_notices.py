@@ -1,4 +1,6 @@
 """What senders and the postmaster are told, and when nobody is."""
+import re
+
 import pytest
 from waiting import free_port
 
@@ -133,3 +135,35 @@ def test_sender_is_a_virtual_alias(relay):
     message = notice(relay, "u5")
     assert message["To"] == "boss@alias.test"
     assert message["X-Original-To"] == "boss@alias.test"
+
+
+@pytest.mark.parametrize("kept", ["yes", "no"])
+def test_original_recipient(instance, sink, kept):
+    """enable_original_recipient = no: nobody learns an alias by the mail that came by it, and
+    what it stands for is not called the original either."""
+    next_hop = sink()
+    instance.write("virtual", "alias.test x\nbox@alias.test u1@md.test\n"
+                   "far@alias.test bob@relay.test\nbad@alias.test 550@error.test\n")
+    instance.write("transport", f"relay.test smtp:[127.0.0.1]:{next_hop.port}\n"
+                   "error.test error:5.1.1 nobody\n")
+    instance.set(virtual_alias_maps=f"texthash:{instance.conf}/virtual",
+                 virtual_alias_domains="alias.test", enable_original_recipient=kept).start()
+    for name in ("box", "far", "bad"):
+        instance.send(f"{name}@alias.test", sender="u2@md.test")
+    text = report(notice(instance, "u2"))
+    assert "Final-Recipient: rfc822; 550@error.test" in text
+    message = instance.message(instance.wait_maildir("u1")[0])
+    next_hop.wait()
+    rcpt = next(c for c in next_hop.commands if c.startswith("RCPT"))
+    instance.wait_empty()
+    originals = re.findall(r"orig_to=<(\w+)@", instance.log())
+    if kept == "yes":
+        assert "Original-Recipient: rfc822;bad@alias.test" in text
+        assert message["X-Original-To"] == "box@alias.test"
+        assert "ORCPT=rfc822;far@alias.test" in rcpt
+        assert set(originals) == {"box", "far", "bad"}
+    else:
+        assert "Original-Recipient" not in text
+        assert message["X-Original-To"] is None
+        assert "ORCPT" not in rcpt
+        assert not originals
