@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { TIME_SIZE = 32 };
+enum {
+    TIME_SIZE = 32,
+    /* Whoever sends mail makes up as many as he likes: others keep their room. */
+    SENDERS_MAX = COUNTERS_MAX / 2,
+};
 
 /* The connections of one process with a client. */
 struct share {
@@ -40,7 +44,8 @@ struct counters {
     struct list by_age;
     int64_t unit_ms;
     struct record rates[COUNT_RATES], connections, size;
-    bool full; /* was said */
+    size_t senders; /* of those in map */
+    bool full;      /* was said */
 };
 
 struct counters *
@@ -54,9 +59,17 @@ counters_new(void)
     return c;
 }
 
+static bool
+is_sender(struct slice key)
+{
+    return slice_starts(key, SLICE_LIT("sender:"));
+}
+
 static void
 drop(struct counters *c, struct counter *k)
 {
+    if (is_sender(slice_of(k->key)))
+        c->senders--;
     map_remove(&c->map, &k->node);
     list_remove(&k->age);
     while (k->shares != NULL) {
@@ -151,20 +164,33 @@ find(struct counters *c, struct slice key)
         struct counter *)map_find(&c->map, map_hash_slice(key), same_key, &key);
 }
 
+static bool
+has_room(struct counters *c, struct slice key)
+{
+    bool sender = is_sender(key);
+
+    if (c->map.count < COUNTERS_MAX && (!sender || c->senders < SENDERS_MAX))
+        return true;
+    if (!c->full)
+        log_warning("%zu %s are counted: no more",
+            sender ? c->senders : c->map.count,
+            sender ? "senders" : "clients, users and senders");
+    c->full = true;
+    return false;
+}
+
 static struct counter *
 add(struct counters *c, struct slice key)
 {
     struct counter *k;
 
-    if (c->map.count >= COUNTERS_MAX) {
-        if (!c->full)
-            log_warning("%u clients are counted: no more", COUNTERS_MAX);
-        c->full = true;
+    if (!has_room(c, key))
         return NULL;
-    }
     k = mem_alloc(sizeof(*k));
     k->key = mem_text_of(key);
     k->began_ms = clock_now_ms();
+    if (is_sender(key))
+        c->senders++;
     map_add(&c->map, map_hash_slice(key), &k->node);
     list_append(&c->by_age, &k->age);
     note(&c->size, (uint32_t)c->map.count, "");

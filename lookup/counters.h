@@ -5,8 +5,8 @@
  *
  * They live here and not in memory that the smtpd processes share, since each
  * change is one message beside those that a session sends anyway, and since what
- * a taken-over smtpd writes is checked. Memory is bounded: COUNTERS_MAX keys;
- * whoever is one too many is not counted.
+ * a taken-over smtpd writes is checked. Memory is bounded: COUNTERS_MAX keys,
+ * half of them senders ("sender:..."); whoever is one too many is not counted.
  */
 #pragma once
 

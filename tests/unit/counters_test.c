@@ -94,6 +94,35 @@ test_bounds(void **state)
     clock_unset();
 }
 
+/* Whoever makes up senders does not become uncounted by that. */
+static void
+test_senders_leave_room(void **state)
+{
+    struct counters *c = counters_new();
+    char key[32];
+    int one;
+
+    (void)state;
+    clock_set(1000000, INT64_C(1795291511000000));
+    logged[0] = '\0';
+    log_set_sink(keep_log, NULL, NULL);
+    counters_set_unit(c, 60000);
+    for (unsigned i = 0; i < COUNTERS_MAX; i++) {
+        snprintf(key, sizeof(key), "sender:%u", i);
+        (void)count(c, &one, COUNT_MAIL, key);
+    }
+    assert_int_equal(counters_size(c), COUNTERS_MAX / 2);
+    assert_non_null(strstr(logged, "senders are counted: no more"));
+    assert_int_equal(count(c, &one, COUNT_CONNECT, "smtp:192.0.2.1").rate, 1);
+    clock_advance_ms(60001);
+    for (unsigned i = 0; i < COUNTERS_MAX; i++)
+        (void)count(c, &one, COUNT_MAIL, "smtp:192.0.2.1");
+    assert_int_equal(count(c, &one, COUNT_MAIL, "sender:new").rate, 1);
+    counters_free(c);
+    log_set_sink(NULL, NULL, NULL);
+    clock_unset();
+}
+
 static void
 test_statistics(void **state)
 {
@@ -148,6 +177,7 @@ main(void)
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_senders_leave_room),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_codec),
     };
