@@ -125,6 +125,30 @@ sock_addr_is_loopback(const struct sock_addr *addr)
     return family(addr) == AF_UNIX;
 }
 
+/* known_tcp_ports: where there is no services(5), as in small containers. */
+static const struct {
+    const char *name;
+    uint16_t port;
+} known_ports[] = {
+    { "lmtp", 24 },
+    { "smtp", 25 },
+    { "smtps", 465 },
+    { "submissions", 465 },
+    { "submission", 587 },
+};
+
+static bool
+find_known_port(struct slice name, uint16_t *port)
+{
+    for (size_t i = 0; i < sizeof(known_ports) / sizeof(known_ports[0]); i++) {
+        if (!slice_eq_text(name, known_ports[i].name))
+            continue;
+        *port = known_ports[i].port;
+        return true;
+    }
+    return false;
+}
+
 bool
 sock_port_parse(struct slice text, uint16_t *port)
 {
@@ -136,6 +160,8 @@ sock_port_parse(struct slice text, uint16_t *port)
         *port = (uint16_t)n;
         return true;
     }
+    if (find_known_port(text, port))
+        return true;
     if (text.len == 0 || text.len >= sizeof(name) ||
         memchr(text.ptr, '\0', text.len) != NULL)
         return false;

@@ -51,7 +51,10 @@ uint16_t sock_addr_port(const struct sock_addr *addr) ATTR_NONNULL;
 void sock_addr_set_port(struct sock_addr *addr, uint16_t port) ATTR_NONNULL;
 bool sock_addr_is_loopback(const struct sock_addr *addr) ATTR_NONNULL;
 
-/* "smtp", "submission" (services(5), blocks: start-up only) or a number. */
+/*
+ * A number, a name of the default of known_tcp_ports, or one of services(5), which
+ * blocks: start-up only.
+ */
 bool sock_port_parse(struct slice text, uint16_t *port)
     ATTR_NONNULL ATTR_MUST_USE;
 
