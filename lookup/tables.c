@@ -58,8 +58,8 @@ tables_refuse(struct tables *t)
     tables_drop(t);
 }
 
-struct tables *
-tables_hold(struct tables *t)
+static struct tables *
+hold(struct tables *t)
 {
     t->references++;
     return t;
@@ -137,7 +137,7 @@ ask(struct tables *t, const struct request *r, struct buf *value,
 void
 tables_serve(struct tables *t, struct request *r)
 {
-    struct tables *held = tables_hold(t);
+    struct tables *held = hold(t);
     struct why why = { 0 };
     struct buf value;
     struct msg m;

@@ -19,7 +19,6 @@ enum result tables_open(struct config_set *set, struct tables **tables,
     struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 void tables_accept(struct tables *t) ATTR_NONNULL;
 void tables_refuse(struct tables *t) ATTR_NONNULL;
-struct tables *tables_hold(struct tables *t) ATTR_NONNULL;
 void tables_drop(struct tables *t); /* NULL is welcome */
 
 /* TABLE_ASK; ends r. Waits. */

@@ -126,21 +126,3 @@ destination_after(struct qmgr *q, const struct destination *d)
 {
     return destination_of(map_after(&q->destinations, &d->node));
 }
-
-static struct transport *
-transport_of(struct map_node *n)
-{
-    return n == NULL ? NULL : LIST_ENTRY(n, struct transport, node);
-}
-
-struct transport *
-transport_first(struct qmgr *q)
-{
-    return transport_of(map_first(&q->transports));
-}
-
-struct transport *
-transport_after(struct qmgr *q, const struct transport *t)
-{
-    return transport_of(map_after(&q->transports, &t->node));
-}

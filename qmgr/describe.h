@@ -47,8 +47,3 @@ const char *destination_hold_text(enum destination_hold hold);
 struct destination *destination_first(struct qmgr *q) ATTR_NONNULL;
 struct destination *destination_after(struct qmgr *q,
     const struct destination *d) ATTR_NONNULL;
-
-/* All of them, in no order; NULL at the end. */
-struct transport *transport_first(struct qmgr *q) ATTR_NONNULL;
-struct transport *transport_after(struct qmgr *q, const struct transport *t)
-    ATTR_NONNULL;

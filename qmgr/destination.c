@@ -36,8 +36,9 @@ hash_of(const struct transport *t, struct slice key)
     return map_hash_slice(key) ^ map_hash_u64(t->node.hash);
 }
 
-uint32_t
-destination_lane(const struct transport *t, struct slice key)
+/* entry.lane of mail that is deferred for it; the same for ever, never 0. */
+static uint32_t
+lane_of(const struct transport *t, struct slice key)
 {
     uint32_t lane = crc32c(0, t->name, strlen(t->name) + 1);
 
@@ -109,7 +110,7 @@ make(struct qmgr *q, struct transport *t, struct slice nexthop,
     d->key = mem_text_of(key);
     d->nexthop = mem_text_of(nexthop);
     d->hash = hash_of(t, key);
-    d->lane = destination_lane(t, key);
+    d->lane = lane_of(t, key);
     d->window = (double)t->window_first;
     d->timer.fire = timer_fired;
     list_init(&d->ready_link);

@@ -34,7 +34,7 @@ struct destination {
     char *key; /* next hop, or next hop and recipient */
     char *nexthop;
     uint64_t hash;       /* which agent it is pinned to */
-    uint32_t lane;       /* see destination_lane() */
+    uint32_t lane;       /* lane_of() it */
     struct list bundles; /* in the order of their turns */
     size_t gathering;    /* bundles that have not joined them yet */
     size_t running;      /* deliveries under way */
@@ -57,10 +57,6 @@ struct destination {
     char status[10];
     uint32_t idle_sessions; /* that agents keep */
 };
-
-/* entry.lane of mail that is deferred for it; the same for ever, never 0. */
-uint32_t destination_lane(const struct transport *t, struct slice key)
-    ATTR_NONNULL;
 
 /* NULL when nothing is known of it. */
 struct destination *destination_of_lane(const struct qmgr *q, uint32_t lane)

@@ -54,7 +54,7 @@ struct entry {
     struct spool_place hold;    /* newest RECORD_HOLD, if any */
     uint32_t version;           /* of the newest change */
     uint32_t site;              /* of the recipients' domain; 0: of several */
-    uint32_t lane; /* destination_lane() it is deferred for; 0: several */
+    uint32_t lane; /* of the destination it is deferred for; 0: several */
     uint16_t attempts;
     uint8_t deaths;  /* agents that died with it: qmgr/agent */
     uint8_t kills;   /* agents that were killed with it */

@@ -270,9 +270,9 @@ site_of(struct slice encoded)
     return site;
 }
 
-void
-intake_fill_entry(struct entry *e, const struct envelope *env,
-    struct slice encoded)
+/* What e needs to know of its envelope. */
+static void
+fill_entry(struct entry *e, const struct envelope *env, struct slice encoded)
 {
     e->arrival_ms = env->arrival_us / 1000;
     e->site = site_of(encoded);
@@ -384,7 +384,7 @@ begin(struct qmgr *q, struct accept *a, const struct submission *s,
     }
     e = index_add(&q->index, s->envelope.id, ENTRY_ENTERING);
     e->origin = place;
-    intake_fill_entry(e, &s->envelope, s->encoded);
+    fill_entry(e, &s->envelope, s->encoded);
     a->envelope = s->encoded;
     m = a->message = mail_new(q, e);
     m->accept = a;

@@ -29,11 +29,6 @@ void intake_submit(struct qmgr *q, void *request, const void *owner,
 /* The submitter of id was not there to be answered: it may ask again. */
 void intake_unanswered(struct qmgr *q, uint64_t id) ATTR_NONNULL;
 
-/* What e needs to know of its envelope. */
-struct envelope;
-void intake_fill_entry(struct entry *e, const struct envelope *env,
-    struct slice encoded) ATTR_NONNULL;
-
 /* e leaves the index. */
 void intake_forget(struct qmgr *q, struct entry *e) ATTR_NONNULL;
 

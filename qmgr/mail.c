@@ -233,24 +233,9 @@ rcpt_sent(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 }
 
 void
-rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
-{
-    r->job = NULL;
-    if (verify_keep(q, r, &note->result))
-        return;
-    r->note = note;
-    if (envelope_is_probe(&r->message->envelope))
-        rcpt_set_state(r, RCPT_DONE);
-    else
-        rcpt_set_state(r,
-            note->result.outcome == OUTCOME_BOUNCED ? RCPT_FAILED
-                                                    : RCPT_DEFERRED);
-    mail_touch(q, r->message);
-}
-
-void
 rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 {
+    enum rcpt_state state = RCPT_DEFERRED;
     struct note *n;
 
     r->job = NULL;
@@ -258,11 +243,13 @@ rcpt_conclude(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
         return;
     n = note_new(r->batch, result);
     if (n != NULL) {
-        rcpt_conclude_note(q, r, n);
-        return;
-    }
-    /* The arena's ceiling: it is tried again, and why is not known. */
-    rcpt_set_state(r, RCPT_DEFERRED);
+        r->note = n;
+        if (envelope_is_probe(&r->message->envelope))
+            state = RCPT_DONE;
+        else if (result->outcome == OUTCOME_BOUNCED)
+            state = RCPT_FAILED;
+    } /* else the arena's ceiling: it is tried again, and why is not known */
+    rcpt_set_state(r, state);
     mail_touch(q, r->message);
 }
 

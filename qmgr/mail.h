@@ -202,10 +202,6 @@ void rcpt_sent(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
 void rcpt_conclude(struct qmgr *q, struct rcpt *r,
     const struct rcpt_result *result) ATTR_NONNULL;
 
-/* The same with a note that others of the message have too. */
-void rcpt_conclude_note(struct qmgr *q, struct rcpt *r, struct note *note)
-    ATTR_NONNULL;
-
 /*
  * As agents and bounce are told of it: where it goes, and its original address,
  * which enable_original_recipient = no hides where the sender did not say it

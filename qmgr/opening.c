@@ -19,8 +19,9 @@ enum {
     ASK_OUT = 40,     /* of a message: others' questions wait behind these */
 };
 
-void
-mail_gathered(struct qmgr *q, struct mail *m)
+/* Nothing of it is asked of lookup any more, or for too long. */
+static void
+gathered(struct qmgr *q, struct mail *m)
 {
     timer_disarm(q, &m->gather);
     destination_join_all(q, m);
@@ -51,7 +52,7 @@ ask_some(struct qmgr *q, struct mail *m)
         }
     }
     if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
-        mail_gathered(q, m);
+        gathered(q, m);
     mail_touch(q, m);
     return n;
 }
@@ -61,7 +62,7 @@ mail_resolved(struct qmgr *q, struct mail *m)
 {
     if (m->counts[RCPT_PENDING] == 0) {
         if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
-            mail_gathered(q, m);
+            gathered(q, m);
     } else if (m->counts[RCPT_RESOLVING] <= ASK_OUT / 2 &&
         list_empty(&m->ask_link)) {
         list_append(&q->asking, &m->ask_link);
@@ -95,7 +96,7 @@ gather_timeout(struct qmgr *q, struct timer *t)
     if (m->gathered_at < before && clock_now_ms() < m->gather_until_ms)
         timer_arm(q, t, clock_now_ms() + GATHER_MS);
     else
-        mail_gathered(q, m);
+        gathered(q, m);
 }
 
 void

@@ -19,8 +19,6 @@ void mail_ask_some(struct qmgr *q) ATTR_NONNULL;
 /* One of its recipients is resolved: more are asked for. */
 void mail_resolved(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 
-/* Nothing of it is asked of lookup any more, or for too long. */
-void mail_gathered(struct qmgr *q, struct mail *m) ATTR_NONNULL;
 static inline bool
 mail_gathers(const struct mail *m)
 {

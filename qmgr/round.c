@@ -310,8 +310,9 @@ is_settling(const struct mail *m)
     return false;
 }
 
-void
-round_check(struct qmgr *q, struct mail *m)
+/* Something changed; if nothing is under way any more, do what comes next. */
+static void
+check(struct qmgr *q, struct mail *m)
 {
     if (m->accept != NULL || m->reading > 0 || m->ending)
         return;
@@ -358,7 +359,7 @@ round_check_all(struct qmgr *q)
     struct list *it;
 
     while ((it = list_take(&q->checks)) != NULL)
-        round_check(q, LIST_ENTRY(it, struct mail, check_link));
+        check(q, LIST_ENTRY(it, struct mail, check_link));
 }
 
 /* Into the active set and out of it. */

@@ -12,8 +12,7 @@
 bool round_is_over_before_it_begins(struct qmgr *q, struct mail *m)
     ATTR_NONNULL;
 
-/* Something changed; if nothing is under way any more, do what comes next. */
-void round_check(struct qmgr *q, struct mail *m) ATTR_NONNULL;
+/* Where something changed and nothing is under way, do what comes next. */
 void round_check_all(struct qmgr *q) ATTR_NONNULL;
 
 /* The STATUS that ends it is durable: m is freed. */

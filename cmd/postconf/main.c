@@ -62,8 +62,9 @@ read_text(const char *path, enum file_need need, struct buf *text)
         postconf_fatal("%s", why.text);
 }
 
-void
-postconf_read_main(struct postconf *pc)
+/* Read what the action needs into set. */
+static void
+read_main(struct postconf *pc)
 {
     struct config_set *set = pc->set;
     struct report report = { .tell = postconf_tell, .file = set->main_file };
@@ -80,8 +81,8 @@ postconf_read_main(struct postconf *pc)
         main_parse(set, slice_of(pc->override[i]), &report);
 }
 
-void
-postconf_read_master(struct postconf *pc)
+static void
+read_master(struct postconf *pc)
 {
     struct config_set *set = pc->set;
     struct report report = { .tell = postconf_tell, .file = set->master_file };
@@ -322,8 +323,8 @@ act(struct postconf *pc)
             edit_master(pc);
         return;
     }
-    postconf_read_main(pc);
-    postconf_read_master(pc);
+    read_main(pc);
+    read_master(pc);
     switch (pc->object) {
     case OBJECT_MAIN:
         show_main(pc);

@@ -55,9 +55,6 @@ void postconf_fatal(const char *fmt, ...)
 void postconf_tell(void *context, enum config_severity severity,
     const char *text);
 
-/* main.c: read what the action needs into set. */
-void postconf_read_main(struct postconf *pc) ATTR_NONNULL;
-void postconf_read_master(struct postconf *pc) ATTR_NONNULL;
 /* The value of a parameter as it is to be shown. */
 const char *postconf_value(const struct postconf *pc,
     const struct config_scope *scope, const char *text) ATTR_NONNULL;

@@ -302,35 +302,6 @@ stream_buffered(const struct stream *st)
     return unread(st);
 }
 
-static bool
-is_readable_now(struct stream *st)
-{
-    struct pollfd pfd = { .fd = st->fd, .events = POLLIN };
-
-    if (st->layer != NULL && st->layer->pending(st->layer_state))
-        return true;
-    return !st->drained && poll(&pfd, 1, 0) > 0;
-}
-
-/* An edge from before may stand for what has been read since. */
-enum stream_status
-stream_wait(struct stream *st, int64_t deadline)
-{
-    enum stream_status status = STREAM_OK;
-    bool stale = true;
-
-    if (unread(st) > 0)
-        return STREAM_OK;
-    release_if_empty(st);
-    while (stale && status == STREAM_OK && !is_readable_now(st)) {
-        stale = st->registered && st->wait.readable;
-        status = stream_wait_fd(st, STREAM_WANT_READ, deadline);
-        if (status == STREAM_OK)
-            st->drained = false;
-    }
-    return status;
-}
-
 void
 stream_set_layer(struct stream *st, const struct stream_layer *layer,
     void *state)

@@ -72,13 +72,6 @@ enum stream_status stream_peek_at_least(struct stream *st, size_t want,
 size_t stream_buffered(const struct stream *st) ATTR_NONNULL;
 
 /*
- * Wait until there is something to read, or the end, without reading it and
- * without holding a buffer: where idle sessions spend their lives.
- */
-enum stream_status stream_wait(struct stream *st, int64_t deadline)
-    ATTR_NONNULL ATTR_MUST_USE;
-
-/*
  * Add to what is to be written. Writes by itself, and waits, only when
  * STREAM_WRITE_BUFFER is exceeded. A failure is reported by the next flush.
  */
@@ -95,8 +88,7 @@ enum stream_status stream_flush(struct stream *st, int64_t deadline)
  * For lib/tls: what lies between the buffers and the descriptor.
  *
  * read and write are like read(2) and write(2) and do not wait: -1 with errno
- * EAGAIN leaves in *want which readiness of the descriptor they need. pending
- * says whether read has octets that are no longer in the descriptor. close ends
+ * EAGAIN leaves in *want which readiness of the descriptor they need. close ends
  * the layer, with the descriptor still open; it does not wait.
  */
 enum stream_want { STREAM_WANT_READ, STREAM_WANT_WRITE };
@@ -105,7 +97,6 @@ struct stream_layer {
     ssize_t (*read)(void *state, void *to, size_t size, enum stream_want *want);
     ssize_t (*write)(void *state, const void *from, size_t size,
         enum stream_want *want);
-    bool (*pending)(void *state);
     void (*close)(void *state);
 };
 

@@ -43,8 +43,8 @@ io_unref(struct link *l)
 }
 
 /* Have the reader end it. */
-void
-link_break(struct link *l)
+static void
+break_off(struct link *l)
 {
     if (!link_is_up(l))
         return;
@@ -61,7 +61,7 @@ link_break_with(struct link *l, uint32_t type, const char *rule)
     if (link_is_up(l))
         log_warning("link to %s dropped: %s: %s", l->peer_name,
             type == MESSAGE_NONE ? "frame" : frame_name(type, text), rule);
-    link_break(l);
+    break_off(l);
 }
 
 void
@@ -126,7 +126,7 @@ write_turn(void *context)
         return;
     l->writer = fiber_spawn("link writer", writer_main, l);
     if (l->writer == NULL) {
-        link_break(l);
+        break_off(l);
         return;
     }
     l->io_users++;

@@ -56,7 +56,6 @@ void link_ref(struct link *l) ATTR_NONNULL;
 void link_unref(struct link *l) ATTR_NONNULL;
 
 /* Have the reader end it; with a line in the log that names message and rule. */
-void link_break(struct link *l) ATTR_NONNULL;
 void link_break_with(struct link *l, uint32_t type, const char *rule)
     ATTR_NONNULL;
 

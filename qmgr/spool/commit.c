@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-uint64_t
-spool_record_octets(const struct spool_record *r)
+/* What a record takes of the room, with all that is put around it. */
+static uint64_t
+record_octets(const struct spool_record *r)
 {
     struct record_info info = {
         .brief = r->brief,
@@ -42,8 +43,7 @@ txn_size(const struct spool *s, const struct spool_txn *t, struct size *size)
             r->content.len > limit)
             return false;
         size->index_octets += index_entry_length(r->brief.len);
-        size->octets += spool_record_octets(r) -
-            index_entry_length(r->brief.len);
+        size->octets += record_octets(r) - index_entry_length(r->brief.len);
         if (size->octets + size->index_octets > limit)
             return false;
     }

@@ -26,7 +26,8 @@ read_blocks(struct image *img, uint64_t from, uint64_t to)
     }
 }
 
-bool
+/* As far as the file goes; false: it ends before. */
+static bool
 image_need(struct image *img, uint64_t upto)
 {
     if (upto <= img->have)

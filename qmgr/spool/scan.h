@@ -27,8 +27,6 @@ struct image {
     bool unreadable; /* some could not be read, and are zeros here */
 };
 
-/* As far as the file goes; false: it ends before. */
-bool image_need(struct image *img, uint64_t upto) ATTR_NONNULL ATTR_MUST_USE;
 void image_fini(struct image *img) ATTR_NONNULL;
 
 struct scan_damage {

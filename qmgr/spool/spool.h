@@ -201,9 +201,6 @@ void spool_room_give(struct spool *s, uint64_t octets) ATTR_NONNULL;
 /* Look at the disk again, and make room ready that was not there. Committer. */
 void spool_look(struct spool *s) ATTR_NONNULL;
 
-/* What a record takes of that, with all that is put around it. */
-uint64_t spool_record_octets(const struct spool_record *r) ATTR_NONNULL;
-
 /*
  * Read a record back: brief excluded, head and content appended to the buffers.
  * Verifies its checksums. RESULT_TEMPFAIL: it cannot be read, or is not there

@@ -255,63 +255,7 @@ test_peek_after_partial_line(void **state)
     ends_close(&e);
 }
 
-static void
-wait_once(void *arg)
-{
-    struct ends *e = arg;
-
-    note(status_names[stream_wait(e->st, e->deadline)]);
-}
-
-static void
-wait_and_read(void *arg)
-{
-    struct ends *e = arg;
-    struct slice line;
-
-    for (unsigned i = 0; i < 3; i++) {
-        note(status_names[stream_wait(e->st, e->deadline)]);
-        if (stream_read_line(e->st, 10, NOW, &line) == STREAM_OK)
-            note("line ");
-    }
-}
-
-static void
-test_wait(void **state)
-{
-    struct ends e = { .deadline = NOW + 100 };
-
-    (void)state;
-    ends_open(&e);
-    spawn(wait_and_read, &e);
-    settle();
-    assert_string_equal(notes, "");
-    send_text(&e, "a\r\nb\r\n");
-    settle();
-    assert_string_equal(notes, "ok line ok line ");
-    (void)close(e.peer);
-    e.peer = -1;
-    settle();
-    assert_string_equal(notes, "ok line ok line ok ");
-    assert_int_equal(sched_count(), 0);
-    ends_close(&e);
-}
-
-static void
-test_wait_times_out(void **state)
-{
-    struct ends e = { .deadline = NOW + 100 };
-
-    (void)state;
-    ends_open(&e);
-    spawn(wait_and_read, &e);
-    settle();
-    advance(100);
-    assert_memory_equal(notes, "timeout ", 8);
-    ends_close(&e);
-}
-
-/* Idle, whether in a wait or in a read, a stream holds no buffer. */
+/* An idle stream, which waits in a read, holds no buffer. */
 static void
 test_idle_holds_nothing(void **state)
 {
@@ -328,7 +272,7 @@ test_idle_holds_nothing(void **state)
         assert_int_equal(stream_read_line(e[i].st, 100, NOW, &line), STREAM_OK);
         stream_printf(e[i].st, NOW, "250 x\r\n");
         assert_int_equal(stream_flush(e[i].st, NOW), STREAM_OK);
-        spawn(i % 2 == 0 ? wait_once : read_lines, &e[i]);
+        spawn(read_lines, &e[i]);
     }
     settle();
     assert_int_equal(sched_count(), IDLE);
@@ -354,8 +298,6 @@ main(void)
         FIBER_TEST(test_blocking_timeout),
         FIBER_TEST(test_peek),
         FIBER_TEST(test_peek_after_partial_line),
-        FIBER_TEST(test_wait),
-        FIBER_TEST(test_wait_times_out),
         FIBER_TEST(test_idle_holds_nothing),
     };
 

@@ -254,13 +254,6 @@ mask_write(void *state, const void *from, size_t size, enum stream_want *want)
     return write(m->fd, &octet, 1);
 }
 
-static bool
-mask_pending(void *state)
-{
-    (void)state;
-    return false;
-}
-
 static void
 mask_close(void *state)
 {
@@ -270,7 +263,7 @@ mask_close(void *state)
 }
 
 static const struct stream_layer mask_layer = { mask_read, mask_write,
-    mask_pending, mask_close };
+    mask_close };
 
 static void
 test_layer(void **state)
