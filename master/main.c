@@ -239,6 +239,7 @@ check(const char *directory, const struct config_set *set)
     const struct config *config = config_main(set);
     struct rights rights;
     struct why why;
+    bool good;
 
     complaints_log(&self.complaints);
     if (rights_find(config, &rights, &why) != RESULT_OK ||
@@ -251,8 +252,9 @@ check(const char *directory, const struct config_set *set)
                     "smtp can read and change all queued mail; make a user "
                     "postern-queue");
     directories_check(config, &rights);
+    good = sockets_check(set);
     spawn_clean_environment(config, directory);
-    return trial_run(set, &rights) ? EX_OK : EX_CONFIG;
+    return trial_run(set, &rights) && good ? EX_OK : EX_CONFIG;
 }
 
 static void

@@ -303,6 +303,37 @@ want_service(struct update *u, const struct service *service)
     return RESULT_OK;
 }
 
+static bool
+is_inet_server(const struct service *service)
+{
+    for (size_t i = 0; i < sizeof(serving) / sizeof(serving[0]); i++)
+        if (serving[i].want == want_inet &&
+            strcmp(service->program, serving[i].program) == 0 &&
+            strcmp(service->type, serving[i].type) == 0)
+            return true;
+    return false;
+}
+
+bool
+sockets_check(const struct config_set *set)
+{
+    struct addresses *found = mem_alloc(sizeof(*found));
+    struct why why;
+    bool good = true;
+
+    for (size_t i = 0; i < config_service_count(set); i++) {
+        const struct service *service = config_service(set, i);
+
+        if (!is_inet_server(service) ||
+            addresses_find(service, found, &why) == RESULT_OK)
+            continue;
+        log_fatal("%s", why.text);
+        good = false;
+    }
+    mem_free(found);
+    return good;
+}
+
 static enum result
 want_all(struct update *u, const struct config_set *set)
 {

@@ -45,4 +45,7 @@ enum result sockets_update(struct sockets *s, const struct config_set *set,
     int patience_ms, struct list *gone, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
+/* Are there such ports and hosts? Logs what is not. Listens on nothing. Blocks. */
+bool sockets_check(const struct config_set *set) ATTR_NONNULL ATTR_MUST_USE;
+
 void sockets_free(struct list *entries) ATTR_NONNULL;

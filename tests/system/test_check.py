@@ -60,6 +60,16 @@ def test_refused(instance, name):
     assert re.search(text, start.stderr + instance.log())
 
 
+@pytest.mark.parametrize("name", ["no-such-port", "0"])
+def test_ports(instance, name):
+    instance.service(f"{name} inet n - n - - smtpd").write_config()
+    text = f"service {name}/inet: unknown port: {name}"
+    done = check(instance, check=False)
+    assert done.returncode != 0 and text in done.stderr, done.stderr
+    start = instance.command("postern", "start", check=False)
+    assert start.returncode != 0 and text in start.stderr
+
+
 @pytest.mark.parametrize("file", ["absent", "unreadable"])
 @pytest.mark.parametrize("parameter, daemon", [
     ("smtpd_sender_restrictions", "smtpd"), ("alias_maps", "local"),
