@@ -90,4 +90,4 @@ static const struct dialogue dialogues[] = {
 };
 /* clang-format on */
 
-#include "tests/unit/dialogue_table.h"
+#include "tests/unit/dialogue_main.h"

@@ -281,4 +281,4 @@ static const struct dialogue dialogues[] = {
         "proto=SMTP helo=<foo>\n" },
 };
 
-#include "tests/unit/dialogue_table.h"
+#include "tests/unit/dialogue_main.h"

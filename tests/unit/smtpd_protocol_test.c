@@ -296,13 +296,7 @@ static const struct dialogue dialogues[] = {
              "helo=<foo>\n" },
 };
 
-static void
-test_dialogues(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++)
-        test_dialogue(&dialogues[i]);
-}
+#include "tests/unit/dialogue_table.h"
 
 /* Who talks before he is spoken to. */
 static void

@@ -202,4 +202,4 @@ static const struct dialogue dialogues[] = {
              "< 250 2.1.5 Ok\n" },
 };
 
-#include "tests/unit/dialogue_table.h"
+#include "tests/unit/dialogue_main.h"
