@@ -82,12 +82,14 @@ content_place(const struct mail *m)
 }
 
 /*
- * The message that j was read for. NULL, and j is freed, when it is gone, or when
- * the cleaner has moved the record between our looking and reading: then it is
- * read once more where it is now. Without place_of it is taken to be where it was.
+ * Hand what was read to the message that it was read for, if that is still there.
+ * The cleaner may have moved the record between our looking and reading: then it
+ * is read once more where it is now. Without place_of it is taken to be where it
+ * was.
  */
-static struct mail *
-mail_of_read(struct qmgr *q, struct disk_job *j, place_fn *place_of)
+static void
+give_read(struct qmgr *q, struct disk_job *j, place_fn *place_of,
+    void (*take)(struct qmgr *q, struct mail *m, struct disk_job *j))
 {
     struct mail *m = mail_find(q, j->id, j->serial);
     const struct spool_place *now;
@@ -95,13 +97,13 @@ mail_of_read(struct qmgr *q, struct disk_job *j, place_fn *place_of)
     if (m != NULL) {
         m->reading--;
         now = place_of == NULL ? &j->place : place_of(m);
-        if (j->result == RESULT_OK || !place_is_set(now) ||
-            place_same(&j->place, now))
-            return m;
-        read_more(q, m, j->task, now, j->nth, j->done);
+        if (j->result != RESULT_OK && place_is_set(now) &&
+            !place_same(&j->place, now))
+            read_more(q, m, j->task, now, j->nth, j->done);
+        else
+            take(q, m, j);
     }
     disk_job_free(j);
-    return NULL;
 }
 
 /*
@@ -231,24 +233,22 @@ loaded(struct qmgr *q, struct mail *m)
 }
 
 static void
-status_read(struct qmgr *q, struct disk_job *j)
+take_status(struct qmgr *q, struct mail *m, struct disk_job *j)
 {
-    bool newest = j->nth == 0;
-    struct mail *m = mail_of_read(q, j, newest ? status_place : NULL);
-    enum result res;
-    struct why why;
+    enum result res = j->result;
 
-    if (m == NULL)
-        return;
-    res = j->result;
-    why = j->why;
     if (res == RESULT_OK)
-        res = apply_status(m, &j->head, newest, &why);
-    disk_job_free(j);
+        res = apply_status(m, &j->head, j->nth == 0, &j->why);
     if (res != RESULT_OK)
-        set_aside(q, m, res, &why);
+        set_aside(q, m, res, &j->why);
     else
         loaded(q, m);
+}
+
+static void
+status_read(struct qmgr *q, struct disk_job *j)
+{
+    give_read(q, j, j->nth == 0 ? status_place : NULL, take_status);
 }
 
 static enum result
@@ -289,28 +289,27 @@ read_statuses(struct qmgr *q, struct mail *m)
 }
 
 static void
-head_read(struct qmgr *q, struct disk_job *j)
+take_head(struct qmgr *q, struct mail *m, struct disk_job *j)
 {
-    struct mail *m = mail_of_read(q, j, message_place);
-    enum result res;
-    struct why why;
+    enum result res = j->result;
 
-    if (m == NULL)
-        return;
-    res = j->result;
-    why = j->why;
     m->head = j->head;
     buf_init(&j->head, 0);
-    disk_job_free(j);
     if (res == RESULT_OK)
-        res = decode_message(m, &why);
+        res = decode_message(m, &j->why);
     if (res != RESULT_OK) {
-        set_aside(q, m, res, &why);
+        set_aside(q, m, res, &j->why);
         return;
     }
     count_held(q, m);
     read_statuses(q, m);
     loaded(q, m);
+}
+
+static void
+head_read(struct qmgr *q, struct disk_job *j)
+{
+    give_read(q, j, message_place, take_head);
 }
 
 /* Or not: then the round ends with those who came before. */
@@ -329,29 +328,28 @@ batch_is_there(struct qmgr *q, struct mail *m, enum result res,
 }
 
 static void
-batch_was_read(struct qmgr *q, struct disk_job *j)
+take_batch(struct qmgr *q, struct mail *m, struct disk_job *j)
 {
-    struct mail *m = mail_of_read(q, j, message_place);
     struct message_record record;
-    enum result res;
-    struct why why;
+    enum result res = j->result;
 
-    if (m == NULL)
-        return;
-    res = j->result;
-    why = j->why;
     if (res == RESULT_OK)
-        res = message_record_decode(buf_slice(&j->head), &record, &why);
+        res = message_record_decode(buf_slice(&j->head), &record, &j->why);
     if (res == RESULT_OK) {
         struct slice left = slice_skip(record.envelope, m->next_offset);
 
         res = left.len == 0
-            ? why_perm(&why, "5.3.0", "there are fewer than were counted")
-            : batch_read(q, m, &left, room_for_batch(q, m), &why);
+            ? why_perm(&j->why, "5.3.0", "there are fewer than were counted")
+            : batch_read(q, m, &left, room_for_batch(q, m), &j->why);
         keep_ahead(q, m, left);
     }
-    disk_job_free(j);
-    batch_is_there(q, m, res, &why);
+    batch_is_there(q, m, res, &j->why);
+}
+
+static void
+batch_was_read(struct qmgr *q, struct disk_job *j)
+{
+    give_read(q, j, message_place, take_batch);
 }
 
 /* Out of what was read before. False: it is used up. */
@@ -406,29 +404,28 @@ serve_content_waiters(struct qmgr *q, struct mail *m, enum result res,
 }
 
 static void
-content_read(struct qmgr *q, struct disk_job *j)
+take_content(struct qmgr *q, struct mail *m, struct disk_job *j)
 {
-    struct mail *m = mail_of_read(q, j, content_place);
-    enum result res;
-    struct why why;
+    enum result res = j->result;
 
-    if (m == NULL)
-        return;
-    res = j->result;
-    why = j->why;
     m->content = j->content;
     buf_init(&j->content, 0);
-    disk_job_free(j);
     if (res == RESULT_OK &&
         !message_record_content(&m->record, buf_slice(&m->content), &m->header,
             &m->body))
-        res = why_perm(&why, "5.3.0", "malformed content");
+        res = why_perm(&j->why, "5.3.0", "malformed content");
     if (res == RESULT_OK) {
         m->has_content = true;
         count_held(q, m);
     }
-    serve_content_waiters(q, m, res, &why);
+    serve_content_waiters(q, m, res, &j->why);
     mail_touch(q, m);
+}
+
+static void
+content_read(struct qmgr *q, struct disk_job *j)
+{
+    give_read(q, j, content_place, take_content);
 }
 
 void

@@ -123,9 +123,7 @@ test_killed_among_others(void **state)
         a = up(w);
         world_pass_ms(w, 30000);
         while (world_count(&w->errands) > 0) {
-            world_report(w, world_errand(w, 0), OUTCOME_DEFERRED,
-                DESTINATION_OK);
-            world_settle(w);
+            world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
         }
         agent_gone(&w->q, a);
     }
@@ -142,8 +140,7 @@ test_cleared(void **state)
     end_agents(w, DEATHS_HELD - 1, PROCESS_SIGNALED, SIGSEGV);
     a = up(w);
     world_pass_ms(w, 30000);
-    world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
     agent_gone(&w->q, a);
     end_agents(w, DEATHS_HELD - 1, PROCESS_SIGNALED, SIGSEGV);
     assert_int_equal(w->q.index.states[ENTRY_HELD], 0);

@@ -53,16 +53,14 @@ test_anothers_id_of_the_past(void **state)
     world_submit_as(w, id, &one, NULL);
     world_settle(w);
     intake_unanswered(&w->q, id);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
     w->place = 3;
     world_submit_as(w, id, &one, &told);
     world_settle(w);
     assert_int_equal(told, RESULT_OK);
     assert_int_equal(w->q.index.entries.count, 1);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
 }
 

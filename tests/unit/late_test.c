@@ -223,8 +223,7 @@ test_with_an_agent_again(void **state)
     assert_true(tell(w, elder, &word));
     world_settle(w);
     assert_int_equal(w->q.index.entries.count, 1);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -328,11 +327,9 @@ test_earlier_attempt(void **state)
     struct world *w = *state;
     struct word word;
 
-    world_submit(w, &two);
-    world_settle(w);
+    world_accept(w, &two);
     word_of(world_errand(w, 0), 2, OUTCOME_SENT, &word);
-    world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
     world_crash(w);
     world_start(w);
     assert_true(tell(w, elder, &word));

@@ -133,9 +133,7 @@ test_delay_warning_of_all(void **state)
             assert_int_equal(e->kind, NOTICE_DELAY);
             assert_in_range(clock_now_ms() - began, 600000, 1200000);
             notices++;
-            job_notified(&w->q, e->job, RESULT_OK);
-            world_errand_end(e);
-            world_settle(w);
+            world_notified(w, e, RESULT_OK);
         } else {
             end_one(w, OUTCOME_DEFERRED, DESTINATION_DEAD);
         }
@@ -222,9 +220,7 @@ fail_all(struct world *w, uint64_t *told, unsigned count)
             i++;
         if (i == count)
             told[count++] = e->attempt.id;
-        job_notified(&w->q, e->job, RESULT_OK);
-        world_errand_end(e);
-        world_settle(w);
+        world_notified(w, e, RESULT_OK);
     }
     return count;
 }

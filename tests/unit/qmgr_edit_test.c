@@ -67,8 +67,7 @@ make(struct world *w, enum stage stage)
         ended = 0;
     }
     while (stage >= DEFERRED && world_errand(w, 0) != NULL) {
-        world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
     }
     ended = 0;
     return id;
@@ -92,10 +91,8 @@ test_delete(void **state)
         assert_int_equal(ended, 1);
         assert_null(entry_of(w, id));
         /* What agents still say is of no account. */
-        while ((e = world_errand(w, 0)) != NULL) {
-            world_report(w, e, OUTCOME_BOUNCED, DESTINATION_OK);
-            world_settle(w);
-        }
+        while ((e = world_errand(w, 0)) != NULL)
+            world_finish(w, e, OUTCOME_BOUNCED);
         world_assert_empty(w);
         world_crash(w);
         world_start(w);
@@ -136,9 +133,7 @@ test_hold_while_it_is_read(void **state)
         world_settle(w);
         assert_int_equal(world_count(&w->errands), 2);
         while (world_errand(w, 0) != NULL) {
-            world_report(w, world_errand(w, 0), OUTCOME_DEFERRED,
-                DESTINATION_OK);
-            world_settle(w);
+            world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
         }
     }
 }
@@ -158,9 +153,7 @@ test_hold_and_release(void **state)
         assert_int_equal(ended, 1);
         /* Deliveries that are under way end. */
         while (world_errand(w, 0) != NULL) {
-            world_report(w, world_errand(w, 0), OUTCOME_DEFERRED,
-                DESTINATION_OK);
-            world_settle(w);
+            world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
         }
         assert_int_equal(entry_of(w, id)->state, ENTRY_HELD);
         /* It stays there, over crashes and beyond its lifetime. */
@@ -174,8 +167,7 @@ test_hold_and_release(void **state)
         world_settle(w);
         assert_int_equal(world_count(&w->errands), 2);
         while (world_errand(w, 0) != NULL) {
-            world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-            world_settle(w);
+            world_finish(w, world_errand(w, 0), OUTCOME_SENT);
         }
         world_assert_empty(w);
         world_crash(w);
@@ -238,22 +230,32 @@ test_expire(void **state)
         }
         agent_up(&w->q, ROLE_SMTP, w);
         world_settle(w);
-        while ((e = world_errand(w, 0)) != NULL && !e->is_notice) {
-            world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
-            world_settle(w);
-        }
+        while ((e = world_errand(w, 0)) != NULL && !e->is_notice)
+            world_finish(w, e, OUTCOME_DEFERRED);
         e = world_errand(w, 0);
         assert_non_null(e);
         assert_int_equal(e->kind, NOTICE_FAILURE);
         assert_int_equal(e->count, 2);
         assert_true(order(w, id, EDIT_DELETE));
         world_settle(w);
-        job_notified(&w->q, e->job, RESULT_OK);
-        world_errand_end(e);
-        world_settle(w);
+        world_notified(w, e, RESULT_OK);
         world_assert_empty(w);
         world_crash(w);
         world_start(w);
+    }
+}
+
+/* To that address, or to any; no notice is among it. */
+static void
+deliver_all(struct world *w, const char *to)
+{
+    struct errand *e;
+
+    while ((e = world_errand(w, 0)) != NULL) {
+        assert_false(e->is_notice);
+        if (to != NULL)
+            assert_string_equal(e->addresses[0], to);
+        world_finish(w, e, OUTCOME_SENT);
     }
 }
 
@@ -282,17 +284,13 @@ test_requeue(void **state)
         agent_up(&w->q, ROLE_SMTP, w);
         world_settle(w);
         /* Who was out already is waited for. */
-        while ((e = world_errand(w, 0)) != NULL && !e->is_notice) {
-            world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
-            world_settle(w);
-        }
+        while ((e = world_errand(w, 0)) != NULL && !e->is_notice)
+            world_finish(w, e, OUTCOME_DEFERRED);
         assert(e != NULL);
         assert_int_equal(e->kind, NOTICE_REQUEUE);
         assert_int_equal(e->count, 2);
         /* bounce did not manage: once more, soon. */
-        job_notified(&w->q, e->job, RESULT_TEMPFAIL);
-        world_errand_end(e);
-        world_settle(w);
+        world_notified(w, e, RESULT_TEMPFAIL);
         assert_null(world_errand(w, 0));
         world_pass_ms(w, 5000);
         e = world_errand(w, 0);
@@ -302,15 +300,9 @@ test_requeue(void **state)
         world_submit_as(w, world_lease(w), &child, &told);
         world_settle(w);
         assert_int_equal(told, RESULT_OK);
-        job_notified(&w->q, e->job, RESULT_OK);
-        world_errand_end(e);
-        world_settle(w);
+        world_notified(w, e, RESULT_OK);
         assert_null(entry_of(w, id));
-        while ((e = world_errand(w, 0)) != NULL) {
-            assert_string_equal(e->addresses[0], "new@one.example");
-            world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
-            world_settle(w);
-        }
+        deliver_all(w, "new@one.example");
         world_assert_empty(w);
         world_crash(w);
         world_start(w);
@@ -332,15 +324,9 @@ test_requeue_refused(void **state)
     e = world_errand(w, 0);
     assert(e != NULL);
     assert_int_equal(e->kind, NOTICE_REQUEUE);
-    job_notified(&w->q, e->job, RESULT_PERMFAIL);
-    world_errand_end(e);
-    world_settle(w);
+    world_notified(w, e, RESULT_PERMFAIL);
     world_pass_ms(w, 5000);
-    while ((e = world_errand(w, 0)) != NULL) {
-        assert_false(e->is_notice);
-        world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
-    }
+    deliver_all(w, NULL);
     world_assert_empty(w);
 }
 
@@ -350,7 +336,6 @@ test_requeue_damaged(void **state)
 {
     struct world *w = *state;
     uint64_t id = make(w, DEFERRED);
-    struct errand *e;
 
     assert_true(order(w, id, EDIT_REQUEUE));
     world_settle(w);
@@ -364,11 +349,7 @@ test_requeue_damaged(void **state)
     assert_non_null(entry_of(w, id));
     w->content_is_damaged = false;
     for (int i = 0; i < 100 && entry_of(w, id) != NULL; i++) {
-        while ((e = world_errand(w, 0)) != NULL) {
-            assert_false(e->is_notice);
-            world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
-            world_settle(w);
-        }
+        deliver_all(w, NULL);
         world_pass_ms(w, 600 * 1000);
     }
     world_assert_empty(w);
@@ -431,8 +412,7 @@ test_delete_while_settling(void **state)
     world_submit_as(w, world_lease(w), &child, &told);
     assert_int_equal(told, RESULT_PERMFAIL);
     while (world_errand(w, 0) != NULL) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
     world_assert_empty(w);
 }

@@ -54,16 +54,7 @@ notice_done(struct world *w, struct errand *e)
     if (settles.index_count > 0)
         world_submit_as(w, 0, &settles, NULL);
     world_settle(w);
-    job_notified(&w->q, e->job, RESULT_OK);
-    world_errand_end(e);
-    world_settle(w);
-}
-
-static struct errand *
-only(struct world *w)
-{
-    assert_int_equal(world_count(&w->errands), 1);
-    return world_errand(w, 0);
+    world_notified(w, e, RESULT_OK);
 }
 
 static void
@@ -100,10 +91,9 @@ test_success(void **state)
     struct world *w = *state;
     struct errand *e;
 
-    world_submit(w, &asks);
-    world_settle(w);
-    sent(w, only(w), 0);
-    e = only(w);
+    world_accept(w, &asks);
+    sent(w, world_only_errand(w), 0);
+    e = world_only_errand(w);
     assert_true(e->is_notice);
     assert_int_equal(e->kind, NOTICE_SUCCESS);
     assert_int_equal(e->results[0].action, DSN_RELAYED);
@@ -129,9 +119,8 @@ test_no_success(void **state)
         struct world_mail mail = asks;
 
         mail.notify = cases[i].notify;
-        world_submit(w, &mail);
-        world_settle(w);
-        sent(w, only(w), cases[i].next_hop_tells);
+        world_accept(w, &mail);
+        sent(w, world_only_errand(w), cases[i].next_hop_tells);
         world_assert_empty(w);
     }
 }
@@ -143,16 +132,15 @@ test_crash_before_notice(void **state)
     struct world *w = *state;
     struct errand *e;
 
-    world_submit(w, &asks);
-    world_settle(w);
+    world_accept(w, &asks);
     w->no_bounce = true;
-    sent(w, only(w), 0);
+    sent(w, world_only_errand(w), 0);
     for (unsigned i = 0; i < 3; i++)
         restart(w);
     assert_int_equal(world_count(&w->errands), 0);
     w->no_bounce = false;
     world_pass_ms(w, 200 * 1000);
-    e = only(w);
+    e = world_only_errand(w);
     assert_true(e->is_notice);
     assert_int_equal(e->kind, NOTICE_SUCCESS);
     assert_int_equal(e->results[0].action, DSN_RELAYED);
@@ -167,13 +155,12 @@ test_crash_with_notice(void **state)
 {
     struct world *w = *state;
 
-    world_submit(w, &asks);
-    world_settle(w);
-    sent(w, only(w), 0);
-    assert_true(only(w)->is_notice);
+    world_accept(w, &asks);
+    sent(w, world_only_errand(w), 0);
+    assert_true(world_only_errand(w)->is_notice);
     restart(w);
-    assert_true(only(w)->is_notice);
-    notice_done(w, only(w));
+    assert_true(world_only_errand(w)->is_notice);
+    notice_done(w, world_only_errand(w));
     world_assert_empty(w);
 }
 
@@ -185,10 +172,9 @@ test_crash_after_notice(void **state)
     struct errand *e;
     struct world_mail settles = { .sender = "", .settle_only = true };
 
-    world_submit(w, &asks);
-    world_settle(w);
-    sent(w, only(w), 0);
-    e = only(w);
+    world_accept(w, &asks);
+    sent(w, world_only_errand(w), 0);
+    e = world_only_errand(w);
     settles.settles = &e->attempt;
     settles.indexes = e->indexes;
     settles.index_count = 1;
@@ -208,21 +194,19 @@ test_success_beside_delay(void **state)
     struct world_mail mail = two;
 
     mail.notify = NOTIFY_SUCCESS;
-    world_submit(w, &mail);
-    world_settle(w);
+    world_accept(w, &mail);
     sent(w, world_errand(w, 0), 0);
-    world_report(w, only(w), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
-    assert_true(only(w)->is_notice);
-    assert_int_equal(only(w)->count, 1);
-    assert_string_equal(only(w)->addresses[0], "a@example.com");
-    notice_done(w, only(w));
+    world_finish(w, world_only_errand(w), OUTCOME_DEFERRED);
+    assert_true(world_only_errand(w)->is_notice);
+    assert_int_equal(world_only_errand(w)->count, 1);
+    assert_string_equal(world_only_errand(w)->addresses[0], "a@example.com");
+    notice_done(w, world_only_errand(w));
     world_pass_ms(w, 200 * 1000);
-    assert_false(only(w)->is_notice);
-    assert_string_equal(only(w)->addresses[0], "b@other.example");
-    sent(w, only(w), 0);
-    assert_string_equal(only(w)->addresses[0], "b@other.example");
-    notice_done(w, only(w));
+    assert_false(world_only_errand(w)->is_notice);
+    assert_string_equal(world_only_errand(w)->addresses[0], "b@other.example");
+    sent(w, world_only_errand(w), 0);
+    assert_string_equal(world_only_errand(w)->addresses[0], "b@other.example");
+    notice_done(w, world_only_errand(w));
     world_assert_empty(w);
 }
 
@@ -235,16 +219,16 @@ test_expanded(void **state)
 
     mail.recipients[1] = NULL;
     mail.expanded = "alias@example.org";
-    world_submit(w, &mail);
-    world_settle(w);
-    assert_int_equal(only(w)->count, 1);
-    assert_false(only(w)->is_notice);
+    world_accept(w, &mail);
+    assert_int_equal(world_only_errand(w)->count, 1);
+    assert_false(world_only_errand(w)->is_notice);
     restart(w);
-    assert_string_equal(only(w)->addresses[0], "a@example.com");
-    sent(w, only(w), 0);
-    assert_string_equal(only(w)->addresses[0], "alias@example.org");
-    assert_int_equal(only(w)->results[0].action, DSN_EXPANDED);
-    notice_done(w, only(w));
+    assert_string_equal(world_only_errand(w)->addresses[0], "a@example.com");
+    sent(w, world_only_errand(w), 0);
+    assert_string_equal(world_only_errand(w)->addresses[0],
+        "alias@example.org");
+    assert_int_equal(world_only_errand(w)->results[0].action, DSN_EXPANDED);
+    notice_done(w, world_only_errand(w));
     world_assert_empty(w);
 }
 
@@ -266,9 +250,8 @@ test_expanded_by_agent(void **state)
             .result = &told };
         struct errand *e;
 
-        world_submit(w, &asks);
-        world_settle(w);
-        e = only(w);
+        world_accept(w, &asks);
+        e = world_only_errand(w);
         settles.settles = &e->attempt;
         settles.indexes = e->indexes;
         settles.index_count = 1;
@@ -278,8 +261,7 @@ test_expanded_by_agent(void **state)
         if (crash != 0) {
             restart(w);
         } else {
-            world_report(w, e, OUTCOME_EXPANDED, DESTINATION_OK);
-            world_settle(w);
+            world_finish(w, e, OUTCOME_EXPANDED);
         }
         /* The copy is on its way, and the sender is told of the alias. */
         assert_int_equal(world_count(&w->errands), 2);
@@ -307,20 +289,18 @@ test_trace(void **state)
     struct errand *e;
 
     mail.flags = ENVELOPE_TRACE;
-    world_submit(w, &mail);
-    world_settle(w);
+    world_accept(w, &mail);
     sent(w, world_errand(w, 0), 1);
-    world_report(w, only(w), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
-    e = only(w);
+    world_finish(w, world_only_errand(w), OUTCOME_DEFERRED);
+    e = world_only_errand(w);
     assert_int_equal(e->kind, NOTICE_VERIFY);
     assert_int_equal(e->count, 2);
     assert_false(e->stays[0]);
     assert_true(e->stays[1]);
     notice_done(w, e);
     world_pass_ms(w, 200 * 1000);
-    assert_false(only(w)->is_notice);
-    sent(w, only(w), 0);
+    assert_false(world_only_errand(w)->is_notice);
+    sent(w, world_only_errand(w), 0);
     world_assert_empty(w);
 }
 
@@ -333,16 +313,14 @@ test_trace_failure(void **state)
 
     mail.notify = 0;
     mail.flags = ENVELOPE_TRACE;
-    world_submit(w, &mail);
-    world_settle(w);
-    world_report(w, only(w), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
-    assert_int_equal(only(w)->kind, NOTICE_VERIFY);
-    assert_true(only(w)->stays[0]);
-    notice_done(w, only(w));
-    assert_int_equal(only(w)->kind, NOTICE_FAILURE);
-    assert_false(only(w)->stays[0]);
-    notice_done(w, only(w));
+    world_accept(w, &mail);
+    world_finish(w, world_only_errand(w), OUTCOME_BOUNCED);
+    assert_int_equal(world_only_errand(w)->kind, NOTICE_VERIFY);
+    assert_true(world_only_errand(w)->stays[0]);
+    notice_done(w, world_only_errand(w));
+    assert_int_equal(world_only_errand(w)->kind, NOTICE_FAILURE);
+    assert_false(world_only_errand(w)->stays[0]);
+    notice_done(w, world_only_errand(w));
     world_assert_empty(w);
 }
 
@@ -359,13 +337,12 @@ test_probe(void **state)
 
         mail.notify = 0;
         mail.flags = ENVELOPE_VERIFY;
-        world_submit(w, &mail);
+        world_accept(w, &mail);
+        world_report(w, world_only_errand(w), outcomes[i], DESTINATION_OK);
         world_settle(w);
-        world_report(w, only(w), outcomes[i], DESTINATION_OK);
-        world_settle(w);
-        assert_int_equal(only(w)->kind, NOTICE_VERIFY);
-        assert_int_equal(only(w)->results[0].outcome, outcomes[i]);
-        notice_done(w, only(w));
+        assert_int_equal(world_only_errand(w)->kind, NOTICE_VERIFY);
+        assert_int_equal(world_only_errand(w)->results[0].outcome, outcomes[i]);
+        notice_done(w, world_only_errand(w));
         world_assert_empty(w);
     }
 }
@@ -390,10 +367,9 @@ test_own_probe(void **state)
         mail.recipients[0] = "R@example.com";
         mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
         w->verified[0] = '\0';
-        world_submit(w, &mail);
-        world_settle(w);
+        world_accept(w, &mail);
         assert_int_equal(w->route_use, ROUTE_OF_PROBE);
-        world_report(w, only(w), cases[i].outcome, DESTINATION_OK);
+        world_report(w, world_only_errand(w), cases[i].outcome, DESTINATION_OK);
         world_settle(w);
         assert_string_equal(w->verified, cases[i].verified);
         world_assert_empty(w);
@@ -401,7 +377,7 @@ test_own_probe(void **state)
     world_submit(w, &asks); /* the answer about the probe is not mail's */
     world_settle(w);
     assert_int_equal(w->route_use, ROUTE_OF_MAIL);
-    sent(w, only(w), 1);
+    sent(w, world_only_errand(w), 1);
     world_settle(w);
     assert_int_equal(w->verified_count, 3);
     world_assert_empty(w);
@@ -416,14 +392,12 @@ test_own_probe_full(void **state)
     struct arena *arena;
 
     mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
-    world_submit(w, &mail);
-    world_settle(w);
+    world_accept(w, &mail);
     arena = &mail_first_rcpt(
-        index_find(&w->q.index, only(w)->attempt.id)->message)
+        index_find(&w->q.index, world_only_errand(w)->attempt.id)->message)
                  ->batch->arena;
     arena->ceiling = arena->used;
-    world_report(w, only(w), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_only_errand(w), OUTCOME_BOUNCED);
     assert_string_equal(w->verified, "r@example.com=2:said the test;");
     world_assert_empty(w);
 }
@@ -438,10 +412,8 @@ test_own_probe_of_alias(void **state)
     mail.notify = 0;
     mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
     mail.original = "alias@example.org";
-    world_submit(w, &mail);
-    world_settle(w);
-    world_report(w, only(w), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_accept(w, &mail);
+    world_finish(w, world_only_errand(w), OUTCOME_SENT);
     assert_string_equal(w->verified,
         "r@example.com=0:said the test;alias@example.org=0:said the test;");
     world_assert_empty(w);
@@ -459,8 +431,7 @@ test_probe_limit(void **state)
     agent_up(&w->q, ROLE_SMTP, w);
     mail.flags = ENVELOPE_VERIFY | ENVELOPE_PROBE;
     for (unsigned i = 0; i < 3; i++) {
-        world_submit(w, &mail);
-        world_settle(w);
+        world_accept(w, &mail);
     }
     assert_string_equal(w->verified, "r@example.com is not known;");
     assert_int_equal(w->q.probes, 2);
@@ -468,8 +439,7 @@ test_probe_limit(void **state)
     world_settle(w);
     assert_int_equal(w->verified_count, 0);
     while (!list_empty(&w->errands)) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
     assert_int_equal(w->q.probes, 0);
     assert_int_equal(w->verified_count, 2);
@@ -496,16 +466,13 @@ test_double_bounce_is_absorbed(void **state)
 
     w->route = local_route;
     for (unsigned i = 0; i < 2; i++) { /* asked of lookup, and remembered */
-        world_submit(w, &mail);
-        world_settle(w);
+        world_accept(w, &mail);
         world_assert_empty(w);
     }
     w->route = NULL; /* elsewhere it is anybody's */
     mail.recipients[0] = "double-bounce@else.test";
-    world_submit(w, &mail);
-    world_settle(w);
-    world_report(w, only(w), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_accept(w, &mail);
+    world_finish(w, world_only_errand(w), OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -516,9 +483,8 @@ test_expires(void **state)
     struct world *w = *state;
 
     w->no_bounce = true;
-    world_submit(w, &asks);
-    world_settle(w);
-    sent(w, only(w), 0);
+    world_accept(w, &asks);
+    sent(w, world_only_errand(w), 0);
     assert_int_equal(w->q.index.entries.count, 1);
     world_pass_ms(w, 3700 * 1000);
     world_assert_empty(w);

@@ -61,8 +61,7 @@ test_no_longer_than_the_delay(void **state)
 {
     struct world *w = *state;
 
-    world_submit(w, &four);
-    world_settle(w);
+    world_accept(w, &four);
     assert_int_equal(world_count(&w->errands), 4);
     report(w, "a.test", OUTCOME_SENT);
     world_settle(w);
@@ -82,8 +81,7 @@ test_failed_in_the_round_before(void **state)
 {
     struct world *w = *state;
 
-    world_submit(w, &four);
-    world_settle(w);
+    world_accept(w, &four);
     w->disk_fails = true;
     report(w, "a.test", OUTCOME_SENT);
     world_settle(w);
@@ -130,8 +128,7 @@ test_many_parts(void **state)
         }
         if (left == 0)
             break;
-        world_report(w, e, OUTCOME_DEFERRED, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, e, OUTCOME_DEFERRED);
     }
     world_restart(w);
     world_pass_ms(w, 3600000);
@@ -151,18 +148,23 @@ stop(struct world *w, int64_t ms)
     }
 }
 
+static void
+deliver_without_disk(struct world *w)
+{
+    world_accept(w, &four);
+    w->disk_fails = true;
+    for (char to[] = "a.test"; to[0] <= 'd'; to[0]++)
+        report(w, to, OUTCOME_SENT);
+    world_settle(w);
+}
+
 /* A stop waits for what is to be tried again. */
 static void
 test_stop_tries_again(void **state)
 {
     struct world *w = *state;
 
-    world_submit(w, &four);
-    world_settle(w);
-    w->disk_fails = true;
-    for (char to[] = "a.test"; to[0] <= 'd'; to[0]++)
-        report(w, to, OUTCOME_SENT);
-    world_settle(w);
+    deliver_without_disk(w);
     w->disk_fails = false;
     stop(w, 2000);
     world_restart(w);
@@ -175,12 +177,7 @@ test_stop_gives_up(void **state)
 {
     struct world *w = *state;
 
-    world_submit(w, &four);
-    world_settle(w);
-    w->disk_fails = true;
-    for (char to[] = "a.test"; to[0] <= 'd'; to[0]++)
-        report(w, to, OUTCOME_SENT);
-    world_settle(w);
+    deliver_without_disk(w);
     stop(w, 5000);
 }
 

@@ -46,8 +46,7 @@ test_delivered(void **state)
     assert_string_equal(e->nexthop, "example.com");
     assert_string_equal(e->addresses[0], "r@example.com");
     assert_int_equal(e->body_len, 100);
-    world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, e, OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -57,19 +56,16 @@ test_grouped_by_destination(void **state)
     struct world *w = *state;
 
     agent_up(&w->q, ROLE_SMTP, w);
-    world_submit(w, &three);
-    world_settle(w);
+    world_accept(w, &three);
     assert_int_equal(world_count(&w->errands), 2);
     assert_int_equal(world_errand(w, 0)->count, 2);
     assert_int_equal(world_errand(w, 1)->count, 1);
-    world_report(w, world_errand(w, 1), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 1), OUTCOME_SENT);
     /* What is settled is on disk while the rest is under way. */
     world_restart(w);
     assert_int_equal(world_count(&w->errands), 1);
     assert_int_equal(world_errand(w, 0)->count, 2);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -97,8 +93,7 @@ test_routes_in_any_order(void **state)
     world_settle(w);
     /* All of them in one, although they came one by one. */
     assert_int_equal(world_count(&w->errands), 1);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -134,8 +129,7 @@ test_repeated(void **state)
     intake_unanswered(&w->q, id);
     agent_up(&w->q, ROLE_SMTP, w);
     world_settle(w);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
     world_submit_as(w, id, &one, NULL);
     assert_int_equal(w->answered_ok, 4);
@@ -155,11 +149,9 @@ test_drop_file_once(void **state)
     dropped.drop_file = "A1B2C3";
     agent_up(&w->q, ROLE_SMTP, w);
     world_submit(w, &dropped);
-    world_submit(w, &dropped);
-    world_settle(w);
+    world_accept(w, &dropped);
     assert_int_equal(world_count(&w->errands), 1);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     /* Settled, and yet in the queue until the file is sure to be gone. */
     assert_int_equal(w->q.index.entries.count, 1);
     world_crash(w);
@@ -167,8 +159,7 @@ test_drop_file_once(void **state)
     world_settle(w);
     world_submit(w, &dropped);
     world_pass_ms(w, 5000);
-    world_submit(w, &dropped);
-    world_settle(w);
+    world_accept(w, &dropped);
     assert_int_equal(w->answered_ok, 4);
     world_assert_empty(w);
 }
@@ -237,8 +228,7 @@ test_deleted_while_settling_nothing(void **state)
     qmgr_pump(&w->q);
     assert_int_not_equal(index_find(&w->q.index, id)->state, ENTRY_LEAVING);
     world_settle(w);
-    world_report(w, e, OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, e, OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -260,12 +250,10 @@ test_full_agent_shared(void **state)
     world_settle(w);
     assert_int_equal(world_count(&w->errands), AGENT_JOBS);
     (void)snprintf(address, sizeof(address), "slow@example.com");
-    world_submit(w, &mail);
-    world_settle(w);
+    world_accept(w, &mail);
     assert_int_equal(world_count(&w->errands), AGENT_JOBS);
     for (unsigned i = 0; i <= AGENT_JOBS; i++) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
         assert_int_equal(world_count(&w->errands), AGENT_JOBS - i);
     }
     world_assert_empty(w);
@@ -278,11 +266,9 @@ test_deferred_and_retried(void **state)
     int64_t began;
 
     agent_up(&w->q, ROLE_SMTP, w);
-    world_submit(w, &one);
-    world_settle(w);
+    world_accept(w, &one);
     began = clock_now_ms();
-    world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
     assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
     assert_int_equal(w->q.held_octets, 0);
     /* The schedule survives a crash. */
@@ -295,8 +281,7 @@ test_deferred_and_retried(void **state)
     assert_int_equal(world_count(&w->errands), 1);
     assert_in_range(clock_now_ms() - began, 60 * 1000, 70 * 1000);
     assert_int_equal(world_errand(w, 0)->body_len, 100);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     world_assert_empty(w);
 }
 
@@ -322,9 +307,7 @@ notice_done(struct world *w, struct errand *e, bool with_notice)
         world_submit_as(w, 0, &notice, NULL);
     }
     world_settle(w);
-    job_notified(&w->q, e->job, RESULT_OK);
-    world_errand_end(e);
-    world_settle(w);
+    world_notified(w, e, RESULT_OK);
 }
 
 /* Content that is damaged on disk: the sender hears of it, once. */
@@ -334,8 +317,7 @@ test_damaged_content(void **state)
     struct world *w = *state;
     struct errand *e;
 
-    world_submit(w, &one);
-    world_settle(w);
+    world_accept(w, &one);
     world_crash(w);
     world_start(w);
     agent_up(&w->q, ROLE_SMTP, w);
@@ -357,21 +339,17 @@ test_bounced(void **state)
     struct world *w = *state;
 
     agent_up(&w->q, ROLE_SMTP, w);
-    world_submit(w, &three);
-    world_settle(w);
-    world_report(w, world_errand(w, 0), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
+    world_accept(w, &three);
+    world_finish(w, world_errand(w, 0), OUTCOME_BOUNCED);
     /* One notice when all of the round is known. */
     assert_int_equal(world_count(&w->errands), 1);
-    world_report(w, world_errand(w, 0), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_BOUNCED);
     assert_int_equal(world_count(&w->errands), 1);
     assert_int_equal(world_errand(w, 0)->count, 3);
     notice_done(w, world_errand(w, 0), true);
     /* The notice itself is what is left. */
     assert_int_equal(w->q.index.entries.count, 1);
-    world_report(w, world_errand(w, 0), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_BOUNCED);
     notice_done(w, world_errand(w, 0), false);
     world_assert_empty(w);
 }
@@ -394,8 +372,7 @@ test_notices_take_turns(void **state)
                 delivery = LIST_ENTRY(it, struct errand, link);
         if (delivery == NULL)
             break;
-        world_report(w, delivery, OUTCOME_BOUNCED, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, delivery, OUTCOME_BOUNCED);
     }
     while (world_errand(w, 0) != NULL) {
         size_t now = world_count(&w->errands);
@@ -414,10 +391,8 @@ test_failure_survives(void **state)
 
     agent_up(&w->q, ROLE_SMTP, w);
     w->no_bounce = true;
-    world_submit(w, &one);
-    world_settle(w);
-    world_report(w, world_errand(w, 0), OUTCOME_BOUNCED, DESTINATION_OK);
-    world_settle(w);
+    world_accept(w, &one);
+    world_finish(w, world_errand(w, 0), OUTCOME_BOUNCED);
     world_crash(w);
     w->no_bounce = false;
     world_start(w);
@@ -467,16 +442,14 @@ test_tried_once(void **state)
     world_close_all(w);
     world_open(w, "bounce_queue_lifetime = 0\n");
     notice.sender = "";
-    world_submit(w, &notice);
-    world_settle(w);
+    world_accept(w, &notice);
     assert_int_equal(world_count(&w->errands), 0); /* no process yet */
     world_pass_ms(w, 10 * 1000);
     agent_up(&w->q, ROLE_SMTP, w);
     world_settle(w);
     assert_int_equal(world_count(&w->errands), 1);
     assert_false(world_errand(w, 0)->is_notice);
-    world_report(w, world_errand(w, 0), OUTCOME_DEFERRED, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_DEFERRED);
     assert_true(world_errand(w, 0)->is_notice);
     notice_done(w, world_errand(w, 0), false);
     world_assert_empty(w);
@@ -503,12 +476,10 @@ test_dead_destination(void **state)
     /* One probe when it is looked at again. */
     world_pass_ms(w, 75 * 1000);
     assert_int_equal(world_count(&w->errands), 1);
-    world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-    world_settle(w);
+    world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     assert_in_range(world_count(&w->errands), 2, 6);
     while (!list_empty(&w->errands)) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
     world_assert_empty(w);
 }
@@ -520,8 +491,7 @@ test_agent_death(void **state)
     struct agent *a = agent_up(&w->q, ROLE_SMTP, w), *b;
 
     world_submit(w, &one);
-    world_submit(w, &three);
-    world_settle(w);
+    world_accept(w, &three);
     assert_int_equal(world_count(&w->errands), 3);
     for (unsigned round = 0; round < 2; round++) {
         while (!list_empty(&w->errands))
@@ -544,13 +514,11 @@ test_agent_death(void **state)
     agent_gone(&w->q, a);
     world_settle(w);
     while (!list_empty(&w->errands)) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
     world_pass_ms(w, 10000);
     while (!list_empty(&w->errands)) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
     assert_int_equal(w->q.index.states[ENTRY_HELD], 1);
     assert_int_equal(w->q.index.entries.count, 1);
@@ -593,8 +561,7 @@ test_inside_transports(void **state)
 
         print_message("  %s\n", cases[i].recipient);
         mail.recipients[0] = cases[i].recipient;
-        world_submit(w, &mail);
-        world_settle(w);
+        world_accept(w, &mail);
         assert_int_equal(world_count(&w->errands), cases[i].notice);
         if (cases[i].notice)
             notice_done(w, world_errand(w, 0), false);
@@ -620,8 +587,7 @@ test_soft_bounce(void **state)
     world_open(w, "soft_bounce = yes\n");
     w->route = route_by_name;
     mail.recipients[0] = "error@x";
-    world_submit(w, &mail);
-    world_settle(w);
+    world_accept(w, &mail);
     assert_int_equal(world_count(&w->errands), 0);
     assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
 }

@@ -103,6 +103,41 @@ world_pass_ms(struct world *w, int64_t ms)
     world_settle(w);
 }
 
+/* Steps, each with all that comes of it. */
+
+WORLD_FN uint64_t
+world_accept(struct world *w, const struct world_mail *mail)
+{
+    uint64_t id = world_submit(w, mail);
+
+    world_settle(w);
+    return id;
+}
+
+/* e ends so for all its recipients. */
+WORLD_FN void
+world_finish(struct world *w, struct errand *e, enum outcome outcome)
+{
+    world_report(w, e, outcome, DESTINATION_OK);
+    world_settle(w);
+}
+
+/* bounce did what the notice e asks for, or did not. */
+WORLD_FN void
+world_notified(struct world *w, struct errand *e, enum result res)
+{
+    job_notified(&w->q, e->job, res);
+    world_errand_end(e);
+    world_settle(w);
+}
+
+WORLD_FN struct errand *
+world_only_errand(struct world *w)
+{
+    assert_int_equal(world_count(&w->errands), 1);
+    return world_errand(w, 0);
+}
+
 /* Life and death. */
 
 WORLD_FN void

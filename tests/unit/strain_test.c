@@ -51,8 +51,7 @@ static void
 deliver_all(struct world *w)
 {
     while (world_errand(w, 0) != NULL) {
-        world_report(w, world_errand(w, 0), OUTCOME_SENT, DESTINATION_OK);
-        world_settle(w);
+        world_finish(w, world_errand(w, 0), OUTCOME_SENT);
     }
 }
 
@@ -101,8 +100,7 @@ test_memory(void **state)
 
     agent_up(&w->q, ROLE_SMTP, w);
     while (w->answered_temp == 0 && sent < 30) {
-        world_submit(w, &large);
-        world_settle(w);
+        world_accept(w, &large);
         sent++;
     }
     /* Ten and a half of them are a megabyte. */
@@ -115,8 +113,7 @@ test_memory(void **state)
     look(w);
     assert_int_equal(w->pressure, PRESSURE_NONE);
     assert_false(strain_is_full(&w->q));
-    world_submit(w, &small);
-    world_settle(w);
+    world_accept(w, &small);
     deliver_all(w);
     assert_int_equal(w->answered_temp, 1);
     world_assert_empty(w);
@@ -131,8 +128,7 @@ submit_to(struct world *w, unsigned destination)
 
     (void)snprintf(recipient, sizeof(recipient), "a@d%u.example", destination);
     m.recipients[0] = recipient;
-    world_submit(w, &m);
-    world_settle(w);
+    world_accept(w, &m);
 }
 
 static void
@@ -178,18 +174,15 @@ test_settling(void **state)
     struct errand *e;
 
     agent_up(&w->q, ROLE_SMTP, w);
-    world_submit(w, &small);
-    world_settle(w);
+    world_accept(w, &small);
     w->no_room = 1;
     e = world_errand(w, 0);
     notice.settles = &e->attempt;
     notice.indexes = &first;
     notice.index_count = 1;
-    world_submit(w, &small);
-    world_settle(w);
+    world_accept(w, &small);
     assert_int_equal(w->answered_temp, 1);
-    world_submit(w, &notice);
-    world_settle(w);
+    world_accept(w, &notice);
     assert_int_equal(w->answered_temp, 1);
     assert_int_equal(w->answered_ok, 2);
     w->no_room = 0;
