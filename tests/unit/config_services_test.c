@@ -110,40 +110,45 @@ test_lmtp(void **state)
     config_drop(set);
 }
 
+/* What master.cf and main.cf make of a parameter of one transport. */
+static const struct {
+    const char *transport, *suffix;
+    int64_t number; /* -1: none of that name */
+} numbers[] = {
+    { "slow", "destination_concurrency_limit", 3 },
+    { "local", "destination_concurrency_limit", 2 },
+    { "maildrop", "destination_concurrency_limit", 20 },
+    { "local", "destination_recipient_limit", 1 },
+    { "slow", "destination_recipient_limit", 11 },
+    { "slow", "nosuch", -1 },
+}, times[] = {
+    /* The scheduler's line has the last word. */
+    { "slow", "destination_rate_delay", 2000 },
+    { "local", "destination_rate_delay", 500 * 1000 },
+    { "maildrop", "time_limit", 1000 * 1000 },
+};
+
 static void
 test_transports(void **state)
 {
     struct config_set *set = load_services();
 
     (void)state;
-    assert_int_equal(config_transport_number(set, "slow",
-                         "destination_concurrency_limit", -1),
-        3);
-    assert_int_equal(config_transport_number(set, "local",
-                         "destination_concurrency_limit", -1),
-        2);
-    assert_int_equal(config_transport_number(set, "maildrop",
-                         "destination_concurrency_limit", -1),
-        20);
-    assert_int_equal(config_transport_number(set, "local",
-                         "destination_recipient_limit", -1),
-        1);
-    assert_int_equal(config_transport_number(set, "slow",
-                         "destination_recipient_limit", -1),
-        11);
-    /* The scheduler's line has the last word. */
-    assert_int_equal(config_transport_time(set, "slow",
-                         "destination_rate_delay", -1),
-        2000);
-    assert_int_equal(config_transport_time(set, "local",
-                         "destination_rate_delay", -1),
-        500 * 1000);
-    assert_int_equal(config_transport_time(set, "maildrop", "time_limit", -1),
-        1000 * 1000);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        print_message("  %s_%s\n", numbers[i].transport, numbers[i].suffix);
+        assert_int_equal(config_transport_number(set, numbers[i].transport,
+                             numbers[i].suffix, -1),
+            numbers[i].number);
+    }
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        print_message("  %s_%s\n", times[i].transport, times[i].suffix);
+        assert_int_equal(config_transport_time(set, times[i].transport,
+                             times[i].suffix, -1),
+            times[i].number);
+    }
     assert_string_equal(config_transport_text(set, "slow",
                             "destination_concurrency_positive_feedback", "x"),
         "1");
-    assert_int_equal(config_transport_number(set, "slow", "nosuch", -1), -1);
     assert_string_equal(config_transport_text(set, "slow", "nosuch", "x"), "x");
     config_drop(set);
 }

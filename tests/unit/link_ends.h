@@ -139,6 +139,13 @@ serve_lease(struct request *r)
 }
 
 static inline void
+serve_lease_late(struct request *r)
+{
+    (void)fiber_sleep_until(clock_now_ms() + 1);
+    serve_lease(r);
+}
+
+static inline void
 keep_request(struct request *r)
 {
     struct end *e = r->context;
@@ -148,6 +155,10 @@ keep_request(struct request *r)
 
 static const struct link_handler lease_inline[] = {
     { MESSAGE_LEASE, serve_lease, SERVE_INLINE },
+    { MESSAGE_NONE, NULL, SERVE_INLINE },
+};
+static const struct link_handler lease_fiber[] = {
+    { MESSAGE_LEASE, serve_lease_late, SERVE_FIBER },
     { MESSAGE_NONE, NULL, SERVE_INLINE },
 };
 static const struct link_handler keep_all[] = {

@@ -15,18 +15,6 @@ drop_request(struct request *r)
     request_drop(r);
 }
 
-static void
-serve_lease_late(struct request *r)
-{
-    (void)fiber_sleep_until(clock_now_ms() + 1);
-    serve_lease(r);
-}
-
-static const struct link_handler lease_fiber[] = {
-    { MESSAGE_LEASE, serve_lease_late, SERVE_FIBER },
-    { MESSAGE_NONE, NULL, SERVE_INLINE },
-};
-
 /*
  * A rogue: raw octets into the socket of a link to ROLE_QMGR. All are refused
  * with a line that names peer, message and rule.

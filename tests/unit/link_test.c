@@ -11,18 +11,6 @@
 #include <unistd.h>
 
 static void
-serve_lease_late(struct request *r)
-{
-    (void)fiber_sleep_until(clock_now_ms() + 1);
-    serve_lease(r);
-}
-
-static const struct link_handler lease_fiber[] = {
-    { MESSAGE_LEASE, serve_lease_late, SERVE_FIBER },
-    { MESSAGE_NONE, NULL, SERVE_INLINE },
-};
-
-static void
 call_twice(const struct link_handler *handlers)
 {
     struct end a, b;
