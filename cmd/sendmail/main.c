@@ -128,11 +128,13 @@ flush(const struct sendmail_options *o)
     const char *const all[] = { "-f", NULL };
 
     if (o->recipients[0] != NULL)
-        fail(EX_USAGE, "flush queue mode requires no recipient");
+        fail(EX_USAGE,
+            o->flush_site != NULL ? "flush site requires no recipient"
+                                  : "flush queue mode requires no recipient");
     execute("postqueue",
-        o->flush_id != NULL         ? id
-            : o->flush_site != NULL ? site
-                                    : all);
+        o->flush_site != NULL     ? site
+            : o->flush_id != NULL ? id
+                                  : all);
 }
 
 /* Who sends */

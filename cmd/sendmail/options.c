@@ -8,6 +8,7 @@
 struct parse {
     struct sendmail_options *o;
     char **next; /* of argv */
+    bool daemon; /* an interval was given: somebody starts one */
     struct why *why;
 };
 
@@ -113,24 +114,49 @@ set_envid(struct parse *p, const char *value)
     p->o->envid = value;
 }
 
-/*
- * "-q", "-qIid", "-qRsite"; "-q15m" means nothing: queue_run_delay says how
- * often the queue is run.
- */
+/* "-q", "-qIid", "-qRsite", "-q15m". */
 static enum result
 set_flush(struct parse *p, const char *rest)
 {
-    if (rest[0] >= '0' && rest[0] <= '9')
+    switch (rest[0]) {
+    case '\0':
+        p->o->mode = MODE_FLUSH;
         return RESULT_OK;
-    p->o->mode = MODE_FLUSH;
-    if (rest[0] == '\0')
-        return RESULT_OK;
-    if (rest[0] == 'I' && rest[1] != '\0')
+    case 'I':
         p->o->flush_id = rest + 1;
-    else if (rest[0] == 'R' && rest[1] != '\0')
+        return rest[1] == '\0' ? why_perm(p->why, "", "specify: -qIqueueid")
+                               : RESULT_OK;
+    case 'R':
         p->o->flush_site = rest + 1;
-    else
-        return why_perm(p->why, "", "-q%c is not implemented", rest[0]);
+        return rest[1] == '\0' ? why_perm(p->why, "", "specify: -qRsitename")
+                               : RESULT_OK;
+    default:
+        p->daemon = rest[0] >= '0' && rest[0] <= '9';
+        return p->daemon
+            ? RESULT_OK
+            : why_perm(p->why, "", "-q%c is not implemented", rest[0]);
+    }
+}
+
+/*
+ * How often the queue is run is queue_run_delay's to say: an interval means
+ * nothing, and alone it asks for nothing. Beside recipients there is mail to send.
+ */
+static enum result
+settle_mode(struct parse *p)
+{
+    struct sendmail_options *o = p->o;
+
+    if (o->flush_id != NULL || o->flush_site != NULL) {
+        if (o->mode != MODE_SUBMIT || o->extract_recipients)
+            return why_perm(p->why, "",
+                "-q%c can be used only in delivery mode",
+                o->flush_site != NULL ? 'R' : 'I');
+        o->mode = MODE_FLUSH;
+    } else if (p->daemon && o->mode == MODE_SUBMIT && !o->extract_recipients &&
+        o->recipients[0] == NULL) {
+        o->mode = MODE_IGNORED;
+    }
     return RESULT_OK;
 }
 
@@ -277,5 +303,5 @@ sendmail_options_parse(char **argv, struct sendmail_options *o, struct why *why)
             return res;
     }
     o->recipients = p.next;
-    return RESULT_OK;
+    return settle_mode(&p);
 }

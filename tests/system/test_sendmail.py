@@ -23,6 +23,47 @@ def test_exit_statuses(running):
     assert running.maildir("u1") == []
 
 
+@pytest.mark.parametrize("options, said", [
+    (["-qSmd.test"], "-qS is not implemented"),
+    (["-qR"], "specify: -qRsitename"),
+    (["-qI"], "specify: -qIqueueid"),
+    (["-qRmd.test", "u1@md.test"], "flush site requires no recipient"),
+    (["-q", "u1@md.test"], "flush queue mode requires no recipient"),
+    (["-bp", "-qRmd.test"], "-qR can be used only in delivery mode"),
+])
+def test_wrong_flush(running, options, said):
+    done = run(running, *options)
+    assert done.returncode == os.EX_USAGE
+    assert done.stderr == f"sendmail: fatal: {said}\n"
+
+
+def test_interval(running):
+    """It is ignored: alone nothing is done, and mail is not lost by it."""
+    done = run(running, "-q15m")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run(running, "-q15m", "u1@md.test").returncode == 0
+    running.wait_maildir("u1")
+
+
+def test_flush(instance, sink):
+    """-q, -qI and -qR: a try each, of all, of one, and of a site."""
+    host = sink(replies={"RCPT": "450 4.2.0 later"})
+    instance.write("transport", f".relay.test smtp:[127.0.0.1]:{host.port}\n")
+    instance.set(relay_domains="a.relay.test, b.relay.test",
+                 fast_flush_domains="$relay_domains").start()
+    a, b = (instance.send(f"x@{site}.relay.test") for site in "ab")
+
+    def tries():
+        return [instance.log().count(f"{qid}: to=<") for qid in (a, b)]
+    for option, want in [(None, [1, 1]), ("-q", [2, 2]), (f"-qI{a}", [3, 2]),
+                         ("-qRb.relay.test", [3, 3])]:
+        if option:
+            assert run(instance, option).returncode == 0
+        wait_for(lambda: tries() == want, what=f"{option}: {want}")
+        wait_for(lambda: all(e["queue_name"] == "deferred" for e in instance.queue()),
+                 what="both deferred")
+
+
 def test_recipients_of_header(running):
     done = run(running, "-t", text="To: u1@md.test, \"A, B\" <u2@md.test>\n"
                "Cc: u3@md.test\nBcc:\n u4@md.test\nSubject: all\n\nx\n")
