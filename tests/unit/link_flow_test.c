@@ -263,7 +263,8 @@ turns_fiber(void *arg)
     int busy_fds[2], quiet_fds[2];
 
     (void)arg;
-    CHECK(sock_pair(busy_fds) == 0 && sock_pair(quiet_fds) == 0);
+    CHECK(sock_pair(busy_fds) == 0);
+    CHECK(sock_pair(quiet_fds) == 0);
     open_end(&busy_peer, busy_fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
     open_end(&quiet_peer, quiet_fds[0], ROLE_SMTPD, ROLE_QMGR, NULL);
     ask_for_leases(&busy_peer, BUSY, &busy_answers);
