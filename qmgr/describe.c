@@ -108,21 +108,3 @@ destination_describe(struct qmgr *q, const struct destination *d,
         v->waiting_recipients += LIST_ENTRY(it, struct bundle, link)->count;
     }
 }
-
-static struct destination *
-destination_of(struct map_node *n)
-{
-    return n == NULL ? NULL : LIST_ENTRY(n, struct destination, node);
-}
-
-struct destination *
-destination_first(struct qmgr *q)
-{
-    return destination_of(map_first(&q->destinations));
-}
-
-struct destination *
-destination_after(struct qmgr *q, const struct destination *d)
-{
-    return destination_of(map_after(&q->destinations, &d->node));
-}

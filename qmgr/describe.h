@@ -42,8 +42,3 @@ struct destination_view {
 void destination_describe(struct qmgr *q, const struct destination *d,
     struct destination_view *view) ATTR_NONNULL;
 const char *destination_hold_text(enum destination_hold hold);
-
-/* All of them, in no order; NULL at the end. Nothing may happen between. */
-struct destination *destination_first(struct qmgr *q) ATTR_NONNULL;
-struct destination *destination_after(struct qmgr *q,
-    const struct destination *d) ATTR_NONNULL;

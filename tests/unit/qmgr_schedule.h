@@ -77,6 +77,25 @@ end_all(struct world *w)
         end_one(w, OUTCOME_SENT, DESTINATION_OK);
 }
 
+/* All of them, in no order; NULL at the end. Nothing may happen between. */
+WORLD_FN struct destination *
+destination_of(struct map_node *n)
+{
+    return n == NULL ? NULL : LIST_ENTRY(n, struct destination, node);
+}
+
+WORLD_FN struct destination *
+destination_first(struct qmgr *q)
+{
+    return destination_of(map_first(&q->destinations));
+}
+
+WORLD_FN struct destination *
+destination_after(struct qmgr *q, const struct destination *d)
+{
+    return destination_of(map_after(&q->destinations, &d->node));
+}
+
 WORLD_FN struct destination_view
 describe(struct world *w, const char *nexthop)
 {
