@@ -41,14 +41,22 @@ network_of(const struct session *s, char text[SOCK_TEXT_MAX])
 }
 
 static bool
-is_excepted(const struct session *s)
+is_one_of(const struct session *s, struct match_list *hosts)
 {
     struct why why;
 
-    return s->profile->stand_alone || s->may_xclient ||
-        match_list_find_host(s->profile->limit_exceptions,
-            slice_of(s->peer.name), slice_of(s->peer.addr),
-            &why) == TABLE_FOUND;
+    return match_list_find_host(hosts, slice_of(s->peer.name),
+               slice_of(s->peer.addr), &why) == TABLE_FOUND;
+}
+
+/* A proxy; but those that it speaks for (XCLIENT) are counted. */
+static bool
+is_excepted(const struct session *s)
+{
+    const struct profile *p = s->profile;
+
+    return p->stand_alone || is_one_of(s, p->xclient_hosts) ||
+        is_one_of(s, p->limit_exceptions);
 }
 
 /* "login:" and "sender:" keys are folded: these are the same to everybody. */

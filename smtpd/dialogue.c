@@ -284,7 +284,9 @@ filter_command(struct session *s, struct buf *to, struct slice *line)
     case TABLE_NOT_FOUND:
         break;
     case TABLE_ERROR:
-        log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
+        log_write(LOG_LEVEL_WARNING, s->profile->tag,
+            "%s: command \"" SLICE_FMT "\" is left as it is: %s", s->peer.text,
+            SLICE_ARG(slice_head(key, FORBIDDEN_SHOWN)), why.text);
         break;
     }
 }

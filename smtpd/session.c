@@ -221,7 +221,6 @@ session_begin(struct session *s)
     s->trusted_lines = p->bare_newline != BARE_NEWLINE_ALLOW &&
         is_listed_host(s, p->bare_newline_exclusions);
     s->own_client = p->stand_alone || access_rewrites_headers(s);
-    session_note_rights(s);
     if (access_client(s, &no)) {
         reply(s, 220, "%s", s->config->smtpd_banner);
     } else {

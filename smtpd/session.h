@@ -175,11 +175,11 @@ struct session {
 
 /*
  * For the client as it is known now: what it may do, and the greeting. At the
- * start, and after XCLIENT. Waits.
+ * start, and after XCLIENT, which leaves those rights alone. Waits.
  */
 void session_begin(struct session *s) ATTR_NONNULL;
 
-/* May it use XCLIENT and XFORWARD? For the client as it is known now. */
+/* May it use XCLIENT and XFORWARD? Asked of who connected, once. */
 void session_note_rights(struct session *s) ATTR_NONNULL;
 
 /* From now on it is in the log, if it was not yet. */

@@ -111,8 +111,8 @@ set_hello(struct session *s, const struct xattributes *x)
 }
 
 /*
- * Who may say so is asked of the new client: else a proxy's client could become
- * whoever it likes. Everything that depends on the client begins anew.
+ * Everything that depends on the client begins anew, but the right to XCLIENT
+ * and XFORWARD: that stays with who connected.
  */
 enum command_result
 command_xclient(struct session *s, struct slice args)

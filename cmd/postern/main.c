@@ -76,6 +76,8 @@ main(int argc, char **argv)
     if (optind + 1 != argc && optind + 2 != argc)
         return usage();
     c.argument = argv[optind + 1]; /* NULL behind the last one */
+    if (c.argument != NULL && c.argument[0] == '\0')
+        return usage();
     c.set = command_begin("postern", c.directory, EX_CONFIG);
     c.config = config_main(c.set);
     /* What we do is in the log under the tag that log readers know. */

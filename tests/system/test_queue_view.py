@@ -106,6 +106,7 @@ def test_explain(queue):
     text = queue.command("postern", "explain", "late.test").stdout
     assert "named in defer_transports" in text and "postsuper -r" not in text
     assert queue.command("postern", "explain", check=False).returncode == 64
+    assert queue.command("postern", "explain", "", check=False).returncode == 64
     assert queue.command("postern", "status", "x", check=False).returncode == 64
 
 

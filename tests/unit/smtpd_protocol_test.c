@@ -104,8 +104,8 @@ static const struct dialogue dialogues[] = {
                                               "> XCLIENT ADDR=1.2.3.4\n"
                                               "< 503 5.5.1 Error: MAIL transaction in progress\n"
                                               "> RSET\n< 250 2.0.0 Ok\n"
-                                              "> XCLIENT ADDR=1.2.3.4\n"
-                                              "< 550 5.7.0 Error: insufficient authorization\n"
+                                              "> XCLIENT ADDR=1.2.3.4\n" GREETING
+                                              "> XCLIENT ADDR=1.2.3.5\n" GREETING
                                               "L *: client=s.test[2001:db8::1], sasl_method=XCLIENT, "
                                               "sasl_username=ann+x\n" },
     { "whose networks", "smtpd_authorized_xclient_hosts = 192.0.2.7\n", CLIENT,
