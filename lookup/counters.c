@@ -22,9 +22,16 @@ struct share {
     uint32_t connections;
 };
 
+/* Whose time limits are for, and which are counted in the same time. */
+struct period {
+    int64_t unit_ms;
+    struct list by_age; /* struct counter; those that began last stand last */
+};
+
 struct counter {
     struct map_node node; /* first: map_find() */
-    struct list age;      /* those that began last stand last */
+    struct list age;      /* of period->by_age */
+    struct period *period;
     char *key;
     int64_t began_ms;
     uint32_t rates[COUNT_RATES];
@@ -36,13 +43,13 @@ struct counter {
 struct record {
     uint32_t value;
     char key[COUNT_KEY_MAX + 1];
+    int64_t unit_ms;
     int64_t at; /* seconds since 1970 */
 };
 
 struct counters {
     struct map map;
-    struct list by_age;
-    int64_t unit_ms;
+    struct period clients, users; /* and senders */
     struct record rates[COUNT_RATES], connections, size;
     size_t senders; /* of those in map */
     bool full;      /* was said */
@@ -54,8 +61,9 @@ counters_new(void)
     struct counters *c = mem_alloc(sizeof(*c));
 
     map_init(&c->map);
-    list_init(&c->by_age);
-    c->unit_ms = 60 * 1000;
+    list_init(&c->clients.by_age);
+    list_init(&c->users.by_age);
+    counters_set_units(c, 60 * 1000, 60 * 1000);
     return c;
 }
 
@@ -82,23 +90,29 @@ drop(struct counters *c, struct counter *k)
     mem_free(k);
 }
 
+static void
+drop_all(struct counters *c, struct period *p)
+{
+    while (!list_empty(&p->by_age))
+        drop(c, LIST_ENTRY(p->by_age.next, struct counter, age));
+}
+
 void
 counters_free(struct counters *c)
 {
-    struct list *it;
-
     if (c == NULL)
         return;
-    while ((it = c->by_age.next) != &c->by_age)
-        drop(c, LIST_ENTRY(it, struct counter, age));
+    drop_all(c, &c->clients);
+    drop_all(c, &c->users);
     map_fini(&c->map);
     mem_free(c);
 }
 
 void
-counters_set_unit(struct counters *c, int64_t unit_ms)
+counters_set_units(struct counters *c, int64_t clients_ms, int64_t users_ms)
 {
-    c->unit_ms = unit_ms;
+    c->clients.unit_ms = clients_ms;
+    c->users.unit_ms = users_ms;
 }
 
 size_t
@@ -119,9 +133,18 @@ same_key(const struct map_node *node, const void *key)
 }
 
 static bool
-is_over(const struct counters *c, const struct counter *k)
+is_over(const struct counter *k)
 {
-    return clock_now_ms() - k->began_ms > c->unit_ms;
+    return clock_now_ms() - k->began_ms > k->period->unit_ms;
+}
+
+static void
+begin_again(struct counter *k)
+{
+    memset(k->rates, 0, sizeof(k->rates));
+    k->began_ms = clock_now_ms();
+    list_remove(&k->age);
+    list_append(&k->period->by_age, &k->age);
 }
 
 /*
@@ -129,31 +152,28 @@ is_over(const struct counters *c, const struct counter *k)
  * costs much. One with connections goes to the end instead.
  */
 static void
-expire(struct counters *c)
+expire(struct counters *c, struct period *p)
 {
-    for (int i = 0; i < 4 && !list_empty(&c->by_age); i++) {
-        struct counter *k = LIST_ENTRY(c->by_age.next, struct counter, age);
+    for (int i = 0; i < 4 && !list_empty(&p->by_age); i++) {
+        struct counter *k = LIST_ENTRY(p->by_age.next, struct counter, age);
 
-        if (!is_over(c, k))
+        if (!is_over(k))
             return;
-        if (k->connections == 0) {
+        if (k->connections == 0)
             drop(c, k);
-            continue;
-        }
-        memset(k->rates, 0, sizeof(k->rates));
-        k->began_ms = clock_now_ms();
-        list_remove(&k->age);
-        list_append(&c->by_age, &k->age);
+        else
+            begin_again(k);
     }
 }
 
 static void
-note(struct record *r, uint32_t value, const char *key)
+note(struct record *r, uint32_t value, const struct counter *k)
 {
     if (value <= r->value)
         return;
     r->value = value;
-    (void)snprintf(r->key, sizeof(r->key), "%s", key);
+    (void)snprintf(r->key, sizeof(r->key), "%s", k->key);
+    r->unit_ms = k->period->unit_ms;
     r->at = clock_wall_s();
 }
 
@@ -179,6 +199,14 @@ has_room(struct counters *c, struct slice key)
     return false;
 }
 
+static struct period *
+period_of(struct counters *c, struct slice key)
+{
+    return is_sender(key) || slice_starts(key, SLICE_LIT("login:"))
+        ? &c->users
+        : &c->clients;
+}
+
 static struct counter *
 add(struct counters *c, struct slice key)
 {
@@ -192,8 +220,9 @@ add(struct counters *c, struct slice key)
     if (is_sender(key))
         c->senders++;
     map_add(&c->map, map_hash_slice(key), &k->node);
-    list_append(&c->by_age, &k->age);
-    note(&c->size, (uint32_t)c->map.count, "");
+    k->period = period_of(c, key);
+    list_append(&k->period->by_age, &k->age);
+    note(&c->size, (uint32_t)c->map.count, k);
     return k;
 }
 
@@ -220,7 +249,7 @@ connect_one(struct counters *c, struct counter *k, const void *owner)
 {
     share_of(k, owner)->connections++;
     k->connections++;
-    note(&c->connections, k->connections, k->key);
+    note(&c->connections, k->connections, k);
 }
 
 /* More than there are, a process cannot end. */
@@ -238,15 +267,11 @@ disconnect_one(struct counter *k, const void *owner)
 static void
 count_rate(struct counters *c, struct counter *k, enum count_event event)
 {
-    if (is_over(c, k)) {
-        memset(k->rates, 0, sizeof(k->rates));
-        k->began_ms = clock_now_ms();
-        list_remove(&k->age);
-        list_append(&c->by_age, &k->age);
-    }
+    if (is_over(k))
+        begin_again(k);
     if (k->rates[event] < UINT32_MAX)
         k->rates[event]++;
-    note(&c->rates[event], k->rates[event], k->key);
+    note(&c->rates[event], k->rates[event], k);
 }
 
 void
@@ -256,7 +281,8 @@ counters_count(struct counters *c, const void *owner, enum count_event event,
     struct counter *k;
 
     *count = (struct count){ .rate = 0 };
-    expire(c);
+    expire(c, &c->clients);
+    expire(c, &c->users);
     k = find(c, key);
     if (event == COUNT_DISCONNECT) {
         if (k != NULL)
@@ -276,10 +302,11 @@ counters_count(struct counters *c, const void *owner, enum count_event event,
     count->connections = k->connections;
 }
 
+/* Only clients have connections. */
 void
 counters_forget(struct counters *c, const void *owner)
 {
-    list_foreach (it, &c->by_age) {
+    list_foreach (it, &c->clients.by_age) {
         struct counter *k = LIST_ENTRY(it, struct counter, age);
 
         for (struct share **at = &k->shares; *at != NULL;) {
@@ -326,7 +353,7 @@ counters_log(struct counters *c, const char *tag)
         if (c->rates[i].value > 0)
             log_write(LOG_LEVEL_INFO, tag,
                 "statistics: max %s rate %u/%jds for (%s) at %s", names[i],
-                c->rates[i].value, (intmax_t)(c->unit_ms / 1000),
+                c->rates[i].value, (intmax_t)(c->rates[i].unit_ms / 1000),
                 c->rates[i].key, time_of(&c->rates[i], at));
         if (i == COUNT_CONNECT && c->connections.value > 0)
             log_write(LOG_LEVEL_INFO, tag,

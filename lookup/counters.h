@@ -23,8 +23,12 @@ struct counters;
 struct counters *counters_new(void) ATTR_MUST_USE;
 void counters_free(struct counters *c);
 
-/* anvil_rate_time_unit, milliseconds. */
-void counters_set_unit(struct counters *c, int64_t unit_ms) ATTR_NONNULL;
+/*
+ * The times that rates are for: anvil_rate_time_unit, and for users and senders
+ * ("login:...", "sender:...") smtpd_login_rate_time_unit.
+ */
+void counters_set_units(struct counters *c, int64_t clients_ms,
+    int64_t users_ms) ATTR_NONNULL;
 
 /* owner is the process whose event it is. */
 void counters_count(struct counters *c, const void *owner,

@@ -84,7 +84,8 @@ configure(struct config_set *set, struct why *why)
     memo_keeper_configure(set,
         daemon_pool() > 0 ? MEMO_IN_FILES : MEMO_IN_MEMORY);
     verifier_configure(set);
-    counters_set_unit(counters, anvil_config(set)->anvil_rate_time_unit);
+    counters_set_units(counters, anvil_config(set)->anvil_rate_time_unit,
+        anvil_config(set)->smtpd_login_rate_time_unit);
     router_drop(router);
     router = fresh_router;
     table_warn_unavailable();

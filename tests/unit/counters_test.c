@@ -29,7 +29,7 @@ test_rates(void **state)
 
     (void)state;
     clock_set(1000000, INT64_C(1795291511000000));
-    counters_set_unit(c, 60000);
+    counters_set_units(c, 60000, 60000);
     assert_int_equal(count(c, &one, COUNT_CONNECT, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_CONNECT, "a").connections, 2);
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").rate, 1);
@@ -39,6 +39,31 @@ test_rates(void **state)
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_RCPT, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_RCPT, "a").connections, 2);
+    counters_free(c);
+    clock_unset();
+}
+
+/* A day's quota of a user lasts while clients' minutes come and go. */
+static void
+test_quota_of_users(void **state)
+{
+    struct counters *c = counters_new();
+    unsigned mails = 0;
+    int one;
+
+    (void)state;
+    clock_set(1000000, INT64_C(1795291511000000));
+    counters_set_units(c, 60000, 86400000);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(count(c, &one, COUNT_MAIL, "192.0.2.1").rate, 1);
+        assert_int_equal(count(c, &one, COUNT_MAIL, "login:ann").rate, ++mails);
+        assert_int_equal(count(c, &one, COUNT_RCPT, "sender:a@b").rate, mails);
+        clock_advance_ms(60001);
+    }
+    assert_int_equal(counters_size(c), 3);
+    clock_advance_ms(86400000);
+    assert_int_equal(count(c, &one, COUNT_MAIL, "login:ann").rate, 1);
+    assert_int_equal(counters_size(c), 1);
     counters_free(c);
     clock_unset();
 }
@@ -75,7 +100,7 @@ test_bounds(void **state)
     clock_set(1000000, INT64_C(1795291511000000));
     logged[0] = '\0';
     log_set_sink(keep_log, NULL, NULL);
-    counters_set_unit(c, 60000);
+    counters_set_units(c, 60000, 60000);
     (void)count(c, &one, COUNT_CONNECT, "stays");
     for (unsigned i = 0; i < COUNTERS_MAX; i++) {
         snprintf(key, sizeof(key), "%u", i);
@@ -106,7 +131,7 @@ test_senders_leave_room(void **state)
     clock_set(1000000, INT64_C(1795291511000000));
     logged[0] = '\0';
     log_set_sink(keep_log, NULL, NULL);
-    counters_set_unit(c, 60000);
+    counters_set_units(c, 60000, 60000);
     for (unsigned i = 0; i < COUNTERS_MAX; i++) {
         snprintf(key, sizeof(key), "sender:%u", i);
         (void)count(c, &one, COUNT_MAIL, key);
@@ -175,6 +200,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_quota_of_users),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_senders_leave_room),
