@@ -11,14 +11,14 @@ enum { DELAY_DIGITS = 2 };
 
 /* Digits behind the point, for DELAY_DIGITS that say something. */
 static int
-digits_behind_point(double s, int most)
+digits_behind_point(int64_t us, int most)
 {
     int digits = DELAY_DIGITS;
 
-    if (s >= 1)
-        digits = s >= 10 ? 0 : 1;
+    if (us >= 1000000)
+        digits = us >= 10000000 ? 0 : 1;
     else
-        for (double step = 0.1; s < step && digits < most; step /= 10)
+        for (int64_t step = 100000; us < step && digits < most; step /= 10)
             digits++;
     return digits < most ? digits : most;
 }
@@ -27,7 +27,7 @@ const char *
 delivery_delay_text(int64_t us, int64_t resolution, char text[DELAY_TEXT_SIZE])
 {
     double s = us < 0 ? 0 : (double)us / 1e6;
-    int digits = digits_behind_point(s, (int)resolution);
+    int digits = digits_behind_point(us, (int)resolution);
     char *end;
 
     (void)snprintf(text, DELAY_TEXT_SIZE, "%.*f", digits, s);
