@@ -3,7 +3,10 @@ actor := $(addprefix $(OUT)/tests/actor/,actor asker rogue liar)
 hooked := $(OUT)/tests/hooks/local $(OUT)/tests/hooks/qmgr
 power_cut := $(OUT)/tests/crash/power_cut/power_cut
 
-check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked) $(power_cut)
+bench.src := $(filter-out %/tally.c,$(wildcard tests/bench/*.c))
+bench.bin := $(bench.src:%.c=$(OUT)/%)
+
+check-build: all $(test.bin) $(replay.bin) $(actor) $(hooked) $(power_cut) $(bench.bin)
 
 check: check-build
 	tests/run --out $(OUT)
@@ -31,7 +34,7 @@ check-sim: $(OUT)/tests/unit/qmgr_sim_test
 check-fuzz: $(replay.bin)
 	tests/run --out $(OUT) --stage fuzz
 
-check-system: all $(actor) $(hooked) $(power_cut)
+check-system: all $(actor) $(hooked) $(power_cut) $(bench.bin)
 	tests/run --out $(OUT) --stage system
 
 lint:
@@ -162,8 +165,6 @@ $(power_cut): $(OUT)/tests/crash/power_cut/main.o $(help.a) $(OUT)/qmgr.a $(lib.
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
 # tests/bench: the spool alone, a backlog in its format, load and its receiver.
-bench.src := $(filter-out %/tally.c,$(wildcard tests/bench/*.c))
-bench.bin := $(bench.src:%.c=$(OUT)/%)
 $(bench.bin): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/bench/tally.o $(OUT)/qmgr.a $(lib.a)
 	$(call say,LD,$@)$(CC) $(cc) $(CFLAGS) $(ld) $(LDFLAGS) -o $@ $^ $(libs.lib) $(LDLIBS)
 
