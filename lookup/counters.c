@@ -302,11 +302,10 @@ counters_count(struct counters *c, const void *owner, enum count_event event,
     count->connections = k->connections;
 }
 
-/* Only clients have connections. */
-void
-counters_forget(struct counters *c, const void *owner)
+static void
+forget_owner(const struct period *p, const void *owner)
 {
-    list_foreach (it, &c->clients.by_age) {
+    list_foreach (it, &p->by_age) {
         struct counter *k = LIST_ENTRY(it, struct counter, age);
 
         for (struct share **at = &k->shares; *at != NULL;) {
@@ -321,6 +320,13 @@ counters_forget(struct counters *c, const void *owner)
             mem_free(share);
         }
     }
+}
+
+void
+counters_forget(struct counters *c, const void *owner)
+{
+    forget_owner(&c->clients, owner);
+    forget_owner(&c->users, owner);
 }
 
 /* Statistics */

@@ -10,6 +10,28 @@
 #include <cmocka.h>
 /* clang-format on */
 
+static int
+setup(void **state)
+{
+    struct counters *c = counters_new();
+
+    clock_set(1000000, INT64_C(1795291511000000));
+    counters_set_units(c, 60000, 60000);
+    logged[0] = '\0';
+    log_set_sink(keep_log, NULL, NULL);
+    *state = c;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    counters_free(*state);
+    log_set_sink(NULL, NULL, NULL);
+    clock_unset();
+    return 0;
+}
+
 static struct count
 count(struct counters *c, const void *owner, enum count_event event,
     const char *key)
@@ -24,12 +46,9 @@ count(struct counters *c, const void *owner, enum count_event event,
 static void
 test_rates(void **state)
 {
-    struct counters *c = counters_new();
-    int one;
+    struct counters *c = *state;
+    static int one;
 
-    (void)state;
-    clock_set(1000000, INT64_C(1795291511000000));
-    counters_set_units(c, 60000, 60000);
     assert_int_equal(count(c, &one, COUNT_CONNECT, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_CONNECT, "a").connections, 2);
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").rate, 1);
@@ -39,20 +58,16 @@ test_rates(void **state)
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_RCPT, "a").rate, 1);
     assert_int_equal(count(c, &one, COUNT_RCPT, "a").connections, 2);
-    counters_free(c);
-    clock_unset();
 }
 
 /* A day's quota of a user lasts while clients' minutes come and go. */
 static void
 test_quota_of_users(void **state)
 {
-    struct counters *c = counters_new();
+    struct counters *c = *state;
     unsigned mails = 0;
-    int one;
+    static int one;
 
-    (void)state;
-    clock_set(1000000, INT64_C(1795291511000000));
     counters_set_units(c, 60000, 86400000);
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(count(c, &one, COUNT_MAIL, "192.0.2.1").rate, 1);
@@ -64,18 +79,15 @@ test_quota_of_users(void **state)
     clock_advance_ms(86400000);
     assert_int_equal(count(c, &one, COUNT_MAIL, "login:ann").rate, 1);
     assert_int_equal(counters_size(c), 1);
-    counters_free(c);
-    clock_unset();
 }
 
 /* What a process did not begin it cannot end; what it leaves goes with it. */
 static void
 test_owners(void **state)
 {
-    struct counters *c = counters_new();
-    int one, two;
+    struct counters *c = *state;
+    static int one, two;
 
-    (void)state;
     (void)count(c, &one, COUNT_CONNECT, "a");
     (void)count(c, &two, COUNT_CONNECT, "a");
     (void)count(c, &two, COUNT_AGAIN, "a");
@@ -83,24 +95,20 @@ test_owners(void **state)
     (void)count(c, &one, COUNT_DISCONNECT, "a");
     (void)count(c, &one, COUNT_DISCONNECT, "nobody");
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").connections, 2);
+    (void)count(c, &two, COUNT_CONNECT, "login:ann");
     counters_forget(c, &two);
     assert_int_equal(count(c, &one, COUNT_MAIL, "a").connections, 0);
-    counters_free(c);
+    assert_int_equal(count(c, &one, COUNT_MAIL, "login:ann").connections, 0);
 }
 
 /* Memory: old keys go, live ones stay, and one too many is not counted. */
 static void
 test_bounds(void **state)
 {
-    struct counters *c = counters_new();
+    struct counters *c = *state;
     char key[32];
-    int one;
+    static int one;
 
-    (void)state;
-    clock_set(1000000, INT64_C(1795291511000000));
-    logged[0] = '\0';
-    log_set_sink(keep_log, NULL, NULL);
-    counters_set_units(c, 60000, 60000);
     (void)count(c, &one, COUNT_CONNECT, "stays");
     for (unsigned i = 0; i < COUNTERS_MAX; i++) {
         snprintf(key, sizeof(key), "%u", i);
@@ -114,24 +122,16 @@ test_bounds(void **state)
         (void)count(c, &one, COUNT_MAIL, "stays");
     assert_int_equal(counters_size(c), 1);
     assert_int_equal(count(c, &one, COUNT_MAIL, "stays").connections, 1);
-    counters_free(c);
-    log_set_sink(NULL, NULL, NULL);
-    clock_unset();
 }
 
 /* Whoever makes up senders does not become uncounted by that. */
 static void
 test_senders_leave_room(void **state)
 {
-    struct counters *c = counters_new();
+    struct counters *c = *state;
     char key[32];
-    int one;
+    static int one;
 
-    (void)state;
-    clock_set(1000000, INT64_C(1795291511000000));
-    logged[0] = '\0';
-    log_set_sink(keep_log, NULL, NULL);
-    counters_set_units(c, 60000, 60000);
     for (unsigned i = 0; i < COUNTERS_MAX; i++) {
         snprintf(key, sizeof(key), "sender:%u", i);
         (void)count(c, &one, COUNT_MAIL, key);
@@ -143,20 +143,14 @@ test_senders_leave_room(void **state)
     for (unsigned i = 0; i < COUNTERS_MAX; i++)
         (void)count(c, &one, COUNT_MAIL, "smtp:192.0.2.1");
     assert_int_equal(count(c, &one, COUNT_MAIL, "sender:new").rate, 1);
-    counters_free(c);
-    log_set_sink(NULL, NULL, NULL);
-    clock_unset();
 }
 
 static void
 test_statistics(void **state)
 {
-    struct counters *c = counters_new();
-    int one;
+    struct counters *c = *state;
+    static int one;
 
-    (void)state;
-    clock_set(1000000, INT64_C(1795291511000000));
-    log_set_sink(keep_log, NULL, NULL);
     (void)count(c, &one, COUNT_CONNECT, "smtp:192.0.2.1");
     (void)count(c, &one, COUNT_CONNECT, "smtp:192.0.2.2");
     (void)count(c, &one, COUNT_CONNECT, "smtp:192.0.2.2");
@@ -173,9 +167,6 @@ test_statistics(void **state)
     logged[0] = '\0';
     counters_log(c, "x/anvil");
     assert_string_equal(logged, "");
-    log_set_sink(NULL, NULL, NULL);
-    counters_free(c);
-    clock_unset();
 }
 
 /* What lookup reads may come from anybody. */
@@ -199,12 +190,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_quota_of_users),
-        cmocka_unit_test(test_owners),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_senders_leave_room),
-        cmocka_unit_test(test_statistics),
+        cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quota_of_users, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_senders_leave_room, setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(test_statistics, setup, teardown),
         cmocka_unit_test(test_codec),
     };
 
