@@ -106,6 +106,7 @@ struct mail {
     struct timer gather;     /* how long these may gather recipients */
     size_t gathered_at;      /* not resolved when it was armed */
     int64_t gather_until_ms; /* at the latest */
+    bool asks_freely;        /* lookup is slow for these: all are asked for */
     struct list dirty_link;  /* q->dirty */
     int64_t dirty_ms; /* since when something is in no STATUS; 0: nothing is */
     struct list check_link;  /* q->checks */

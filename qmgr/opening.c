@@ -41,7 +41,7 @@ ask_some(struct qmgr *q, struct mail *m)
 
             if (r->state != RCPT_PENDING)
                 continue;
-            if (m->counts[RCPT_RESOLVING] >= ASK_OUT)
+            if (m->counts[RCPT_RESOLVING] >= ASK_OUT && !m->asks_freely)
                 return n; /* mail_resolved() goes on */
             resolve_rcpt(q, r);
             n++;
@@ -57,16 +57,23 @@ ask_some(struct qmgr *q, struct mail *m)
     return n;
 }
 
+static void
+ask_more(struct qmgr *q, struct mail *m)
+{
+    if (!list_empty(&m->ask_link))
+        return;
+    list_append(&q->asking, &m->ask_link);
+    qmgr_wake(q);
+}
+
 void
 mail_resolved(struct qmgr *q, struct mail *m)
 {
     if (m->counts[RCPT_PENDING] == 0) {
         if (mail_gathers(m) && m->counts[RCPT_RESOLVING] == 0)
             gathered(q, m);
-    } else if (m->counts[RCPT_RESOLVING] <= ASK_OUT / 2 &&
-        list_empty(&m->ask_link)) {
-        list_append(&q->asking, &m->ask_link);
-        qmgr_wake(q);
+    } else if (m->counts[RCPT_RESOLVING] <= ASK_OUT / 2) {
+        ask_more(q, m);
     }
 }
 
@@ -84,7 +91,8 @@ mail_ask_some(struct qmgr *q)
 
 /*
  * A list may take a while as long as lookup is getting on with it. A recipient
- * whose table is slow is not waited for.
+ * whose table is slow is not waited for, nor do the rest wait for his answer to
+ * be asked for: where a table is slow it is not lookup that others wait for.
  */
 static void
 gather_timeout(struct qmgr *q, struct timer *t)
@@ -93,10 +101,15 @@ gather_timeout(struct qmgr *q, struct timer *t)
     size_t before = m->gathered_at;
 
     m->gathered_at = m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING];
-    if (m->gathered_at < before && clock_now_ms() < m->gather_until_ms)
+    if (m->gathered_at < before && clock_now_ms() < m->gather_until_ms) {
         timer_arm(q, t, clock_now_ms() + GATHER_MS);
-    else
-        gathered(q, m);
+        return;
+    }
+    gathered(q, m);
+    if (m->counts[RCPT_PENDING] > 0) {
+        m->asks_freely = true;
+        ask_more(q, m);
+    }
 }
 
 void
@@ -109,6 +122,7 @@ mail_begin_batch(struct qmgr *q, struct mail *m)
     if (m->counts[RCPT_PENDING] > 1 && !mail_gathers(m)) {
         m->gather.fire = gather_timeout;
         m->gathered_at = SIZE_MAX;
+        m->asks_freely = false;
         m->gather_until_ms = clock_now_ms() + GATHER_MOST_MS;
         timer_arm(q, &m->gather, clock_now_ms() + GATHER_MS);
     }

@@ -12,6 +12,7 @@ enum {
     LIMIT = 8000,
     SETTLE_MS = 1000, /* queue_settle_delay */
     ASK_OUT = 40,     /* questions of a message that lookup has at a time */
+    GATHER_MS = 50,   /* lookup is not waited for when it stands still longer */
 };
 
 static const char main_cf[] = "qmgr_message_recipient_limit = 8000\n"
@@ -297,6 +298,25 @@ test_single_questions_pass(void **state)
     judge(x, false);
 }
 
+/* Where a table is slow the rest of the list is asked for all the same. */
+static void
+test_slow_tables_hold_up_nobody(void **state)
+{
+    struct list_test *x = *state;
+
+    x->count = 1000;
+    x->w.lookup_waits = true;
+    submit(x, 40);
+    world_pass_ms(&x->w, GATHER_MS - 1);
+    assert_int_equal(world_count(&x->w.asked), ASK_OUT);
+    world_pass_ms(&x->w, GATHER_MS + 1);
+    assert_int_equal(world_count(&x->w.asked), x->count);
+    x->w.lookup_waits = false;
+    world_settle(&x->w);
+    run_out(x);
+    judge(x, false);
+}
+
 /* Of several agents one has nothing of lists: single mail goes there. */
 static void
 test_an_agent_without_lists(void **state)
@@ -446,6 +466,7 @@ main(void)
         T(test_memory_is_bounded),
         T(test_single_mail_passes),
         T(test_single_questions_pass),
+        T(test_slow_tables_hold_up_nobody),
         T(test_an_agent_without_lists),
         T(test_power_cut),
         T(test_stop),
