@@ -15,6 +15,7 @@ enum {
      */
     GROUP_OCTETS = 8192,
     GROUP_COMMANDS = 200,
+    LIST_RCPTS = 10, /* from so many on a delivery is taken for a list's */
 };
 
 enum verb { VERB_RSET, VERB_MAIL, VERB_RCPT, VERB_DATA };
@@ -268,7 +269,7 @@ take_reply(struct exchange *x, enum verb verb)
 static void
 give_way(const struct exchange *x)
 {
-    if (x->job->delivery.recipient_count > 1)
+    if (x->job->delivery.recipient_count >= LIST_RCPTS)
         (void)sched_yield();
 }
 
