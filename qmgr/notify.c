@@ -188,10 +188,8 @@ has_settled_sibling(const struct rcpt *r)
 }
 
 static void
-fill_requeued(const struct qmgr *q, struct notice_recipient *to,
-    const struct rcpt *r)
+fill_requeued(struct notice_recipient *to, const struct rcpt *r)
 {
-    (void)q;
     to->index = r->index;
     to->rcpt = *rcpt_given(r);
     if (has_settled_sibling(r))
@@ -261,8 +259,10 @@ notify_send(struct qmgr *q, struct job *j)
     n.envelope.recipients = NULL;
     n.envelope.recipient_count = 0;
     for (size_t i = 0; i < j->count; i++)
-        (j->kind == JOB_REQUEUE ? fill_requeued : fill)(q, &rcpts[i],
-            j->rcpts[i]);
+        if (j->kind == JOB_REQUEUE)
+            fill_requeued(&rcpts[i], j->rcpts[i]);
+        else
+            fill(q, &rcpts[i], j->rcpts[i]);
     sent = q->outside->notify(q->context, &n, j);
     mem_free(rcpts);
     return sent;
