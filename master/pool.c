@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/thread.h"
 #include "lib/base/tlv.h"
 #include "lib/daemon/control.h"
 #include "lib/daemon/install.h"
@@ -243,9 +244,9 @@ pools_reap(struct pools *p)
 static unsigned
 cores(void)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = thread_cores();
 
-    return n < 1 ? 1 : n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : (unsigned)n;
+    return n > CONTROL_POOL_MAX ? CONTROL_POOL_MAX : n;
 }
 
 /* Root's rights are for those who have asked for them. */

@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/thread.h"
 #include "lib/io/channel.h"
 #include "lib/io/fiber.h"
 #include "qmgr/cleaning.h"
@@ -10,8 +11,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 
 enum {
     TAKEN_AT_ONCE = 16,
@@ -300,13 +299,8 @@ take_back_main(void *arg)
 static enum result
 start_thread(struct committer *c, struct why *why)
 {
-    sigset_t all, before;
-    int error;
+    int error = thread_start(&c->thread, run, c);
 
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&c->thread, NULL, run, c);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0)
         return RESULT_OK;
     errno = error;

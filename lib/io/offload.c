@@ -2,11 +2,10 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/thread.h"
 #include "lib/io/sched.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 
 /* On the stack of the fiber that waits for it. */
 struct job {
@@ -65,23 +64,6 @@ work(void *arg)
     return NULL;
 }
 
-/* Signals are for the threads that know what to do about them. */
-static bool
-start_thread(struct offload_pool *pool)
-{
-    sigset_t all, before;
-    int error;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&pool->threads[pool->started], NULL, work, pool);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0)
-        return false;
-    pool->started++;
-    return true;
-}
-
 /* False when there is no thread at all to do it. */
 static bool
 enqueue(struct offload_pool *pool, struct job *job)
@@ -90,8 +72,9 @@ enqueue(struct offload_pool *pool, struct job *job)
 
     (void)pthread_mutex_lock(&pool->lock);
     assert(!pool->closing);
-    if (pool->queued >= pool->idle && pool->started < pool->most)
-        (void)start_thread(pool);
+    if (pool->queued >= pool->idle && pool->started < pool->most &&
+        thread_start(&pool->threads[pool->started], work, pool) == 0)
+        pool->started++;
     served = pool->started > 0;
     if (served) {
         list_append(&pool->queue, &job->link);
