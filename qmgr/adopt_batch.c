@@ -72,7 +72,7 @@ enter(struct adoption *a, const struct parcel *p)
         return;
     for (size_t i = 0; i < p->count; i++)
         enter_record(a, p, p->first + i);
-    e = index_find(&q->index, p->id);
+    e = q->recovering;
     e->origin = ADOPTED_ORIGIN;
     recover_one_end(q, e);
     a->end.moved++;

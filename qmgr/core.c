@@ -1,6 +1,7 @@
 #include "qmgr/core.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "qmgr/adopted.h"
 #include "qmgr/destination.h"
 #include "qmgr/dispatch.h"
@@ -80,6 +81,7 @@ qmgr_fini(struct qmgr *q)
     intake_fini(q);
     adopted_fini(q);
     lease_fini(q);
+    mem_free(q->recovering);
     index_fini(&q->index);
     heap_fini(&q->clock);
     config_drop(q->set);

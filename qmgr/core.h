@@ -48,7 +48,7 @@ struct qmgr {
     uint64_t mark;      /* durable: no id from here on was leased */
     uint64_t mark_next; /* on its way to the disk; 0: none */
     struct spool_place mark_place;
-    struct entry *recovering; /* the last message that was found */
+    struct entry *recovering; /* found last, not in index yet */
     struct list lease_waiters;
 
     /* qmgr/adopted, qmgr/adopt */

@@ -62,7 +62,7 @@ index_find(const struct index *ix, uint64_t id)
 }
 
 struct entry *
-index_add(struct index *ix, uint64_t id, enum entry_state state)
+index_begin(struct index *ix, uint64_t id, enum entry_state state)
 {
     struct entry *e = mem_alloc(sizeof(*e));
 
@@ -70,8 +70,24 @@ index_add(struct index *ix, uint64_t id, enum entry_state state)
     static_assert(offsetof(struct part, node) == 0, "free_all() frees nodes");
     e->id = id;
     e->state = (uint8_t)state;
+    e->node.hash = map_hash_u64(id);
     ix->states[state]++;
-    map_add(&ix->entries, map_hash_u64(id), &e->node);
+    map_prefetch(&ix->entries, e->node.hash);
+    return e;
+}
+
+void
+index_enter(struct index *ix, struct entry *e)
+{
+    map_add(&ix->entries, e->node.hash, &e->node);
+}
+
+struct entry *
+index_add(struct index *ix, uint64_t id, enum entry_state state)
+{
+    struct entry *e = index_begin(ix, id, state);
+
+    index_enter(ix, e);
     return e;
 }
 

@@ -90,6 +90,14 @@ struct entry *index_find(const struct index *ix, uint64_t id) ATTR_NONNULL;
 struct entry *index_add(struct index *ix, uint64_t id, enum entry_state state)
     ATTR_NONNULL;
 
+/*
+ * The same in two steps, so that memory is not waited for when a million come
+ * one after the other: in between the entry cannot be found.
+ */
+struct entry *index_begin(struct index *ix, uint64_t id, enum entry_state state)
+    ATTR_NONNULL;
+void index_enter(struct index *ix, struct entry *e) ATTR_NONNULL;
+
 /* Takes it out of its heap as well. */
 void entry_set_state(struct index *ix, struct entry *e, enum entry_state state)
     ATTR_NONNULL;

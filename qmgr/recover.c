@@ -24,8 +24,8 @@ set_aside(struct qmgr *q, struct entry *e, const char *text)
 }
 
 /*
- * All of it was found. Its place in the queues is taken while it is at hand:
- * later, a walk through a million entries would wait for memory at each.
+ * All of it was found. Its place in map and queues is taken while it is at
+ * hand: later, a walk through a million entries would wait for memory at each.
  */
 static void
 take_place(struct qmgr *q)
@@ -33,9 +33,12 @@ take_place(struct qmgr *q)
     struct entry *e = q->recovering;
 
     q->recovering = NULL;
-    if (e != NULL && e->state == ENTRY_INCOMING)
+    if (e == NULL)
+        return;
+    index_enter(&q->index, e);
+    if (e->state == ENTRY_INCOMING)
         heap_set(&q->index.incoming, &e->timer, e->timer.due);
-    else if (e != NULL && e->state == ENTRY_DEFERRED)
+    else if (e->state == ENTRY_DEFERRED)
         round_schedule(q, e, e->timer.due);
 }
 
@@ -49,7 +52,7 @@ found_message(struct qmgr *q, const struct spool_found *f)
     take_place(q);
     /* A deferred message has two records at least. */
     map_reserve(&q->index.entries, f->in_all / 2);
-    e = q->recovering = index_add(&q->index, f->id, ENTRY_INCOMING);
+    e = q->recovering = index_begin(&q->index, f->id, ENTRY_INCOMING);
     e->place = f->place;
     e->blob = f->blob;
     e->flags |= ENTRY_RECOVERED;
@@ -136,9 +139,9 @@ found_status(struct qmgr *q, struct entry *e, const struct spool_found *f)
 static void
 found_change(struct qmgr *q, const struct spool_found *f)
 {
-    struct entry *e = index_find(&q->index, f->id);
+    struct entry *e = q->recovering;
 
-    if (e == NULL)
+    if (e == NULL || e->id != f->id)
         q->outside->dead(q->context, &f->place);
     else if (f->type == RECORD_CONTENT)
         e->content = f->place;
@@ -273,6 +276,7 @@ recover_sweep(struct qmgr *q, struct spool *s)
 {
     struct blobs b = { .queue = q };
 
+    take_place(q);
     spool_blob_sweep(s, blob_is_live, &b);
     mem_free(b.numbers);
 }

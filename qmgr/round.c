@@ -368,12 +368,12 @@ void
 round_schedule(struct qmgr *q, struct entry *e, int64_t next_try_ms)
 {
     int64_t expiry = round_expiry_ms(q, e);
-    bool expires = e->attempts > 0 && expiry > qmgr_wall_ms();
 
+    if (expiry < next_try_ms && e->attempts > 0 && expiry > qmgr_wall_ms())
+        next_try_ms = expiry;
     if (e->state != ENTRY_DEFERRED || (e->flags & ENTRY_PARKED) != 0)
         entry_set_state(&q->index, e, ENTRY_DEFERRED);
-    heap_set(&q->index.timers, &e->timer,
-        expires && expiry < next_try_ms ? expiry : next_try_ms);
+    heap_set(&q->index.timers, &e->timer, next_try_ms);
     qmgr_wake(q);
 }
 

@@ -133,6 +133,13 @@ map_reserve(struct map *m, size_t count)
 }
 
 void
+map_prefetch(const struct map *m, uint64_t hash)
+{
+    if (m->size > 0)
+        __builtin_prefetch(bucket_of(m, hash), 1);
+}
+
+void
 map_add(struct map *m, uint64_t hash, struct map_node *node)
 {
     struct map_node **to;

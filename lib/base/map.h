@@ -44,6 +44,9 @@ void map_reserve(struct map *m, size_t count) ATTR_NONNULL;
 struct map_node *map_find(const struct map *m, uint64_t hash, map_same_fn same,
     const void *key);
 
+/* map_add() with this hash is next but for some work: have its memory at hand. */
+void map_prefetch(const struct map *m, uint64_t hash) ATTR_NONNULL;
+
 /* The caller has made sure that there is no such key yet. */
 void map_add(struct map *m, uint64_t hash, struct map_node *node) ATTR_NONNULL;
 

@@ -16,7 +16,7 @@ varint_encode(unsigned char to[VARINT_MAX], uint64_t value)
 }
 
 static bool
-varint_take(struct slice *rest, uint64_t *value)
+varint_take_long(struct slice *rest, uint64_t *value)
 {
     uint64_t n = 0;
 
@@ -33,6 +33,17 @@ varint_take(struct slice *rest, uint64_t *value)
         }
     }
     return false;
+}
+
+/* Most are of one octet. */
+static inline bool
+varint_take(struct slice *rest, uint64_t *value)
+{
+    if (rest->len == 0 || (unsigned char)rest->ptr[0] >= 0x80)
+        return varint_take_long(rest, value);
+    *value = (unsigned char)rest->ptr[0];
+    *rest = slice_skip(*rest, 1);
+    return true;
 }
 
 void
