@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/thread.h"
 #include "lib/io/fiber.h"
 #include "qmgr/links.h"
 #include "qmgr/recover.h"
@@ -58,6 +59,7 @@ open_spool(struct manager *m, const struct config *config, struct why *why)
         .segment_size = (uint64_t)config->queue_segment_size,
         .min_free = (uint64_t)config->queue_minfree,
         .lock_wait_ms = LOCK_WAIT_MS,
+        .threads = thread_cores(),
     };
     enum result res;
 

@@ -2,7 +2,6 @@
  * What each file in segment/ is: free, sealed with an index block, or to be
  * scanned. In the end each segment in use has its index in memory.
  */
-#include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
 #include "lib/base/num.h"
 #include "qmgr/spool/scan.h"
@@ -12,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TEXT_MAX = 400 };
@@ -175,41 +175,6 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
     return RESULT_OK;
 }
 
-/* False: there is no trailer, or it is of another use. */
-static bool
-read_trailer(struct spool *s, const struct segment *seg, struct trailer *t)
-{
-    unsigned char octets[TRAILER_SIZE];
-
-    return seg->reserved >= seg->size &&
-        spool_read_octets(s, seg->fd, octets, sizeof(octets),
-            seg->size - BLOCK_SIZE) &&
-        trailer_decode(octets, seg->size, t) &&
-        t->key.generation == seg->key.generation &&
-        t->key.salt == seg->key.salt;
-}
-
-static bool
-read_index(struct loading *l, struct segment *seg, const struct trailer *t)
-{
-    char *at = buf_reserve(&seg->index, (size_t)t->index_len);
-    struct slice rest;
-    struct record_info r;
-
-    if (at == NULL ||
-        !spool_read_octets(l->spool, seg->fd, at, (size_t)t->index_len,
-            t->index_at) ||
-        crc32c(0, at, (size_t)t->index_len) != t->index_crc)
-        return false;
-    buf_advance(&seg->index, (size_t)t->index_len);
-    rest = buf_slice(&seg->index);
-    while (index_entry_next(&rest, &r)) {
-        seg->entries++;
-        saw_serial(l, r.serial);
-    }
-    return rest.len == 0 && seg->entries == t->entries;
-}
-
 static const struct closure *
 end_of(const struct closure *ends, size_t count, uint64_t generation)
 {
@@ -219,34 +184,39 @@ end_of(const struct closure *ends, size_t count, uint64_t generation)
     return NULL;
 }
 
-static enum result
-load_used(struct loading *l, struct segment *seg, struct why *why)
+static const struct closure *
+closure_of(const struct spool *s, const struct segment *seg)
 {
-    const struct closure *c = end_of(l->spool->closures,
-        l->spool->closure_count, seg->key.generation);
-    struct trailer t;
+    return end_of(s->closures, s->closure_count, seg->key.generation);
+}
 
+static enum result
+load_used(struct loading *l, struct segment *seg, const struct sealed *sealed,
+    struct why *why)
+{
+    const struct closure *c = closure_of(l->spool, seg);
+
+    switch (sealed->found) {
+    case SEALED_NOT:
+        break;
+    case SEALED_OK:
+        seg->end = sealed->trailer.data_end;
+        seg->last_serial = sealed->trailer.last_serial;
+        seg->use = USE_SEALED;
+        return RESULT_OK;
+    case SEALED_DAMAGED:
+        tell(l, seg, "its index block is damaged, all of it is read instead");
+        seg->damaged = true;
+        return scan_file(l, seg, sealed->trailer.data_end,
+            sealed->trailer.data_end, why);
+    }
     if (c != NULL) {
         seg->bad = true;
         return scan_file(l, seg, c->end, c->end, why);
     }
-    if (!read_trailer(l->spool, seg, &t)) {
-        c = end_of(l->spool->ends, l->spool->end_count, seg->key.generation);
-        return c != NULL ? scan_file(l, seg, c->end, c->end, why)
-                         : scan_file(l, seg, seg->size, 0, why);
-    }
-    saw_serial(l, t.last_serial);
-    if (read_index(l, seg, &t)) {
-        seg->end = t.data_end;
-        seg->last_serial = t.last_serial;
-        seg->use = USE_SEALED;
-        return RESULT_OK;
-    }
-    buf_clear(&seg->index);
-    seg->entries = 0;
-    tell(l, seg, "its index block is damaged, all of it is read instead");
-    seg->damaged = true;
-    return scan_file(l, seg, t.data_end, t.data_end, why);
+    c = end_of(l->spool->ends, l->spool->end_count, seg->key.generation);
+    return c != NULL ? scan_file(l, seg, c->end, c->end, why)
+                     : scan_file(l, seg, seg->size, 0, why);
 }
 
 /* Not ours, or not to be understood: out of the way, not deleted. */
@@ -414,6 +384,48 @@ give_place(struct segment *seg)
         (uint32_t)(seg->key.generation << PLACE_SLOT_BITS);
 }
 
+/* Of what was scanned the index is in memory only. */
+static enum result
+load_run(struct loading *l, const struct sealed *sealed, struct run *run,
+    struct why *why)
+{
+    struct segment *seg = sealed->segment;
+    enum result res = load_used(l, seg, sealed, why);
+
+    if (res == RESULT_OK && sealed->found != SEALED_OK &&
+        !run_collect(run, seg->slot, buf_slice(&seg->index), seg->entries))
+        abort();
+    saw_serial(l, run->max_serial);
+    return res;
+}
+
+static enum result
+load_indexes(struct loading *l, struct why *why)
+{
+    struct spool *s = l->spool;
+    struct sealed *sealed = mem_alloc_array(s->segment_count + 1,
+        sizeof(*sealed));
+    enum result res = RESULT_OK;
+
+    l->run_count = s->segment_count;
+    l->runs = mem_alloc_array(l->run_count + 1, sizeof(*l->runs));
+    for (size_t i = 0; i < l->run_count; i++) {
+        struct segment *seg = s->segments[i];
+
+        if (seg == NULL || seg->use == USE_FREE || seg->use == USE_GONE)
+            continue;
+        give_place(seg);
+        sealed[i].segment = seg;
+        sealed[i].closed = closure_of(s, seg) != NULL;
+    }
+    sealed_read(l, sealed);
+    for (size_t i = 0; i < l->run_count && res == RESULT_OK; i++)
+        if (sealed[i].segment != NULL)
+            res = load_run(l, &sealed[i], &l->runs[i], why);
+    mem_free(sealed);
+    return res;
+}
+
 enum result
 spool_load(struct loading *l, struct why *why)
 {
@@ -433,13 +445,13 @@ spool_load(struct loading *l, struct why *why)
             res = load_header(l, s->segments[i], why);
     }
     /* All closures are known now. */
-    for (size_t i = 0; i < s->segment_count && res == RESULT_OK; i++) {
-        struct segment *seg = s->segments[i];
+    return res == RESULT_OK ? load_indexes(l, why) : res;
+}
 
-        if (seg == NULL || seg->use == USE_FREE || seg->use == USE_GONE)
-            continue;
-        give_place(seg);
-        res = load_used(l, seg, why);
-    }
-    return res;
+void
+loading_fini(struct loading *l)
+{
+    for (size_t i = 0; i < l->run_count; i++)
+        run_fini(&l->runs[i]);
+    mem_free(l->runs);
 }

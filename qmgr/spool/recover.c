@@ -10,22 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One entry of an index: small, since there may be millions. */
-struct find {
-    uint64_t id, serial;
-    const char *entry; /* in the segment's index */
-    uint32_t slot;
-    uint16_t part;
-    uint8_t type;
-};
-
 struct recovery {
     struct loading loading;
     struct spool *spool;
     spool_found_fn found;
-    struct find *finds;
-    size_t count;
-    const struct find **group; /* what is live of one message */
+    struct merge merge;
+    size_t in_all;
+    struct find *finds; /* of one message */
+    size_t count, room;
+    const struct find **group; /* what is live of them */
     size_t group_count, group_room;
     struct buf head;
 };
@@ -48,81 +41,29 @@ info_of(const struct find *f)
     return r;
 }
 
-static size_t
-count_entries(const struct spool *s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->segment_count; i++)
-        if (s->segments[i] != NULL && s->segments[i]->place != 0)
-            n += s->segments[i]->entries;
-    return n;
-}
-
-static void
-collect(struct recovery *rc)
-{
-    struct spool *s = rc->spool;
-    size_t room = count_entries(s);
-
-    rc->finds = mem_alloc_array(room + 1, sizeof(*rc->finds));
-    for (size_t i = 0; i < s->segment_count; i++) {
-        struct segment *seg = s->segments[i];
-        struct record_info r;
-        struct slice rest;
-
-        if (seg == NULL || seg->place == 0)
-            continue;
-        rest = buf_slice(&seg->index);
-        for (const char *at = rest.ptr;
-             rc->count < room && index_entry_next(&rest, &r); at = rest.ptr)
-            rc->finds[rc->count++] = (struct find){
-                .id = r.id,
-                .serial = r.serial,
-                .entry = at,
-                .slot = (uint32_t)i,
-                .part = r.part,
-                .type = r.type,
-            };
-    }
-}
-
-static int
-compare_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-/* By message, then in order of the log; doubles stand together. */
-static int
-compare(const void *a, const void *b)
-{
-    const struct find *x = a, *y = b;
-
-    if (x->id != y->id)
-        return compare_u64(x->id, y->id);
-    if (x->serial != y->serial)
-        return compare_u64(x->serial, y->serial);
-    if (x->part != y->part)
-        return x->part < y->part ? -1 : 1;
-    return x->type < y->type ? -1 : x->type > y->type;
-}
-
-/* Mostly they are in order already: ids grow as the log does. */
-static void
-sort(struct find *finds, size_t count)
-{
-    for (size_t i = 1; i < count; i++)
-        if (compare(&finds[i - 1], &finds[i]) > 0) {
-            qsort(finds, count, sizeof(*finds), compare);
-            return;
-        }
-}
-
 static bool
 is_double(const struct find *a, const struct find *b)
 {
-    return compare(a, b) == 0;
+    return find_compare(a, b) == 0;
+}
+
+/* Take the finds of the next message; false at the end. */
+static bool
+next_message(struct recovery *rc)
+{
+    const struct find *f = merge_next(&rc->merge);
+
+    for (rc->count = 0;
+         f != NULL && (rc->count == 0 || f->id == rc->finds[0].id);
+         f = merge_next(&rc->merge)) {
+        if (rc->count == rc->room) {
+            rc->room = rc->room == 0 ? 16 : rc->room * 2;
+            rc->finds = mem_resize(rc->finds, rc->room * sizeof(*rc->finds));
+        }
+        rc->finds[rc->count++] = *f;
+        merge_skip(&rc->merge);
+    }
+    return rc->count > 0;
 }
 
 /* The same message in two segments: see target.c. */
@@ -135,6 +76,20 @@ note_doubles(struct recovery *rc)
         if (a->type == RECORD_MESSAGE && is_double(a, b))
             target_note_double(rc->spool, a->id);
     }
+}
+
+/* Those that are still needed, which is known when all segments are. */
+static void
+count_removes(struct recovery *rc)
+{
+    for (size_t i = 0; i < rc->count; i++)
+        if (rc->finds[i].type == RECORD_REMOVE) {
+            struct record_info r = info_of(&rc->finds[i]);
+
+            r.other = target_of_message(rc->spool, r.id, r.other);
+            segment_count_record(rc->spool,
+                segment_of(rc->spool, &rc->finds[i]), &r);
+        }
 }
 
 static void
@@ -170,16 +125,17 @@ oldest_double(const struct spool *s, const struct find *f, size_t count)
 
 /* What is live of the finds of one message. */
 static void
-sift(struct recovery *rc, const struct find *f, size_t count)
+sift(struct recovery *rc)
 {
+    const struct find *f = rc->finds;
     size_t doubles;
 
     rc->group_count = 0;
-    for (size_t i = 0; i < count; i += doubles) {
+    for (size_t i = 0; i < rc->count; i += doubles) {
         const struct find *one;
 
         for (doubles = 1;
-             i + doubles < count && is_double(&f[i], &f[i + doubles]);)
+             i + doubles < rc->count && is_double(&f[i], &f[i + doubles]);)
             doubles++;
         one = oldest_double(rc->spool, &f[i], doubles);
         switch ((enum record_type)one->type) {
@@ -265,7 +221,7 @@ tell_one(struct recovery *rc, const struct find *f, bool *damaged,
         },
         .blob = r.type == RECORD_MESSAGE ? r.other : 0,
         .parted = (r.flags & RECORD_PARTED) != 0,
-        .in_all = rc->count,
+        .in_all = rc->in_all,
     };
 
     *damaged = false;
@@ -304,29 +260,19 @@ tell_group(struct recovery *rc, struct why *why)
 static bool
 tell_all(struct recovery *rc, struct why *why)
 {
-    for (size_t i = 0, n; i < rc->count; i += n) {
-        for (n = 1;
-             i + n < rc->count && rc->finds[i + n].id == rc->finds[i].id;)
-            n++;
-        sift(rc, &rc->finds[i], n);
+    struct loading *l = &rc->loading;
+
+    for (size_t i = 0; i < l->run_count; i++)
+        rc->in_all += l->runs[i].count;
+    merge_init(&rc->merge, l->runs, l->run_count);
+    while (next_message(rc)) {
+        note_doubles(rc);
+        count_removes(rc);
+        sift(rc);
         if (!tell_group(rc, why))
             return false;
     }
     return true;
-}
-
-/* Which REMOVEs are still needed is known when all segments are. */
-static void
-count_removes(struct recovery *rc)
-{
-    for (size_t i = 0; i < rc->count; i++)
-        if (rc->finds[i].type == RECORD_REMOVE) {
-            struct record_info r = info_of(&rc->finds[i]);
-
-            r.other = target_of_message(rc->spool, r.id, r.other);
-            segment_count_record(rc->spool,
-                segment_of(rc->spool, &rc->finds[i]), &r);
-        }
 }
 
 /*
@@ -439,10 +385,6 @@ recover(struct recovery *rc, const char *adopter, struct why *why)
     if (res != RESULT_OK)
         return res;
     drop_closures(s);
-    collect(rc);
-    sort(rc->finds, rc->count);
-    note_doubles(rc);
-    count_removes(rc);
     if (!tell_all(rc, why))
         return RESULT_PERMFAIL;
     go_on(s);
@@ -450,19 +392,25 @@ recover(struct recovery *rc, const char *adopter, struct why *why)
 }
 
 enum result
-spool_recover(struct spool *s, const char *adopter, spool_found_fn found,
-    spool_damage_fn damage, void *context, struct why *why)
+spool_recover(struct spool *s, const struct spool_options *options,
+    spool_found_fn found, spool_damage_fn damage, void *context,
+    struct why *why)
 {
     struct recovery rc = {
-        .loading = { .spool = s, .damage = damage, .context = context },
+        .loading = { .spool = s,
+            .threads = options->threads,
+            .damage = damage,
+            .context = context },
         .spool = s,
         .found = found,
     };
     enum result res;
 
     buf_init(&rc.head, INT32_MAX);
-    res = recover(&rc, adopter, why);
+    res = recover(&rc, options->adopter, why);
     buf_fini(&rc.head);
+    merge_fini(&rc.merge);
+    loading_fini(&rc.loading);
     mem_free(rc.finds);
     mem_free(rc.group);
     return res;

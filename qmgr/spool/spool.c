@@ -111,7 +111,7 @@ spool_open(const struct spool_options *options, spool_found_fn found,
     new_identity(s); /* unless there is one */
     res = prepare(s, options->lock_wait_ms, why);
     if (res == RESULT_OK)
-        res = spool_recover(s, options->adopter, found, damage, context, why);
+        res = spool_recover(s, options, found, damage, context, why);
     if (res != RESULT_OK) {
         release(s);
         return res;

@@ -90,6 +90,7 @@ struct spool_options {
     uint64_t segment_size; /* queue_segment_size, put into range */
     uint64_t min_free;     /* queue_minfree: fresh mail is refused below */
     int lock_wait_ms;      /* for a predecessor that is ending; 0: none */
+    unsigned threads;      /* that may read while it opens; 0: the caller's */
     const char *adopter;   /* its messages are to be taken over by the spool of
                               this id; NULL: it is opened for its own sake */
 };

@@ -13,6 +13,7 @@
 #include "lib/base/why.h"
 #include "qmgr/spool/budget.h"
 #include "qmgr/spool/disk.h"
+#include "qmgr/spool/finds.h"
 #include "qmgr/spool/format.h"
 #include "qmgr/spool/spool.h"
 
@@ -297,24 +298,42 @@ enum result owner_adopt(struct spool *s, const char *adopter, struct why *why)
 
 struct loading {
     struct spool *spool;
+    unsigned threads;
     spool_damage_fn damage;
     void *context;
     uint64_t max_serial; /* of all that was seen */
     uint64_t max_generation;
+    struct run *runs; /* out: by slot, to be freed by loading_fini() */
+    size_t run_count;
     bool foreign_id; /* the spool's id is not known: the first header has it */
     bool owner_missing;
 };
 enum result spool_load(struct loading *l, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
+void loading_fini(struct loading *l) ATTR_NONNULL;
 
 /* Copy octets to damaged/ and tell. False: they could not be saved. */
 bool set_aside(struct loading *l, const struct segment *seg, uint64_t from,
     const unsigned char *octets, size_t len, const char *text) ATTR_NONNULL;
 
+/* sealed.c: index blocks, side by side */
+
+struct sealed {
+    struct segment *segment; /* NULL: none that is in use */
+    bool closed;             /* at its closure, so it has no trailer */
+    enum {
+        SEALED_NOT, /* no trailer, or one of another use */
+        SEALED_OK,  /* its index is in memory, the run has its entries */
+        SEALED_DAMAGED,
+    } found;
+    struct trailer trailer; /* unless SEALED_NOT */
+};
+/* One for each of l->runs. */
+void sealed_read(const struct loading *l, struct sealed *sealed) ATTR_NONNULL;
+
 /* recover.c */
 
-/* adopter as in struct spool_options. */
-enum result spool_recover(struct spool *s, const char *adopter,
+enum result spool_recover(struct spool *s, const struct spool_options *options,
     spool_found_fn found, spool_damage_fn damage, void *context,
     struct why *why) ATTR_MUST_USE;
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { CAPACITY = 64 * 1024 * 1024, SEGMENT = 128 * 1024 };
+enum { CAPACITY = 64 * 1024 * 1024, SEGMENT = 128 * 1024, THREADS = 3 };
 
 static bool
 note_found(void *context, const struct spool_found *f, struct why *why)
@@ -96,6 +96,7 @@ fixture_setup_real(void **state)
     if (mkdtemp(x->path) == NULL)
         return -1;
     x->options.disk = &disk_real;
+    x->options.threads = THREADS;
     x->options.dir = open(x->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     fixture_start(x);
     *state = x;
