@@ -218,12 +218,45 @@ world_stored(struct world *w, const struct spool_place *place)
     return NULL;
 }
 
+/* The cleaner moves it; what was just to be read is not there any more. */
+WORLD_FN void
+world_move(struct world *w, struct stored *s)
+{
+    struct spool_move move = {
+        .found = { .type = s->type, .id = s->id, .place = s->place },
+        .moved = true,
+        .to = { 1, ++w->offset, 1 },
+    };
+
+    s->moves++;
+    assert_true(index_moved(&w->q.index, &move));
+    s->place = move.to;
+}
+
+WORLD_FN void
+world_read(struct world *w, struct disk_job *j)
+{
+    struct stored *s;
+
+    if (w->before_read != NULL)
+        w->before_read(w, j);
+    s = world_stored(w, &j->place);
+    if (s == NULL && w->before_read != NULL) {
+        j->result = why_temp(&j->why, "4.3.0", "is not there any more");
+        return;
+    }
+    assert_non_null(s);
+    assert_true(s->id == j->id);
+    buf_add(&j->head, (struct slice){ s->head, s->head_len });
+    if (j->task == DISK_READ)
+        buf_add(&j->content, (struct slice){ s->content, s->content_len });
+}
+
 WORLD_FN bool
 world_step_disk(struct world *w)
 {
     struct list *it = list_take(&w->disk);
     struct disk_job *j;
-    struct stored *s;
 
     if (it == NULL)
         return false;
@@ -237,12 +270,7 @@ world_step_disk(struct world *w)
     if (j->task == DISK_READ && w->content_is_damaged) {
         j->result = why_perm(&j->why, "5.3.0", "checksum is wrong");
     } else if (j->task == DISK_READ || j->task == DISK_READ_HEAD) {
-        s = world_stored(w, &j->place);
-        assert_non_null(s);
-        assert_true(s->id == j->id);
-        buf_add(&j->head, (struct slice){ s->head, s->head_len });
-        if (j->task == DISK_READ)
-            buf_add(&j->content, (struct slice){ s->content, s->content_len });
+        world_read(w, j);
     }
     if (j->task == DISK_LEND)
         j->fd = open("/dev/null", O_RDWR | O_CLOEXEC);

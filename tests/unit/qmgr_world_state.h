@@ -36,6 +36,7 @@ struct stored {
     size_t brief_len, head_len, content_len;
     struct spool_place place;
     bool dead;
+    unsigned moves; /* by the cleaner */
 };
 
 /* A delivery or a notice that somebody has. */
@@ -101,6 +102,8 @@ struct world {
     enum result (*route)(struct world *w, struct slice recipient,
         struct route *route, struct why *why);
     void *context; /* the test's */
+    /* Called before something is read; NULL: nothing. */
+    void (*before_read)(struct world *w, const struct disk_job *j);
     /* Called when all is found and nothing of it is begun; NULL: nothing. */
     void (*before_begin)(struct world *w);
 };
