@@ -136,8 +136,9 @@ spool_blob_copy(struct spool *s, struct spool *from, uint64_t number,
     int fd, to = -1;
 
     if (spool_blob_open(from, number, &fd, why) != RESULT_OK)
-        return why->sys == ENOENT ? why_perm(why, "5.3.0", "blob is missing")
-                                  : RESULT_TEMPFAIL;
+        return why->sys == ENOENT || why->sys == ELOOP
+            ? why_perm(why, "5.3.0", "blob is missing, or no file")
+            : RESULT_TEMPFAIL;
     res = spool_blob_lend(s, &to, why);
     if (res == RESULT_OK) {
         res = copy_octets(s, to, from, fd, length, why);

@@ -4,17 +4,39 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+/* Somebody else may have filled an adopted directory: nothing else will do. */
+static bool
+is_expected(int fd, int flags)
+{
+    /* O_TMPFILE, which makes a file, has the bit as well. */
+    bool directory = (flags & O_TMPFILE) == O_DIRECTORY;
+    struct stat st;
+
+    return fstat(fd, &st) == 0 &&
+        (directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+}
+
+/* O_NONBLOCK for a pipe, which would be waited for before it can be refused. */
 static int
 real_open(struct disk *d, int dir, const char *name, int flags, mode_t mode)
 {
+    int fd = openat(dir, name,
+        flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, mode);
+
     (void)d;
-    return openat(dir, name, flags | O_CLOEXEC, mode);
+    if (fd >= 0 && !is_expected(fd, flags)) {
+        close(fd);
+        errno = ELOOP; /* as for a symbolic link */
+        return -1;
+    }
+    return fd;
 }
 
 static int

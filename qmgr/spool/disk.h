@@ -24,6 +24,7 @@
 typedef void (*disk_name_fn)(void *context, const char *name);
 
 struct disk {
+    /* A file, or with O_DIRECTORY a directory; else, a link too, ELOOP. */
     int (*open)(struct disk *d, int dir, const char *name, int flags,
         mode_t mode);
     int (*close)(struct disk *d, int fd);

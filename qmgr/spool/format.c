@@ -261,6 +261,7 @@ static bool
 record_sane(const struct record_info *r)
 {
     return r->type >= RECORD_MESSAGE && r->type <= RECORD_REPLACE &&
+        (r->type == RECORD_META) == (r->id == 0) &&
         r->brief.len <= SPOOL_BRIEF_MAX && r->part < r->parts &&
         r->offset % 8 == 0;
 }

@@ -154,7 +154,7 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
         .context = &sg,
     };
 
-    img.length = seg->reserved;
+    img.length = seg->reserved < seg->size ? seg->reserved : seg->size;
     scan_segment(&img, &sc);
     seg->end = sc.end;
     seg->last_serial = sc.last_serial;
@@ -335,7 +335,8 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     note_closures(s, &h);
     if (h.state == SEGMENT_FREE)
         return stay_free(l, seg, &h, why);
-    if (h.size < SPOOL_SEGMENT_MIN || h.size % BLOCK_SIZE != 0)
+    if (h.size < SPOOL_SEGMENT_MIN || h.size > SPOOL_SEGMENT_MAX ||
+        h.size % BLOCK_SIZE != 0)
         return move_away(l, seg, "its size is none", why);
     seg->key = h.key;
     seg->size = h.size;
@@ -372,7 +373,9 @@ open_file(struct spool *s, struct segment *seg, struct why *why)
     length = s->disk->length(s->disk, seg->fd);
     if (length < 0)
         return why_errno(why, "segment/%s: length", name);
-    seg->reserved = (uint64_t)length;
+    /* What is behind that was never ours to read. */
+    seg->reserved = length > SPOOL_SEGMENT_MAX ? SPOOL_SEGMENT_MAX
+                                               : (uint64_t)length;
     return RESULT_OK;
 }
 

@@ -57,7 +57,8 @@ read_one(void *context, size_t i)
         seg->entries = one->trailer.entries;
     } else {
         one->found = SEALED_DAMAGED;
-        buf_clear(&seg->index);
+        buf_fini(&seg->index);
+        buf_init(&seg->index, INT32_MAX);
         run_fini(run);
     }
     if (run->max_serial < one->trailer.last_serial)
