@@ -97,7 +97,7 @@ choose_complete(struct spool *s)
     for (size_t i = 0; i < s->segment_count; i++) {
         struct segment *seg = s->segments[i];
 
-        if (!segment_in_use(seg))
+        if (!segment_in_use(seg) || seg->unindexed)
             continue;
         if (is_complete(seg) && seg->live == 0)
             return seg;
@@ -150,7 +150,8 @@ load_index(struct spool *s, struct clean_job *job)
 
     if (seg->use != USE_SEALED) {
         buf_add(&job->index, buf_slice(&seg->index));
-        return !buf_failed(&job->index);
+        /* Without memory it is not whole: what it lacks may be live. */
+        return !buf_failed(&job->index) && !buf_failed(&seg->index);
     }
     if (!spool_read_octets(s, seg->fd, octets, sizeof(octets),
             seg->size - BLOCK_SIZE) ||
@@ -185,7 +186,7 @@ begin(struct spool *s)
         log_error("segment/%04" PRIu32 ": its index cannot be read, "
                   "not cleaned before the next start",
             seg->slot);
-        seg->stuck_until_ms = INT64_MAX;
+        seg->unindexed = true;
         job_free(s);
         return false;
     }

@@ -336,6 +336,54 @@ test_no_space_to_clean(void **state)
     mem_free(o);
 }
 
+/* The index block of a sealed segment, as its trailer says. */
+static void
+spoil_index(struct fixture *x, const char *segment)
+{
+    unsigned char trailer[64];
+    uint32_t index_at;
+
+    assert_int_equal(disk_sim_file_read(x->sim, "segment", segment,
+                         SEGMENT - 4096, trailer, sizeof(trailer)),
+        sizeof(trailer));
+    memcpy(&index_at, trailer + 28, sizeof(index_at));
+    assert_true(disk_sim_rot(x->sim, "segment", segment,
+        index_at * (uint64_t)4096 + 40, 1));
+}
+
+/* One segment whose index cannot be read must not keep all others in use. */
+static void
+test_index_that_rotted(void **state)
+{
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    struct spool_stats st;
+    struct why why;
+
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(add(o, &why), RESULT_OK);
+    spoil_index(x, "0001");
+    while (o->oldest < o->next)
+        drop_oldest(o);
+    for (unsigned i = 0; i < 50; i++) {
+        clean(o);
+        clock_advance_ms(1001);
+    }
+    spool_stats(x->spool, &st);
+    assert_in_range(st.octets_used, SEGMENT, 3 * SEGMENT);
+    /* The next start reads the batches, and then it goes as well. */
+    fixture_restart(x);
+    assert_int_equal(x->damage_count, 1);
+    assert_int_equal(x->found_count, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        clean(o);
+        clock_advance_ms(1001);
+    }
+    spool_stats(x->spool, &st);
+    assert_in_range(st.octets_used, 0, 2 * SEGMENT);
+    mem_free(o);
+}
+
 /* Others fill the file system, and make room again. */
 static void
 test_min_free(void **state)
@@ -535,6 +583,7 @@ main(void)
         ON_SIM(test_full_disk),
         ON_SIM(test_start_on_a_full_disk),
         ON_SIM(test_no_space_to_clean),
+        ON_SIM(test_index_that_rotted),
         ON_SIM(test_min_free),
         ON_SIM(test_room_taken),
         ON_SIM(test_room_is_sure),
