@@ -167,6 +167,8 @@ show(struct config_set *set, struct cat *c)
 
     if (r == NULL)
         command_fail(FAILURE, "no memory");
+    if (!queue_id_is_well_formed(slice_of(c->name)))
+        command_fail(FAILURE, "bad mail queue ID: %s", c->name);
     if (!queue_id_parse(slice_of(c->name), &r->ids[0]))
         command_fail(FAILURE, "open queue file %s: %s", c->name,
             strerror(ENOENT));
@@ -198,7 +200,7 @@ main(int argc, char **argv)
     struct config_set *set;
     int option, status = EXIT_SUCCESS;
 
-    while ((option = getopt(argc, argv, "bc:dehnoqrs:v")) >= 0) {
+    while ((option = getopt(argc, argv, "bc:dehoqrv")) >= 0) {
         switch (option) {
         case 'b':
             c.show |= SHOW_BODY;
@@ -216,8 +218,11 @@ main(int argc, char **argv)
             config_dir = optarg;
             break;
         case 'v':
+        case 'd': /* -d -o -r: what the records of Postfix's files are like */
+        case 'o':
+        case 'r':
             break;
-        default: /* -d -n -o -r -s: of Postfix's file format */
+        default:
             bad = true;
         }
     }

@@ -7,6 +7,7 @@
 #include "cmd/postqueue/shape.h"
 #include "lib/base/clock.h"
 #include "lib/daemon/command.h"
+#include "lib/mail/address.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
 #include "lib/table/table.h"
@@ -59,6 +60,9 @@ ask(const struct config_set *set, struct msg *m, queue_item_fn item,
 
     if (queue_control_open(set, &reach, &fd, &why) != RESULT_OK)
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, why.text);
+    if (reach == QUEUE_OFFLINE && item != NULL)
+        command_say(LOG_LEVEL_WARNING,
+            "Mail system is down -- accessing queue directly");
     if (queue_control_ask(fd, m, item, context, &done, &why) != RESULT_OK)
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, why.text);
     queue_control_close(fd);
@@ -157,6 +161,10 @@ check_site(const struct config_set *set, struct slice site)
     struct match_list *sites;
     struct why why;
 
+    if (!domain_is_valid(site) && !domain_is_literal(site))
+        command_fail(EX_UNAVAILABLE,
+            "Cannot flush mail queue - invalid destination: \"" SLICE_FMT "\"",
+            SLICE_ARG(site));
     if (match_list_open(config->fast_flush_domains, MATCH_DOMAIN, true, config,
             &sites, &why) != RESULT_OK)
         command_fail(EX_TEMPFAIL, "%s", why.text);
@@ -177,15 +185,16 @@ flush(const struct config_set *set, const struct options *o)
         command_fail(EX_OSERR, "no memory");
     r->task = QUEUE_FLUSH_ALL;
     if (o->mode == MODE_FLUSH_ID) {
+        if (!queue_id_is_well_formed(slice_of(o->what)))
+            command_fail(EX_UNAVAILABLE,
+                "Cannot flush queue ID - invalid name: \"%s\"", o->what);
         if (!queue_id_parse(slice_of(o->what), &r->ids[0]))
-            command_fail(EX_UNAVAILABLE, "invalid mail queue id: %s", o->what);
+            r->ids[0] = 0; /* no message has it */
         r->task = QUEUE_FLUSH_ID;
         r->id_count = 1;
     } else if (o->mode == MODE_FLUSH_SITE) {
         r->task = QUEUE_FLUSH_SITE;
         r->site = slice_of(o->what);
-        if (r->site.len == 0)
-            command_fail(EX_UNAVAILABLE, "Cannot flush mail queue - no site");
         check_site(set, r->site);
     }
     msg_init(&m, MESSAGE_QUEUE_FLUSH);

@@ -8,7 +8,6 @@
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,16 +45,30 @@ static const struct option long_options[] = {
     { 0 },
 };
 
-/* The messages of one task. */
+/* In the order in which they are told. */
+static const char totals[] = "rdehHf";
+
+/* Queues of Postfix in which we never have a message. */
+static const char *const empty_queues[] = { "maildrop", "bounce", "defer",
+    "trace", "flush" };
+enum {
+    EMPTY_QUEUES = sizeof(empty_queues) / sizeof(empty_queues[0]),
+    QUEUE_EMPTY = QUEUE_NAMES,
+};
+
+/* One option, or several of the same letter that follow each other. */
 struct order {
-    bool given, all;
+    const struct task *task;
+    bool all;
     uint64_t *ids;
     size_t count, room;
 };
 
 struct super {
     const char *config_dir;
-    struct order orders[TASKS];
+    struct order *orders; /* as they were given */
+    size_t order_count, order_room;
+    uint64_t done[TASKS];
     unsigned queues; /* named on the command line; 0: none */
     struct queue_filter filter;
     bool dry_run;
@@ -77,15 +90,6 @@ usage(void)
         "[--dry-run] [queue...]");
 }
 
-static bool
-is_alphanumeric(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!isalnum((unsigned char)text.ptr[i]))
-            return false;
-    return text.len > 0;
-}
-
 static void
 add_id(struct order *o, struct slice text)
 {
@@ -93,7 +97,7 @@ add_id(struct order *o, struct slice text)
 
     if (!queue_id_parse(text, &id)) {
         /* One that we would not make is of no message, and no mistake. */
-        if (is_alphanumeric(text))
+        if (queue_id_is_well_formed(text))
             return;
         command_say(LOG_LEVEL_WARNING, "invalid mail queue id: " SLICE_FMT,
             SLICE_ARG(text));
@@ -122,13 +126,32 @@ read_ids(struct order *o)
     free(line);
 }
 
-static void
-take_order(struct order *o, const char *text)
+static struct order *
+order_of(struct super *s, const struct task *task, bool all)
 {
-    o->given = true;
-    if (strcmp(text, "ALL") == 0)
-        o->all = true;
-    else if (strcmp(text, "-") == 0)
+    struct order *last = s->order_count == 0 ? NULL
+                                             : &s->orders[s->order_count - 1];
+
+    if (last != NULL && last->task == task && last->all == all)
+        return last;
+    if (s->order_count == s->order_room) {
+        s->order_room = s->order_room == 0 ? 8 : s->order_room * 2;
+        s->orders = mem_resize(s->orders, s->order_room * sizeof(*s->orders));
+    }
+    last = &s->orders[s->order_count++];
+    *last = (struct order){ .task = task, .all = all };
+    return last;
+}
+
+static void
+take_order(struct super *s, const struct task *task, const char *text)
+{
+    bool all = strcmp(text, "ALL") == 0;
+    struct order *o = order_of(s, task, all);
+
+    if (all)
+        return;
+    if (strcmp(text, "-") == 0)
         read_ids(o);
     else
         add_id(o, slice_of(text));
@@ -153,13 +176,13 @@ parse_config_dir(struct super *s, int argc, char **argv)
  * getopt() is to see it once more.
  */
 static void
-take_task(struct super *s, size_t i)
+take_task(struct super *s, const struct task *task)
 {
     if (optarg[0] == '-' && optarg[1] == '-' && optarg[2] != '\0') {
         optind--;
-        take_order(&s->orders[i], "ALL");
+        take_order(s, task, "ALL");
     } else {
-        take_order(&s->orders[i], optarg);
+        take_order(s, task, optarg);
     }
 }
 
@@ -177,24 +200,35 @@ take_option(struct super *s, int option)
     s->dry_run |= option == LONG_DRY_RUN;
     for (size_t i = 0; i < TASKS; i++)
         if (tasks[i].option == option)
-            take_task(s, i);
+            take_task(s, &tasks[i]);
     /* -p, -s, -S: the spool is cleaned and checked by its manager. */
+}
+
+static void
+take_queue(struct super *s, const char *name)
+{
+    enum queue_name queue;
+
+    for (size_t i = 0; i < EMPTY_QUEUES; i++) {
+        if (strcmp(name, empty_queues[i]) == 0) {
+            s->queues |= 1U << QUEUE_EMPTY;
+            return;
+        }
+    }
+    if (!queue_name_parse(slice_of(name), &queue) || queue == QUEUE_CORRUPT)
+        command_fail(FAILURE, "invalid directory name: %s", name);
+    s->queues |= 1U << queue;
 }
 
 static void
 parse_options(struct super *s, int argc, char **argv)
 {
-    enum queue_name queue;
     int option;
 
     while ((option = getopt_long(argc, argv, letters, long_options, NULL)) >= 0)
         take_option(s, option);
-    for (; optind < argc; optind++) {
-        if (!queue_name_parse(slice_of(argv[optind]), &queue) ||
-            queue == QUEUE_CORRUPT)
-            command_fail(FAILURE, "invalid directory name: %s", argv[optind]);
-        s->queues |= 1U << queue;
-    }
+    for (; optind < argc; optind++)
+        take_queue(s, argv[optind]);
 }
 
 struct saying {
@@ -248,36 +282,92 @@ ask(struct super *s, const struct task *t, const struct queue_request *r)
     return done.count;
 }
 
-static void
-carry_out(struct super *s, const struct task *t, const struct order *o)
+/* Those that o names, as many at a time as one request holds. */
+static uint64_t
+ask_by_id(struct super *s, const struct order *o, struct queue_request *r)
 {
-    struct queue_request *r = mem_alloc(sizeof(*r));
     uint64_t count = 0;
 
-    r->task = t->task;
-    r->queues = s->queues != 0 ? s->queues : t->queues;
+    for (size_t at = 0; at < o->count; at += r->id_count) {
+        size_t left = o->count - at;
+
+        r->id_count = left < QUEUE_EDIT_IDS ? left : QUEUE_EDIT_IDS;
+        memcpy(r->ids, o->ids + at, r->id_count * sizeof(r->ids[0]));
+        count += ask(s, o->task, r);
+    }
+    return count;
+}
+
+static void
+carry_out(struct super *s, const struct order *o)
+{
+    struct queue_request *r = mem_alloc(sizeof(*r));
+    unsigned queues = s->queues != 0 ? s->queues : o->task->queues;
+
+    r->task = o->task->task;
+    r->queues = queues & QUEUE_ALL;
     r->filter = s->filter;
     r->flags = s->dry_run ? QUEUE_DRY_RUN : 0;
     if (!o->all || s->dry_run)
         r->flags |= QUEUE_NAME_EACH;
-    if (o->all) {
-        count = ask(s, t, r);
-    } else {
-        for (size_t at = 0; at < o->count; at += r->id_count) {
-            size_t left = o->count - at;
-
-            r->id_count = left < QUEUE_EDIT_IDS ? left : QUEUE_EDIT_IDS;
-            memcpy(r->ids, o->ids + at, r->id_count * sizeof(r->ids[0]));
-            count += ask(s, t, r);
-        }
-    }
-    if (s->dry_run)
-        (void)printf("%llu message%s would be %s\n", (unsigned long long)count,
-            count == 1 ? "" : "s", t->each);
-    else
-        command_say(LOG_LEVEL_INFO, "%s: %llu message%s", t->total,
-            (unsigned long long)count, count == 1 ? "" : "s");
+    if (r->queues != 0)
+        s->done[o->task - tasks] += o->all ? ask(s, o->task, r)
+                                           : ask_by_id(s, o, r);
     mem_free(r);
+}
+
+/* What is meant for all comes first, as it does with Postfix. */
+static void
+carry_out_all(struct super *s)
+{
+    for (size_t t = 0; t < TASKS; t++)
+        for (size_t i = 0; i < s->order_count; i++)
+            if (s->orders[i].all && s->orders[i].task == &tasks[t])
+                carry_out(s, &s->orders[i]);
+    for (size_t i = 0; i < s->order_count; i++)
+        if (!s->orders[i].all)
+            carry_out(s, &s->orders[i]);
+}
+
+static void
+say_total(const struct super *s, const struct task *task)
+{
+    unsigned long long count = s->done[task - tasks];
+    const char *plural = count == 1 ? "" : "s";
+
+    if (s->dry_run)
+        (void)printf("%llu message%s would be %s\n", count, plural, task->each);
+    else
+        command_say(LOG_LEVEL_INFO, "%s: %llu message%s", task->total, count,
+            plural);
+}
+
+static bool
+was_given(const struct super *s, const struct task *task)
+{
+    for (size_t i = 0; i < s->order_count; i++)
+        if (s->orders[i].task == task)
+            return true;
+    return false;
+}
+
+static void
+say_totals(const struct super *s)
+{
+    for (const char *letter = totals; *letter != '\0'; letter++)
+        for (size_t t = 0; t < TASKS; t++)
+            if (tasks[t].option == *letter && was_given(s, &tasks[t]))
+                say_total(s, &tasks[t]);
+}
+
+static void
+end(struct super *s)
+{
+    for (size_t i = 0; i < s->order_count; i++)
+        mem_free(s->orders[i].ids);
+    mem_free(s->orders);
+    queue_control_close(s->fd);
+    config_drop(s->set);
 }
 
 int
@@ -286,26 +376,19 @@ main(int argc, char **argv)
     struct super s = { .fd = -1 };
     enum queue_reach reach;
     struct why why;
-    bool any = false;
 
     parse_config_dir(&s, argc, argv);
     s.set = command_begin("postsuper", s.config_dir, FAILURE);
     (void)signal(SIGPIPE, SIG_IGN);
     parse_options(&s, argc, argv);
-    for (size_t i = 0; i < TASKS; i++)
-        any |= s.orders[i].given;
-    if (!any && (s.dry_run || !queue_filter_is_empty(&s.filter)))
+    if (s.order_count == 0 && (s.dry_run || !queue_filter_is_empty(&s.filter)))
         command_fail(FAILURE, "what is to be done with these messages?");
-    if (!any)
+    if (s.order_count == 0)
         return EXIT_SUCCESS;
     if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
         command_fail(FAILURE, "%s", why.text);
-    for (size_t i = 0; i < TASKS; i++) {
-        if (s.orders[i].given)
-            carry_out(&s, &tasks[i], &s.orders[i]);
-        mem_free(s.orders[i].ids);
-    }
-    queue_control_close(s.fd);
-    config_drop(s.set);
+    carry_out_all(&s);
+    say_totals(&s);
+    end(&s);
     return fflush(stdout) == 0 ? EXIT_SUCCESS : FAILURE;
 }

@@ -304,6 +304,20 @@ talk(void)
     return status;
 }
 
+/* By which of its names messages are told. */
+static const char *
+called_as(const char *path)
+{
+    static const char *const names[] = { "mailq", "newaliases" };
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return names[i];
+    return "sendmail";
+}
+
 int
 main(int argc, char **argv)
 {
@@ -312,9 +326,8 @@ main(int argc, char **argv)
     struct sendmail_options o;
     struct why why;
 
-    (void)argc;
     command_hold_descriptors();
-    log_set_tag("sendmail");
+    log_set_tag(called_as(argc > 0 ? argv[0] : ""));
     check(sendmail_options_parse(argv, &o, &why), EX_USAGE, &why);
     set_directory(&o);
     switch (o.mode) {

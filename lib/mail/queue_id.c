@@ -2,6 +2,7 @@
 
 #include "lib/base/num.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 enum {
@@ -10,6 +11,7 @@ enum {
     MICROS_CHARS = 4,
     LONG_MIN_CHARS = SECONDS_CHARS + MICROS_CHARS + 2, /* 'z' and a count */
     BASE_TIME = 52,
+    WELL_FORMED_MAX = 100,
     BASE_COUNT = 51, /* without 'z', which marks where the count begins */
 };
 
@@ -67,6 +69,25 @@ read_base(struct slice s, unsigned base, uint64_t *value)
     return s.len > 0;
 }
 
+bool
+queue_id_is_well_formed(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isalnum((unsigned char)text.ptr[i]) && text.ptr[i] != '_')
+            return false;
+    return text.len > 0 && text.len <= WELL_FORMED_MAX;
+}
+
+/* An id is one text: hexadecimal is in upper case. */
+static bool
+has_lower_case(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (islower((unsigned char)text.ptr[i]))
+            return true;
+    return false;
+}
+
 /* No hexadecimal number has a 'z': the two forms cannot be confused. */
 bool
 queue_id_parse(struct slice text, uint64_t *id)
@@ -77,7 +98,8 @@ queue_id_parse(struct slice text, uint64_t *id)
     if (text.len >= QUEUE_ID_SIZE)
         return false;
     if (z == text.len)
-        return num_parse_hex(text, UINT64_MAX, id) && *id != 0;
+        return !has_lower_case(text) && num_parse_hex(text, UINT64_MAX, id) &&
+            *id != 0;
     if (text.len < LONG_MIN_CHARS || z < SECONDS_CHARS + MICROS_CHARS ||
         !read_base(slice_head(text, z - MICROS_CHARS), BASE_TIME, &seconds) ||
         !read_base((struct slice){ text.ptr + z - MICROS_CHARS, MICROS_CHARS },

@@ -23,5 +23,11 @@ const char *queue_id_text(uint64_t id, bool long_form, char text[QUEUE_ID_SIZE])
 /* Either form. False when text is none. */
 bool queue_id_parse(struct slice text, uint64_t *id) ATTR_NONNULL ATTR_MUST_USE;
 
+/*
+ * Could it be the id of some message, of Postfix's too? Then that none of ours
+ * has it is no mistake.
+ */
+bool queue_id_is_well_formed(struct slice text);
+
 /* The time that is part of id, in microseconds since 1970. */
 int64_t queue_id_time_us(uint64_t id);

@@ -137,6 +137,52 @@ def test_postsuper(rig):
     assert status == 1 and err == "postsuper: fatal: invalid directory name: nosuch\n"
 
 
+def test_postsuper_does_one_after_the_other(rig):
+    rig.start()
+    a, b, c = [defer(rig) for _ in range(3)]
+
+    def run(*args):
+        status, out, err = rig.run("postsuper", *args)
+        assert (status, out) == (0, ""), err
+        return [line.removeprefix("postsuper: ") for line in err.splitlines()]
+    # In the order of the options; then what it came to.
+    assert run("-h", a, "-d", b, "-H", a, "-e", a) == [
+        f"{a}: placed on hold", f"{b}: removed", f"{a}: released from hold", f"{a}: expired",
+        "Deleted: 1 message", "Force-expired: 1 message", "Placed on hold: 1 message",
+        "Released from hold: 1 message"]
+    # All comes before one.
+    assert run("-H", c, "-h", "ALL") == [
+        f"{c}: released from hold", "Placed on hold: 2 messages",
+        "Released from hold: 1 message"]
+    # Directories of Postfix's that are always empty here; an id has one form.
+    for name in ("maildrop", "bounce", "defer", "trace", "flush"):
+        assert run("-d", "ALL", name) == ["Deleted: 0 messages"]
+        assert run("-p", name) == []
+    assert run("-d", a.lower(), "-d", c.lower()) == ["Deleted: 0 messages"]
+    assert rig.run("postsuper", "-d", "ALL", "saved")[0] == 1
+    assert sorted(q["queue_id"] for q in rig.queue()) == sorted([a, c])
+
+
+def test_words_for_wrong_arguments(rig):
+    """As Postfix says it: names that cannot be, and names of nothing."""
+    rig.start()
+    flush = "postqueue: fatal: Cannot flush "
+    for args, status, said in [
+            (("postqueue", "-i", "ALL"), 0, ""), (("postqueue", "-i", "NOSUCH"), 0, ""),
+            (("postqueue", "-i", "../x"), 69, flush + 'queue ID - invalid name: "../x"\n'),
+            (("postqueue", "-i", ""), 69, flush + 'queue ID - invalid name: ""\n'),
+            (("postqueue", "-s", ""), 69, flush + 'mail queue - invalid destination: ""\n'),
+            (("postqueue", "-s", "a@ret.test"), 69,
+             flush + 'mail queue - invalid destination: "a@ret.test"\n'),
+            (("postqueue", "-s", "192.0.2.1"), 69,
+             flush + 'mail queue - invalid destination: "192.0.2.1"\n'),
+            (("postqueue", "-s", "[192.0.2.1]"), 69, "postqueue: fatal: Flush service is not "
+             'configured for destination "[192.0.2.1]"\n'),
+            (("postcat", "-q", "bad!id"), 1, "postcat: fatal: bad mail queue ID: bad!id\n")]:
+        assert rig.run(*args) == (status, "", said), args
+    assert "mailq: fatal: display queue mode requires no recipient" in rig.run("mailq", "x")[2]
+
+
 def test_postcat(rig):
     rig.start()
     with rig.wire() as w:
@@ -163,6 +209,8 @@ def test_postcat(rig):
     assert "sender: s@client.example" in envelope and "Subject" not in envelope
     status, _, err = rig.run("postcat", "-q", "ABC1234567")
     assert status == 1 and "ABC1234567: No such file or directory" in err
+    # Of Postfix's records: nothing to be shown, and no mistake.
+    assert rig.out("postcat", "-dorbq", qid) == body
 
 
 def test_queue_of_a_stopped_system(rig):
@@ -170,6 +218,7 @@ def test_queue_of_a_stopped_system(rig):
     a, b = defer(rig), defer(rig)
     rig.stop()
     assert set(places(rig, a, b)) == {"deferred"} and a in rig.out("mailq")
+    assert rig.run("mailq")[2].startswith("postqueue: warning: Mail system is down -- ")
     assert rig.out("postcat", "-bq", a) == "\nhello\n"
     assert rig.run("postsuper", "-h", a)[0] == rig.run("postsuper", "-d", b)[0] == 0
     assert places(rig, a, b) == ["hold", None]

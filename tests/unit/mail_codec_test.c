@@ -170,7 +170,8 @@ static void
 test_queue_id(void **state)
 {
     static const char *const bad[] = { "", "z", "0", "xyz", "0000000000z",
-        "0z1", "AAAAAAAAAAAAAAAAAAAAAAAAA", "12 4", "zzzzzzzzzzzzzzzzz" };
+        "0z1", "AAAAAAAAAAAAAAAAAAAAAAAAA", "12 4", "zzzzzzzzzzzzzzzzz", "abc",
+        "19a" };
     char text[QUEUE_ID_SIZE];
     uint64_t id;
 
