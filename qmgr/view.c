@@ -9,7 +9,8 @@
 enum {
     ARENA_MAX = 512 * 1024 * 1024,
     READ_MAX = 256 * 1024 * 1024,
-    TRIES = 5, /* while the cleaner moves what is being read */
+    TRIES = 5,          /* while the cleaner moves what is being read */
+    REASONS_MAX = 1000, /* of a round that is not over */
 };
 
 struct view_batch {
@@ -41,6 +42,41 @@ note_settled(struct view *v, const struct mail *m)
     v->settled_count = count;
 }
 
+static void
+note_reason(struct view *v, const struct rcpt *r)
+{
+    struct view_reason *last = v->reason_count == 0
+        ? NULL
+        : &v->reasons[v->reason_count - 1];
+    struct slice text = r->note->result.text;
+
+    /* Many recipients of one delivery have one reason. */
+    if (last != NULL && slice_eq(last->text, text))
+        text = last->text;
+    else if (!arena_slice(&v->arena, text, &text))
+        return;
+    v->reasons[v->reason_count++] = (struct view_reason){ r->index, text };
+}
+
+/* Of those who are put off already while others are under way. */
+static void
+note_reasons(struct view *v, const struct mail *m)
+{
+    v->reason_count = 0;
+    v->reasons = m == NULL || m->counts[RCPT_DEFERRED] == 0
+        ? NULL
+        : arena_alloc(&v->arena, REASONS_MAX * sizeof(*v->reasons));
+    if (v->reasons == NULL)
+        return;
+    mail_foreach(r, m)
+    {
+        if (v->reason_count == REASONS_MAX)
+            return;
+        if (r->state == RCPT_DEFERRED && r->note != NULL)
+            note_reason(v, r);
+    }
+}
+
 static bool
 find_places(struct qmgr *q, struct view *v)
 {
@@ -59,6 +95,7 @@ find_places(struct qmgr *q, struct view *v)
     if (v->part_count > VIEW_PARTS)
         v->part_count = VIEW_PARTS;
     note_settled(v, e->message);
+    note_reasons(v, e->message);
     return true;
 }
 
@@ -200,6 +237,9 @@ read_standing(struct spool *s, struct view *v, struct standing *standing,
     /* The active set knows better than what was written last. */
     for (size_t i = 0; i < count && v->settled_count == count; i++)
         standing[i].settled |= v->settled[i];
+    for (size_t i = 0; i < v->reason_count; i++)
+        if (v->reasons[i].index < count)
+            standing[v->reasons[i].index].reason = v->reasons[i].text;
     return true;
 }
 

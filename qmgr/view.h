@@ -18,6 +18,12 @@
 
 enum { VIEW_PARTS = 8 };
 
+/* Why a recipient is put off. */
+struct view_reason {
+    uint32_t index;
+    struct slice text;
+};
+
 /* One message. Good until view_fini(). */
 struct view {
     uint64_t id;
@@ -37,6 +43,8 @@ struct view {
     uint64_t blob;
     bool *settled; /* in the active set, that knows better than the disk */
     size_t settled_count;
+    struct view_reason *reasons; /* likewise: of this round */
+    size_t reason_count;
     bool missed; /* a record was not where it should be */
     bool ready;  /* read, and found */
     struct buf head_octets, content_octets, status_octets;

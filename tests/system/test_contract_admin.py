@@ -183,6 +183,22 @@ def test_words_for_wrong_arguments(rig):
     assert "mailq: fatal: display queue mode requires no recipient" in rig.run("mailq", "x")[2]
 
 
+def test_reason_while_others_are_under_way(rig):
+    """Who is put off has a reason, although the message is active."""
+    with socket.create_server(("127.0.0.1", free_port())) as silent:
+        rig.set(relay_domains="ret.test ret2.test silent.test", transport_maps=rig.table(
+            "transport", "ret.test retry:4.7.0 not now\n"
+            f"silent.test smtp:[127.0.0.1]:{silent.getsockname()[1]}\n"))
+        rig.start()
+        with rig.wire() as w:
+            qid = w.mail(["a@silent.test", "b@ret.test"])
+        rig.wait_log(rf"{qid}: to=<b@ret\.test>.*status=deferred")
+        entry, = rig.queue()
+        assert entry["queue_name"] == "active"
+        assert entry["recipients"] == [
+            {"address": "a@silent.test"}, {"address": "b@ret.test", "delay_reason": "not now"}]
+
+
 def test_postcat(rig):
     rig.start()
     with rig.wire() as w:
