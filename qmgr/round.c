@@ -24,10 +24,12 @@ enum {
 int64_t
 round_expiry_ms(const struct qmgr *q, const struct entry *e)
 {
-    int64_t life = (e->flags & ENTRY_BOUNCE) != 0
-        ? q->config->bounce_queue_lifetime
-        : q->config->maximal_queue_lifetime;
+    const struct config *c = q->config;
+    int64_t life = c->maximal_queue_lifetime;
 
+    /* A notice does not wait for longer than what it tells of may. */
+    if ((e->flags & ENTRY_BOUNCE) != 0 && c->bounce_queue_lifetime < life)
+        life = c->bounce_queue_lifetime;
     return e->arrival_ms + life;
 }
 

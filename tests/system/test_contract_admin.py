@@ -199,6 +199,15 @@ def test_reason_while_others_are_under_way(rig):
             {"address": "a@silent.test"}, {"address": "b@ret.test", "delay_reason": "not now"}]
 
 
+def test_lifetime_of_a_notice(rig):
+    """It waits for no longer than what it tells of may."""
+    rig.set(maximal_queue_lifetime="0", bounce_queue_lifetime="5d").start()
+    with rig.wire() as w:
+        qid = w.mail("x@ret.test", sender="")
+    rig.wait_log(f"{qid}: from=<>, status=expired, returned to sender")
+    rig.wait_empty()
+
+
 def test_postcat(rig):
     rig.start()
     with rig.wire() as w:
