@@ -1,12 +1,16 @@
 #include "qmgr/resolve.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/address.h"
 #include "lib/mail/route.h"
 #include "qmgr/destination.h"
 #include "qmgr/inside.h"
 #include "qmgr/opening.h"
+
+#include <errno.h>
+#include <string.h>
 
 enum {
     ANSWERS_MAX = 16384,
@@ -71,6 +75,19 @@ put_text(char **at, struct slice s)
 
 /* Where a route leads. */
 
+/* Once in transport_retry_time, as often as Postfix would look for it. */
+static void
+complain(struct qmgr *q, struct transport *t)
+{
+    int64_t now = clock_now_ms();
+
+    if (now < t->complain_ms)
+        return;
+    t->complain_ms = now + q->config->transport_retry_time;
+    log_warning("connect to transport private/%s: %s", t->name,
+        strerror(ENOENT));
+}
+
 static void
 follow(struct qmgr *q, struct rcpt *r, struct slice transport,
     struct slice nexthop, struct slice address)
@@ -90,6 +107,7 @@ follow(struct qmgr *q, struct rcpt *r, struct slice transport,
     }
     switch (t->kind) {
     case TRANSPORT_NONE:
+        complain(q, t);
         refuse_rcpt(q, r, "4.3.0", "mail transport unavailable");
         break;
     case TRANSPORT_AGENT:

@@ -56,6 +56,7 @@ struct transport {
     int64_t next_start_ms;
     struct timer timer;   /* at next_start_ms */
     int64_t agentless_ms; /* since when no process of its role is there; 0 */
+    int64_t complain_ms;  /* TRANSPORT_NONE: when the log is told again */
 };
 
 /* Never NULL. It stays for good: transports are as few as master.cf's lines. */

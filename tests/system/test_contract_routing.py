@@ -76,6 +76,8 @@ u3@md.test smtp:[127.0.0.1]:{b.port}
             _, logged, rest = deliver(rig, address, sender="u1@md.test")
             assert logged == "postfix/" + tag, (address, logged, rest)
             assert rest.startswith(relay) and status in rest, (address, rest)
+        rig.wait_log(r"postfix/qmgr\[\d+\]: warning: connect to transport private/nosuch: "
+                     "No such file or directory$")
         assert [m[1][0] for m in b.messages] == [
             "EXACT@Two.test", "ext+tag@ext.test", "x@list.test", "u3@md.test"]
 
