@@ -1,6 +1,7 @@
 #include "smtpd/room.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/io/fiber.h"
 #include "lib/ipc/link.h"
 #include "lib/mail/pressure.h"
@@ -68,5 +69,11 @@ room_for_message(const struct config *config, uint64_t size)
         return false;
     if (minimum == 0 && largest / 2 <= UINT64_MAX - largest)
         minimum = largest + largest / 2;
-    return there >= minimum && there - minimum / 2 >= size;
+    if (there < minimum) {
+        log_warning("not enough free space in mail queue: %ju bytes < %ju "
+                    "(queue_minfree, or 1.5*message size limit)",
+            (uintmax_t)there, (uintmax_t)minimum);
+        return false;
+    }
+    return there - minimum / 2 >= size;
 }

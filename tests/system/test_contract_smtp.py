@@ -243,6 +243,16 @@ def test_log_of_a_session(mx):
     mx.wait_log(r"lost connection after DATA \(\d+ bytes\) from unknown\[127\.0\.0\.1\]$")
 
 
+def test_room_for_the_largest_message():
+    """One and a half times message_size_limit must be free."""
+    with contract.rig() as rig:
+        rig.set(message_size_limit="10000000000000").start()
+        with rig.wire() as w:
+            assert w("MAIL FROM:<a@b.example>") == "452 4.3.1 Insufficient system storage"
+        rig.wait_log(r"postfix/smtpd\[\d+\]: warning: not enough free space in mail queue: "
+                     r"\d+ bytes < 15000000000000 ")
+
+
 def test_limits_of_a_session():
     with contract.rig() as rig:
         rig.set(smtpd_hard_error_limit="4", smtpd_soft_error_limit="2",
