@@ -8,6 +8,8 @@
 #include "smtpd/reply.h"
 #include "smtpd/screen.h"
 
+#include <string.h>
+
 enum {
     FAREWELL_MS = 10 * 1000, /* to say a last word to who may not listen */
     FORBIDDEN_SHOWN = 100,   /* octets of it in the log */
@@ -153,12 +155,22 @@ close_with(struct session *s, enum session_end end)
     return end;
 }
 
+/* Its mail was taken: that it does without QUIT is nothing to be told of. */
+static bool
+has_sent(const struct session *s)
+{
+    return s->mail.octets == 0 && s->mail.cleanup == NULL &&
+        strcmp(s->where, "END-OF-MESSAGE") == 0;
+}
+
 static enum session_end
 left(struct session *s, const char *how, enum session_end end)
 {
     if (s->unseen && end == SESSION_CLIENT_LEFT)
         return end;
     session_show(s);
+    if (end == SESSION_CLIENT_LEFT && has_sent(s))
+        return close_with(s, end);
     if (s->mail.octets > 0 || s->mail.cleanup != NULL)
         log_write(LOG_LEVEL_INFO, s->profile->tag,
             "%s after %s (%ju bytes) from %s", how, s->where,
