@@ -264,13 +264,53 @@ header_from_batch(struct spool *s, struct segment *seg)
 }
 
 static void
-note_closures(struct spool *s, const struct segment_header *h)
+note_closures(struct loading *l, const struct segment_header *h)
 {
-    for (size_t i = 0; i < h->closure_count; i++)
-        if (s->closure_count < CLOSURES_MAX &&
-            end_of(s->closures, s->closure_count, h->closures[i].generation) ==
-                NULL)
-            s->closures[s->closure_count++] = h->closures[i];
+    for (size_t i = 0; i < h->closure_count; i++) {
+        if (l->closure_count == l->closure_room) {
+            l->closure_room = l->closure_room == 0 ? CLOSURES_MAX
+                                                   : l->closure_room * 2;
+            l->closures = mem_resize(l->closures,
+                l->closure_room * sizeof(*l->closures));
+        }
+        l->closures[l->closure_count++] = h->closures[i];
+    }
+}
+
+static int
+compare_generations(const void *a, const void *b)
+{
+    const struct closure *x = a, *y = b;
+
+    return (x->generation > y->generation) - (x->generation < y->generation);
+}
+
+/*
+ * Of segments that are still there. Those that are gone may be many more: each
+ * header names all that there were when it was written.
+ */
+static void
+choose_closures(struct loading *l)
+{
+    struct spool *s = l->spool;
+
+    if (l->closure_count == 0)
+        return;
+    qsort(l->closures, l->closure_count, sizeof(*l->closures),
+        compare_generations);
+    for (size_t i = 0; i < s->segment_count && s->closure_count < CLOSURES_MAX;
+         i++) {
+        const struct closure *c;
+        struct closure key = { 0 };
+
+        if (!segment_in_use(s->segments[i]))
+            continue;
+        key.generation = s->segments[i]->key.generation;
+        c = bsearch(&key, l->closures, l->closure_count, sizeof(*l->closures),
+            compare_generations);
+        if (c != NULL)
+            s->closures[s->closure_count++] = *c;
+    }
 }
 
 /*
@@ -332,7 +372,7 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     saw_serial(l, h.stamp);
     if (h.key.generation > l->max_generation)
         l->max_generation = h.key.generation;
-    note_closures(s, &h);
+    note_closures(l, &h);
     if (h.state == SEGMENT_FREE)
         return stay_free(l, seg, &h, why);
     if (h.size < SPOOL_SEGMENT_MIN || h.size > SPOOL_SEGMENT_MAX ||
@@ -447,8 +487,10 @@ spool_load(struct loading *l, struct why *why)
         if (res == RESULT_OK)
             res = load_header(l, s->segments[i], why);
     }
-    /* All closures are known now. */
-    return res == RESULT_OK ? load_indexes(l, why) : res;
+    if (res != RESULT_OK)
+        return res;
+    choose_closures(l);
+    return load_indexes(l, why);
 }
 
 void
@@ -457,4 +499,5 @@ loading_fini(struct loading *l)
     for (size_t i = 0; i < l->run_count; i++)
         run_fini(&l->runs[i]);
     mem_free(l->runs);
+    mem_free(l->closures);
 }

@@ -308,18 +308,6 @@ go_on(struct spool *s)
         }
 }
 
-/* Only of segments that are still there. */
-static void
-drop_closures(struct spool *s)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < s->closure_count; i++)
-        if (segment_of_generation(s, s->closures[i].generation) != NULL)
-            s->closures[kept++] = s->closures[i];
-    s->closure_count = kept;
-}
-
 /*
  * A new epoch, durable before anything else is written: so no serial and no
  * generation is ever given twice, whatever became of what had them.
@@ -384,7 +372,6 @@ recover(struct recovery *rc, const char *adopter, struct why *why)
         res = begin_epoch(rc, why);
     if (res != RESULT_OK)
         return res;
-    drop_closures(s);
     if (!tell_all(rc, why))
         return RESULT_PERMFAIL;
     go_on(s);

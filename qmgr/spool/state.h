@@ -306,6 +306,8 @@ struct loading {
     uint64_t max_generation;
     struct run *runs; /* out: by slot, to be freed by loading_fini() */
     size_t run_count;
+    struct closure *closures; /* all that headers name */
+    size_t closure_count, closure_room;
     bool foreign_id; /* the spool's id is not known: the first header has it */
     bool owner_missing;
 };

@@ -4,6 +4,7 @@
  */
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
+#include "qmgr/spool/format.h"
 #include "tests/unit/spool_fixture.h"
 
 #include <fcntl.h>
@@ -285,6 +286,64 @@ test_segment_header(void **state)
 }
 
 static void
+put_header(struct fixture *x, const char *name, const struct segment_header *h)
+{
+    static unsigned char block[BLOCK];
+    struct iovec iov = { block, sizeof(block) };
+    struct disk *disk = x->options.disk;
+    int dir = disk->open(disk, x->options.dir, "segment",
+        O_RDONLY | O_DIRECTORY, 0);
+    int fd = disk->open(disk, dir, name, O_RDWR | O_CREAT, 0600);
+
+    segment_header_encode(h, block);
+    assert_int_equal(disk->write(disk, fd, &iov, 1, 0), 0);
+    (void)disk->close(disk, fd);
+    (void)disk->close(disk, dir);
+}
+
+/*
+ * Headers that were written while a disk failed now and then name closed segments
+ * that are long gone: more of them than one header can. What they say of one that
+ * is there counts all the same.
+ */
+static void
+test_many_closures(void **state)
+{
+    static unsigned char block[BLOCK];
+    struct fixture *x = *state;
+    struct segment_header h;
+    uint64_t generation;
+
+    fill(x);
+    fixture_kill(x);
+    (void)disk_sim_file_read(x->sim, "segment", "0000", 0, block, BLOCK);
+    assert_int_equal(segment_header_decode(block, &h), HEADER_OK);
+    generation = h.key.generation;
+    h.state = SEGMENT_FREE;
+    h.closure_count = CLOSURES_MAX;
+    for (unsigned slot = 1; slot <= 3; slot++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "%04u", slot);
+        for (size_t i = 0; i < CLOSURES_MAX; i++)
+            h.closures[i] = (struct closure){
+                generation - 1 - slot * CLOSURES_MAX - i, BLOCK
+            };
+        if (slot == 3) /* its last batch was not flushed */
+            h.closures[5] = (struct closure){ generation, MESSAGES * BLOCK };
+        put_header(x, name, &h);
+    }
+    fixture_start(x);
+    check_found(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    assert_null(fixture_find(x, RECORD_MESSAGE, MESSAGES));
+    /* And it is not forgotten when these are used again. */
+    fixture_kill(x);
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+}
+
+static void
 later_owner(struct fixture *x)
 {
     struct disk *disk = x->options.disk;
@@ -504,6 +563,7 @@ main(void)
         ON_SIM(test_sealed_record),
         ON_SIM(test_sealed_content),
         ON_SIM(test_segment_header),
+        ON_SIM(test_many_closures),
         ON_SIM(test_owner),
         ON_SIM(test_owner_goes_back),
         ON_SIM(test_owner_of_format_1),
