@@ -9,8 +9,9 @@
 enum {
     ARENA_MAX = 256 * 1024 * 1024, /* with results of 4 KB each */
     SET_MAX = 16 * 1024 * 1024,
-    REASONS_OCTETS = 4 * 1024 * 1024, /* kept of a list */
-    REASONS_SHARED = 8,               /* in one batch, when there are more */
+    REASONS_OCTETS = 4 * 1024 * 1024, /* kept of a message ... */
+    REASONS_PART = 8,   /* ... and no more than this part of a transaction */
+    REASONS_SHARED = 8, /* in one batch, when there are more */
 };
 
 static struct batch *
@@ -311,6 +312,33 @@ batch_note_told(struct mail *m, struct slice head, struct why *why)
 
 /* Writing. */
 
+/* There is one STATUS for all of a message, and it is in one transaction. */
+static size_t
+reasons_max(const struct qmgr *q)
+{
+    uint64_t part = q->outside->txn_max(q->context) / REASONS_PART;
+
+    return part < REASONS_OCTETS ? (size_t)part : REASONS_OCTETS;
+}
+
+/* What became of somebody, without the words for it. */
+static struct rcpt_result
+without_reason(const struct rcpt_result *r)
+{
+    struct rcpt_result left = {
+        .outcome = r->outcome,
+        .text = r->outcome == OUTCOME_DEFERRED
+            ? SLICE_LIT("put off, as many others of this message")
+            : SLICE_LIT("no room for the reason, as with many others"),
+        .when_us = r->when_us,
+        .action = r->action,
+        .next_hop_tells = r->next_hop_tells,
+    };
+
+    memcpy(left.status, r->status, sizeof(left.status));
+    return left;
+}
+
 /* A chain of recipients for each note. */
 static void
 chain(struct batch *b, struct list *notes)
@@ -332,8 +360,9 @@ chain(struct batch *b, struct list *notes)
 }
 
 void
-batch_put_groups(struct batch *b, struct buf *to)
+batch_put_groups(struct qmgr *q, struct batch *b, struct buf *to)
 {
+    size_t most = reasons_max(q);
     struct list notes, *it;
     struct set_writer w;
     struct buf set;
@@ -343,13 +372,15 @@ batch_put_groups(struct batch *b, struct buf *to)
     buf_init(&set, SET_MAX);
     while ((it = list_take(&notes)) != NULL) {
         struct note *n = LIST_ENTRY(it, struct note, link);
+        struct rcpt_result short_one = without_reason(&n->result);
 
         buf_clear(&set);
         set_begin(&w, &set);
         for (struct rcpt *r = n->first; r != NULL; r = r->same)
             set_add(&w, r->index);
         set_end(&w);
-        status_put_group(&n->result, buf_slice(&set), to);
+        status_put_group(to->len < most ? &n->result : &short_one,
+            buf_slice(&set), to);
         n->first = n->last = NULL;
     }
     buf_fini(&set);
@@ -375,14 +406,8 @@ share_reasons(struct batch *b)
             strcmp(shared[n]->result.status, r->note->result.status) != 0)
             n++;
         if (shared[n] == NULL) {
-            struct rcpt_result result = {
-                .outcome = r->note->result.outcome,
-                .when_us = r->note->result.when_us,
-                .text = SLICE_LIT("put off, as many others of this message"),
-            };
+            struct rcpt_result result = without_reason(&r->note->result);
 
-            memcpy(result.status, r->note->result.status,
-                sizeof(result.status));
             shared[n] = note_new(b, &result);
         }
         if (shared[n] != NULL)
@@ -398,8 +423,8 @@ batch_give_back(struct qmgr *q, struct batch *b)
     assert(b->open == 0);
     m->lane = mail_lane(m);
     m->lane_is_set = m->counts[RCPT_DEFERRED] + m->counts[RCPT_FAILED] > 0;
-    if (m->past.len > REASONS_OCTETS)
+    if (m->past.len > reasons_max(q))
         share_reasons(b);
-    batch_put_groups(b, &m->past);
+    batch_put_groups(q, b, &m->past);
     batch_free(q, b);
 }

@@ -54,5 +54,9 @@ enum result batch_note_status(struct mail *m, struct slice head,
 enum result batch_note_told(struct mail *m, struct slice head, struct why *why)
     ATTR_NONNULL ATTR_MUST_USE;
 
-/* What is said of recipients that have a note, as groups of a STATUS. */
-void batch_put_groups(struct batch *b, struct buf *to) ATTR_NONNULL;
+/*
+ * What is said of recipients that have a note, as groups of a STATUS. When to has
+ * as much as may be kept of a message's reasons, it is said without them.
+ */
+void batch_put_groups(struct qmgr *q, struct batch *b, struct buf *to)
+    ATTR_NONNULL;

@@ -250,7 +250,7 @@ put_settled(const struct mail *m, struct buf *to)
  * before; of those that were; of those that are.
  */
 static void
-put_groups(struct mail *m, struct buf *to)
+put_groups(struct qmgr *q, struct mail *m, struct buf *to)
 {
     struct slice rest = buf_slice(&m->status), set;
     struct rcpt_result result;
@@ -262,7 +262,7 @@ put_groups(struct mail *m, struct buf *to)
         buf_add(to, buf_slice(&m->told));
     buf_add(to, buf_slice(&m->past));
     list_foreach (it, &m->batches)
-        batch_put_groups(LIST_ENTRY(it, struct batch, link), to);
+        batch_put_groups(q, LIST_ENTRY(it, struct batch, link), to);
 }
 
 static struct status_brief
@@ -289,7 +289,7 @@ brief_of(const struct entry *e, const struct entry_write *w, bool held)
 }
 
 static void
-encode_status(struct mail *m, struct entry_write *w)
+encode_status(struct qmgr *q, struct mail *m, struct entry_write *w)
 {
     struct txn *t = w->txn;
     size_t n = txn_add(t, RECORD_STATUS, m->id);
@@ -302,7 +302,7 @@ encode_status(struct mail *m, struct entry_write *w)
     put_settled(m, &set);
     status_put_settled(buf_slice(&set), &t->heads[n]);
     buf_fini(&set);
-    put_groups(m, &t->heads[n]);
+    put_groups(q, m, &t->heads[n]);
 }
 
 static void
@@ -327,7 +327,7 @@ ledger_status(struct qmgr *q, struct mail *m, enum status_kind kind,
     w->hold = e->hold;
     w->next_try_ms = next_try_ms;
     note_parts(q, e, w);
-    encode_status(m, w);
+    encode_status(q, m, w);
     m->writing++;
     if (kind == STATUS_INTERIM)
         w->room = reserve_pass_piece(m);

@@ -44,6 +44,12 @@ disk(void *context, struct disk_job *j)
     pool_add(&((struct outdoors *)context)->pool, j);
 }
 
+static uint64_t
+txn_max(void *context)
+{
+    return spool_txn_max(((struct outdoors *)context)->spool);
+}
+
 static bool
 has_room(void *context, uint64_t octets)
 {
@@ -288,6 +294,7 @@ unverified(void *context, struct slice address)
 const struct outside links_outside = {
     .commit = commit,
     .disk = disk,
+    .txn_max = txn_max,
     .has_room = has_room,
     .room_take = room_take,
     .room_give = room_give,

@@ -83,6 +83,9 @@ struct outside {
     /* Do j; disk_job_done() comes later. */
     void (*disk)(void *context, struct disk_job *j);
 
+    /* The most octets that t may have, about. */
+    uint64_t (*txn_max)(void *context);
+
     /* Is there room for so much fresh mail? */
     bool (*has_room)(void *context, uint64_t octets);
 

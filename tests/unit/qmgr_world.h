@@ -44,6 +44,7 @@ world_wake(void *context)
 static const struct outside world_outside = {
     .commit = world_commit,
     .disk = world_disk,
+    .txn_max = world_txn_max,
     .has_room = world_has_room,
     .pressure = world_pressure,
     .room_take = world_room_take,

@@ -34,6 +34,14 @@ world_disk(void *context, struct disk_job *j)
     list_append(&w->disk, &j->link);
 }
 
+WORLD_FN uint64_t
+world_txn_max(void *context)
+{
+    struct world *w = context;
+
+    return w->spool == NULL ? SPOOL_SEGMENT_MAX : spool_txn_max(w->spool);
+}
+
 WORLD_FN bool
 world_has_room(void *context, uint64_t octets)
 {
