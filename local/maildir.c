@@ -97,6 +97,13 @@ create_temporary(int dir, const char *host, char name[NAME_SIZE])
     return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
+/* By us, or in this moment by another delivery, which makes the Maildir. */
+static bool
+make_new(int dir)
+{
+    return mkdirat(dir, "new", 0700) == 0 || errno == EEXIST;
+}
+
 static enum result
 move_into_new(int dir, const char *temporary, int fd, const char *host,
     char name[NAME_SIZE], struct why *why)
@@ -110,7 +117,7 @@ move_into_new(int dir, const char *temporary, int fd, const char *host,
         (long long)(now / 1000000), (unsigned long long)st.st_dev,
         (unsigned long long)st.st_ino, (long long)(now % 1000000), host);
     if (renameat(dir, temporary, dir, name) == 0 ||
-        (errno == ENOENT && mkdirat(dir, "new", 0700) == 0 &&
+        (errno == ENOENT && make_new(dir) &&
             renameat(dir, temporary, dir, name) == 0))
         return RESULT_OK;
     return mailbox_refusal(why, "move maildir file to %s", name);

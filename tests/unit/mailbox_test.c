@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +104,49 @@ test_maildir(void **state)
     mem_free(new);
     mem_free(tmp);
     mem_free(path);
+}
+
+enum { SIDE_BY_SIDE = 4, ROUNDS = 300 };
+
+static pthread_barrier_t start;
+
+static void *
+store_first(void *arg)
+{
+    struct mailbox_store s = sample(MAILBOX_MAILDIR, arg);
+    enum result *res = mem_alloc(sizeof(*res));
+    struct why why_not;
+
+    (void)pthread_barrier_wait(&start);
+    *res = maildir_store(&s, &why_not);
+    return res;
+}
+
+/* One makes the Maildir while others are at different points of storing. */
+static void
+test_first_ones_side_by_side(void **state)
+{
+    pthread_t threads[SIDE_BY_SIDE];
+
+    (void)state;
+    (void)pthread_barrier_init(&start, NULL, SIDE_BY_SIDE);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        char *path = mem_format("%s/first/%u", base, round);
+
+        for (unsigned i = 0; i < SIDE_BY_SIDE; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, store_first,
+                                 path),
+                0);
+        for (unsigned i = 0; i < SIDE_BY_SIDE; i++) {
+            void *res;
+
+            (void)pthread_join(threads[i], &res);
+            assert_int_equal(*(enum result *)res, RESULT_OK);
+            mem_free(res);
+        }
+        mem_free(path);
+    }
+    (void)pthread_barrier_destroy(&start);
 }
 
 static void
@@ -279,6 +323,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_maildir),
+        TEST(test_first_ones_side_by_side),
         TEST(test_mbox),
         TEST(test_mbox_locked_by_another),
         TEST(test_mbox_full),
