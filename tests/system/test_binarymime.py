@@ -3,6 +3,7 @@ as base64, and the next hop gets nothing that is no line."""
 import email
 import os
 import smtplib
+import time
 
 import pytest
 from mode import SLOW
@@ -77,6 +78,16 @@ def test_mailbox(running, client):
         assert inner["Content-Transfer-Encoding"] == "8bit"
         assert inner.get_payload(0).get_payload(decode=True) == BLOB
         assert not message.defects and message.preamble == "preamble"
+
+
+def test_small_chunks(running, client):
+    """Command and chunk in a write each: nobody waits for an acknowledgement, which
+    would come 40 ms later for each of them."""
+    del running
+    client.begin("u1@md.test")
+    began = time.monotonic()
+    assert client.chunks(b"x" * 7900, 79)[0] == 250
+    assert time.monotonic() - began < 2 * SLOW
 
 
 def test_large(running, client):
