@@ -8,6 +8,7 @@
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -138,6 +139,7 @@ order_of(struct super *s, const struct task *task, bool all)
         s->order_room = s->order_room == 0 ? 8 : s->order_room * 2;
         s->orders = mem_resize(s->orders, s->order_room * sizeof(*s->orders));
     }
+    assert(s->orders != NULL);
     last = &s->orders[s->order_count++];
     *last = (struct order){ .task = task, .all = all };
     return last;
