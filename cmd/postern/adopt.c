@@ -115,9 +115,10 @@ control_adopt_spool(const struct control *c)
         command_fail(FAILED, "adopt-spool: %s", why.text);
     queue_control_close(fd);
     if (done.result != RESULT_OK)
-        command_fail(FAILED, "%s: %s (%" PRIu64 " messages were adopted)", path,
+        command_fail(FAILED, "%s: %s (messages adopted: %" PRIu64 ")", path,
             done.why.text, done.count);
-    command_say(LOG_LEVEL_INFO, "%s: %" PRIu64 " messages adopted%s%s", path,
-        done.count, done.why.text[0] == '\0' ? "" : "; ", done.why.text);
+    command_say(LOG_LEVEL_INFO, "%s: %" PRIu64 " message%s adopted%s%s", path,
+        done.count, done.count == 1 ? "" : "s",
+        done.why.text[0] == '\0' ? "" : "; ", done.why.text);
     return EX_OK;
 }

@@ -83,8 +83,12 @@ control_status(const struct control *c)
         fprintf(stderr, "postern: the Postern mail system is not running\n");
         return 1;
     }
-    fprintf(stderr, "postern: the Postern mail system is running: PID: %ld\n",
-        (long)pid);
+    if (pid > 0)
+        fprintf(stderr,
+            "postern: the Postern mail system is running: PID: %ld\n",
+            (long)pid);
+    else
+        fprintf(stderr, "postern: the Postern mail system is running\n");
     return EX_OK;
 }
 
@@ -143,6 +147,16 @@ need_running(const struct control *c)
         command_fail(FAILED, "the Postern mail system is not running");
 }
 
+/* Others than root and who started it reach neither its socket nor it. */
+static void
+check_right(const struct why *why)
+{
+    if (why->sys == EACCES && geteuid() != 0)
+        command_fail(FAILED,
+            "this command is reserved for the superuser, and for the user "
+            "who started the mail system");
+}
+
 static void
 signal_master(const struct control *c, int number)
 {
@@ -160,8 +174,10 @@ end_instance(const struct control *c, enum message type, const char *doing)
 
     need_running(c);
     command_say(LOG_LEVEL_INFO, "%s the Postern mail system", doing);
-    if (ask_master(c, type, STATUS_MS, &why) != RESULT_OK)
+    if (ask_master(c, type, STATUS_MS, &why) != RESULT_OK) {
+        check_right(&why);
         signal_master(c, type == MESSAGE_INSTANCE_ABORT ? SIGKILL : SIGTERM);
+    }
     if (lock_wait_gone(c->config->queue_directory, clock_now_ms() + STOP_MS,
             &why) == RESULT_OK)
         return EX_OK;
@@ -191,8 +207,10 @@ control_reload(const struct control *c)
 
     need_running(c);
     command_say(LOG_LEVEL_INFO, "refreshing the Postern mail system");
-    if (ask_master(c, MESSAGE_INSTANCE_RELOAD, RELOAD_MS, &why) != RESULT_OK)
+    if (ask_master(c, MESSAGE_INSTANCE_RELOAD, RELOAD_MS, &why) != RESULT_OK) {
+        check_right(&why);
         command_fail(FAILED, "reload: %s", why.text);
+    }
     return EX_OK;
 }
 

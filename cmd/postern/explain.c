@@ -34,6 +34,7 @@ struct reason {
 
 struct explanation {
     struct slice name;
+    struct slice domain; /* the same, or of an address what is behind the '@' */
     int64_t now_ms;
     unsigned told; /* destinations */
     uint64_t queues[QUEUE_NAMES];
@@ -308,7 +309,7 @@ count_item(struct explanation *x, const struct queue_item *item)
         x->next_ms = item->next_try_ms;
     for (size_t i = 0; i < item->recipient_count && reason.len == 0; i++)
         if (slice_eq_nocase(queue_address_domain(item->recipients[i].address),
-                x->name))
+                x->domain))
             reason = item->recipients[i].reason;
     if (item->queue == QUEUE_DEFERRED && reason.len > 0)
         count_reason(x, reason);
@@ -391,7 +392,7 @@ say_domain(const struct explanation *x)
         (void)printf("  Those on hold stay there until \"postsuper -H\".\n");
     if (deferred > 0 && !x->waits_for_flush) {
         (void)printf("To have them tried now: postsuper -r --domain=");
-        say(x->name);
+        say(x->domain);
         (void)printf(" deferred\n");
     }
 }
@@ -442,8 +443,11 @@ control_explain(const struct control *c)
         .now_ms = clock_wall_us() / 1000,
     };
     struct queue_request *r = mem_alloc(sizeof(*r));
-    char *pattern = literally(c->argument);
+    const char *at = strrchr(c->argument, '@');
+    const char *domain = at == NULL ? c->argument : at + 1;
+    char *pattern = literally(domain);
 
+    x.domain = slice_of(domain);
     r->site = x.name;
     ask(c, MESSAGE_QUEUE_DESTINATIONS, r, take_destination, &x);
     r->site = SLICE_LIT("");

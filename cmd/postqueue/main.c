@@ -67,7 +67,7 @@ ask(const struct config_set *set, struct msg *m, queue_item_fn item,
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, why.text);
     queue_control_close(fd);
     if (done.result != RESULT_OK && strcmp(done.why.status, "5.7.1") == 0)
-        command_fail(EX_NOPERM, "%s", done.why.text);
+        command_fail(EX_UNAVAILABLE, "%s", done.why.text);
     if (done.result != RESULT_OK)
         command_fail(EX_UNAVAILABLE, "%s - %s", unavailable, done.why.text);
 }

@@ -9,6 +9,7 @@
 #include "lib/mail/queue_id.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -203,7 +204,6 @@ take_option(struct super *s, int option)
     for (size_t i = 0; i < TASKS; i++)
         if (tasks[i].option == option)
             take_task(s, &tasks[i]);
-    /* -p, -s, -S: the spool is cleaned and checked by its manager. */
 }
 
 static void
@@ -372,6 +372,19 @@ end(struct super *s)
     config_drop(s->set);
 }
 
+/* -p, -s, -S and nothing at all: there is nothing to do, for who might do it. */
+static int
+tidy_up(const struct super *s)
+{
+    char *spool = mem_format("%s/spool", config_main(s->set)->queue_directory);
+
+    if (access(spool, R_OK | W_OK | X_OK) < 0 && errno == EACCES)
+        command_fail(FAILURE,
+            "use of this command is reserved for the superuser");
+    mem_free(spool);
+    return EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -386,7 +399,7 @@ main(int argc, char **argv)
     if (s.order_count == 0 && (s.dry_run || !queue_filter_is_empty(&s.filter)))
         command_fail(FAILURE, "what is to be done with these messages?");
     if (s.order_count == 0)
-        return EXIT_SUCCESS;
+        return tidy_up(&s);
     if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
         command_fail(FAILURE, "%s", why.text);
     carry_out_all(&s);

@@ -96,6 +96,10 @@ def test_explain(queue):
     assert "1 deferred, 1 on hold" in text and "Connection refused" in text
     assert re.search(r"tried again at \w{3} [ \d]\d \d\d:\d\d:\d\d, in \d+ minutes", text), text
     assert "postsuper -r --domain=dead.test" in text and "greylisted" not in text
+    # Of an address it is the domain that has mail.
+    text = queue.command("postern", "explain", "x@dead.test").stdout
+    assert "1 deferred, 1 on hold" in text and "Connection refused" in text
+    assert "postsuper -r --domain=dead.test deferred\n" in text
     queue.command("postsuper", "-r", name)
     text = queue.command("postern", "explain", "error.test").stdout
     assert "by the transport error" in text and "returned to the sender" in text

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from instance import ROOT
+from mode import SLOW
 
 pytestmark = pytest.mark.skipif(not ROOT, reason="needs other users")
 
@@ -13,12 +14,12 @@ NAME = pwd.getpwuid(1).pw_name
 LIST, FLUSH, SITE = ["postqueue", "-p"], ["postqueue", "-f"], ["postqueue", "-s", "site.test"]
 
 
-def as_user(instance, argv, uid=1):
+def as_user(instance, argv, uid=1, timeout=60 * SLOW):
     return subprocess.run(
         ["setpriv", f"--reuid={uid}", "--regid=1", "--clear-groups",
          instance.prefix / "sbin" / argv[0], *argv[1:]],
         env=instance.environ(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False)
+        check=False, timeout=timeout)
 
 
 def test_default(running):
@@ -44,7 +45,7 @@ def test_lists(instance, users, named, unnamed):
             if allowed:
                 assert done.returncode == 0, done.stderr
                 continue
-            assert done.returncode == os.EX_NOPERM, (argv, done)
+            assert done.returncode == os.EX_UNAVAILABLE, (argv, done)
             assert f"fatal: User {who}({uid}) is not allowed to {what} the mail queue" \
                 in done.stderr
     instance.command("postqueue", "-p")  # root always may
@@ -53,11 +54,26 @@ def test_lists(instance, users, named, unnamed):
 
 def test_one_of_both(instance):
     instance.set(authorized_mailq_users="root").start()
-    assert as_user(instance, LIST).returncode == os.EX_NOPERM
+    assert as_user(instance, LIST).returncode == os.EX_UNAVAILABLE
     assert as_user(instance, FLUSH).returncode == 0
 
 
 def test_table_fails(instance):
     """Nobody is let in by a table that cannot be asked."""
     instance.set(authorized_mailq_users="fail:x").start()
-    assert as_user(instance, LIST).returncode not in (0, os.EX_NOPERM)
+    done = as_user(instance, LIST)
+    assert done.returncode != 0 and "not allowed" not in done.stderr, done
+
+
+def test_others_do_not_control_it(running):
+    """They are told so at once, and what runs goes on running."""
+    for command in ("stop", "abort", "reload"):
+        done = as_user(running, ["postern", command], timeout=10 * SLOW)
+        assert done.returncode == 1 and "reserved for the superuser" in done.stderr, done
+    done = as_user(running, ["postern", "status"])
+    assert (done.returncode, done.stderr) == (
+        0, "postern: the Postern mail system is running\n")
+    for argv in (["postsuper"], ["postsuper", "-p"], ["postsuper", "-d", "ALL"]):
+        done = as_user(running, argv)
+        assert done.returncode == 1 and "reserved for the superuser" in done.stderr, done
+    assert running.command("postsuper", "-psS").stderr == ""
