@@ -66,8 +66,8 @@ set_aside(struct loading *l, const struct segment *seg, uint64_t from,
     return saved;
 }
 
-static void
-tell(struct loading *l, const struct segment *seg, const char *text)
+void
+tell_damage(struct loading *l, const struct segment *seg, const char *text)
 {
     char line[TEXT_MAX + 100];
 
@@ -163,7 +163,7 @@ scan_file(struct loading *l, struct segment *seg, uint64_t limit,
     res = make_durable(s, seg, &img, &sc, why);
     if (img.unreadable) {
         seg->damaged = seg->keep = true;
-        tell(l, seg, "has octets that cannot be read");
+        tell_damage(l, seg, "has octets that cannot be read");
     }
     image_fini(&img);
     if (res != RESULT_OK)
@@ -205,7 +205,8 @@ load_used(struct loading *l, struct segment *seg, const struct sealed *sealed,
         seg->use = USE_SEALED;
         return RESULT_OK;
     case SEALED_DAMAGED:
-        tell(l, seg, "its index block is damaged, all of it is read instead");
+        tell_damage(l, seg,
+            "its index block is damaged, all of it is read instead");
         seg->damaged = true;
         return scan_file(l, seg, sealed->trailer.data_end,
             sealed->trailer.data_end, why);
@@ -236,7 +237,7 @@ move_away(struct loading *l, struct segment *seg, const char *text,
         s->disk->sync(s->disk, s->segment_dir) < 0)
         return why_errno(why, "segment/%s: move to damaged/%s", name, to);
     (void)snprintf(line, sizeof(line), "%s; set aside as damaged/%s", text, to);
-    tell(l, seg, line);
+    tell_damage(l, seg, line);
     (void)s->disk->close(s->disk, seg->fd);
     seg->fd = -1;
     seg->use = USE_GONE;
@@ -356,7 +357,7 @@ load_header(struct loading *l, struct segment *seg, struct why *why)
     if (found == HEADER_BAD) {
         if (!header_from_batch(s, seg))
             return move_away(l, seg, "its header is damaged", why);
-        tell(l, seg, "its header is damaged, its batches are read");
+        tell_damage(l, seg, "its header is damaged, its batches are read");
         seg->use = USE_CLOSED;
         return RESULT_OK;
     }

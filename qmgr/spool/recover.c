@@ -166,12 +166,11 @@ sift(struct recovery *rc)
 static void
 tell_missing(struct recovery *rc, const struct find *f)
 {
-    char text[160];
+    char text[80];
 
     (void)snprintf(text, sizeof(text),
-        "segment/%04" PRIu32 ": the content of message %" PRIX64 " is missing",
-        f->slot, f->id);
-    rc->loading.damage(rc->loading.context, text);
+        "the content of message %" PRIX64 " is missing", f->id);
+    tell_damage(&rc->loading, segment_of(rc->spool, f), text);
 }
 
 /* False: the record is damaged, which was told. */
@@ -183,19 +182,24 @@ read_head(struct recovery *rc, const struct find *f,
     struct segment *seg = segment_of(s, f);
     size_t len = (size_t)record_payload_at(r) + r->head_len;
     unsigned char *octets;
+    bool was_read;
     char text[80];
 
     buf_clear(&rc->head);
     octets = (unsigned char *)buf_reserve(&rc->head, len);
-    if (octets != NULL &&
-        spool_read_octets(s, seg->fd, octets, len, r->offset) &&
-        record_head_valid(octets, len, r, &seg->key)) {
+    was_read = octets != NULL &&
+        spool_read_octets(s, seg->fd, octets, len, r->offset);
+    if (was_read && record_head_valid(octets, len, r, &seg->key)) {
         buf_advance(&rc->head, len);
         return true;
     }
     (void)snprintf(text, sizeof(text),
-        "record of type %u of message %" PRIX64 " is damaged", r->type, r->id);
-    if (octets == NULL ||
+        "record of type %u of message %" PRIX64 " %s", r->type, r->id,
+        was_read ? "is damaged" : "cannot be read");
+    seg->damaged = true;
+    if (!was_read)
+        tell_damage(&rc->loading, seg, text);
+    if (!was_read ||
         !set_aside(&rc->loading, seg, r->offset, octets, len, text))
         seg->keep = true;
     return false;

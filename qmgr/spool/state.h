@@ -318,6 +318,8 @@ void loading_fini(struct loading *l) ATTR_NONNULL;
 /* Copy octets to damaged/ and tell. False: they could not be saved. */
 bool set_aside(struct loading *l, const struct segment *seg, uint64_t from,
     const unsigned char *octets, size_t len, const char *text) ATTR_NONNULL;
+void tell_damage(struct loading *l, const struct segment *seg, const char *text)
+    ATTR_NONNULL;
 
 /* sealed.c: index blocks, side by side */
 

@@ -548,6 +548,66 @@ test_unreadable(void **state)
     (void)x->options.disk->close(x->options.disk, dir);
 }
 
+static bool
+nothing_lives(void *context, const struct spool_found *f)
+{
+    (void)context;
+    (void)f;
+    return false;
+}
+
+static void
+no_move(void *context, enum record_type type, uint64_t id,
+    const struct spool_place *from, const struct spool_place *to)
+{
+    (void)context;
+    (void)type;
+    (void)id;
+    (void)from;
+    (void)to;
+}
+
+static void
+count_kept(void *context, const char *name)
+{
+    unsigned *kept = context;
+
+    *kept += strstr(name, "-unreadable") != NULL;
+}
+
+/*
+ * A head in a sealed segment that cannot be read: there is nothing to set aside,
+ * so the file is, when it has been emptied.
+ */
+static void
+test_unreadable_head(void **state)
+{
+    const struct spool_cleaner cleaner = { nothing_lives, no_move, NULL };
+    struct fixture *x = *state;
+    struct disk *disk = x->options.disk;
+    int dir, fd;
+    unsigned kept = 0;
+
+    fill_segments(x);
+    spool_close(x->spool);
+    dir = disk->open(disk, x->options.dir, "segment", 0, 0);
+    fd = disk->open(disk, dir, "0000", 0, 0);
+    disk_sim_bad_place(x->sim, fd, 2 * BLOCK, 2 * BLOCK + 512);
+    (void)disk->close(disk, fd);
+    (void)disk->close(disk, dir);
+    fixture_start(x);
+    assert_int_equal(x->found_count, 199);
+    assert_null(fixture_find(x, RECORD_MESSAGE, 2));
+    assert_int_equal(x->damage_count, 1);
+    assert_non_null(strstr(x->damage[0], "cannot be read"));
+    while (spool_clean(x->spool, &cleaner))
+        continue;
+    dir = disk->open(disk, x->options.dir, "damaged", 0, 0);
+    assert_int_equal(disk->list(disk, dir, count_kept, &kept), 0);
+    (void)disk->close(disk, dir);
+    assert_int_equal(kept, 1);
+}
+
 int
 main(void)
 {
@@ -570,6 +630,7 @@ main(void)
         ON_SIM(test_adopted),
         ON_SIM(test_adopt_nothing),
         ON_SIM(test_unreadable),
+        ON_SIM(test_unreadable_head),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
