@@ -163,6 +163,10 @@ create(struct spool *s, uint64_t reserve)
         return false;
     }
     segment_name(seg, name);
+    if (seg->left && s->disk->unlink(s->disk, s->segment_dir, name) < 0 &&
+        errno != ENOENT)
+        return false;
+    seg->left = false;
     fd = s->disk->open(s->disk, s->segment_dir, name, O_RDWR | O_CREAT | O_EXCL,
         0600);
     if (fd < 0)
@@ -172,7 +176,7 @@ create(struct spool *s, uint64_t reserve)
         s->disk->sync(s->disk, s->segment_dir) < 0) {
         int saved = errno;
 
-        (void)s->disk->unlink(s->disk, s->segment_dir, name);
+        seg->left = s->disk->unlink(s->disk, s->segment_dir, name) < 0;
         (void)s->disk->close(s->disk, fd);
         errno = saved;
         return false;

@@ -336,6 +336,34 @@ test_no_space_to_clean(void **state)
     mem_free(o);
 }
 
+/* A segment that could not be made, nor its file removed: others can. */
+static void
+test_file_left_behind(void **state)
+{
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    struct why why;
+    unsigned refused = 0;
+
+    for (unsigned i = 0; i < 400; i++) {
+        disk_sim_fail(x->sim,
+            &(struct disk_fault){
+                .first = disk_sim_calls(x->sim) + 3,
+                .count = 6,
+                .err = EIO,
+            });
+        refused += add(o, &why) != RESULT_OK;
+    }
+    assert_true(refused > 0);
+    disk_sim_fail(x->sim, &(struct disk_fault){ 0 });
+    for (unsigned i = 0; i < 400; i++)
+        if (add(o, &why) != RESULT_OK)
+            fail_msg("%s", why.text);
+    fixture_restart(x);
+    assert_int_equal(x->found_count, o->next - 1);
+    mem_free(o);
+}
+
 /* The index block of a sealed segment, as its trailer says. */
 static void
 spoil_index(struct fixture *x, const char *segment)
@@ -583,6 +611,7 @@ main(void)
         ON_SIM(test_full_disk),
         ON_SIM(test_start_on_a_full_disk),
         ON_SIM(test_no_space_to_clean),
+        ON_SIM(test_file_left_behind),
         ON_SIM(test_index_that_rotted),
         ON_SIM(test_min_free),
         ON_SIM(test_room_taken),
