@@ -116,15 +116,20 @@ settle_result(struct qmgr *q, struct rcpt *r, const struct rcpt_result *result)
     }
 }
 
+/*
+ * To a destination that is well nothing is given back: who says so would have the
+ * same in his hands again at once, for ever.
+ */
 static void
-take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result)
+take_result(struct qmgr *q, struct job *j, const struct rcpt_result *result,
+    enum destination_state state)
 {
     struct rcpt *r = find_rcpt(j, result->index);
 
     /* Already settled by a transaction, or being: that counts. */
     if (r == NULL || r->state != RCPT_OUT || r->job != j)
         return;
-    if (result->outcome == OUTCOME_RETURNED)
+    if (result->outcome == OUTCOME_RETURNED && state != DESTINATION_OK)
         put_in_line_again(q, j, r, result);
     else
         settle_result(q, r, result);
@@ -146,7 +151,7 @@ job_answered(struct qmgr *q, struct job *j, const struct delivery_answer *a)
     }
     if (m != NULL) {
         for (size_t i = 0; i < a->count; i++)
-            take_result(q, j, &a->results[i]);
+            take_result(q, j, &a->results[i], a->destination);
         put_back_all(q, j, "delivery agent said nothing of this recipient");
         /* Whoever lives through it did not die of this message. */
         agent_clear(m);

@@ -106,6 +106,21 @@ test_busy_alone(void **state)
     assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
 }
 
+/* Mail that an agent gives back without need is not its again at once. */
+static void
+test_returned_without_need(void **state)
+{
+    struct world *w = *state;
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    submit(w, 1, "r@smtp.one.example");
+    assert_int_equal(running(w), 1);
+    world_report(w, world_errand(w, 0), OUTCOME_RETURNED, DESTINATION_OK);
+    world_settle(w);
+    assert_int_equal(running(w), 0);
+    assert_int_equal(w->q.index.states[ENTRY_DEFERRED], 1);
+}
+
 static void
 test_process_limit(void **state)
 {
@@ -412,6 +427,7 @@ main(void)
         T(test_session_limit),
         T(test_session_limit_of_many),
         T(test_busy_alone),
+        T(test_returned_without_need),
         T(test_process_limit),
         T(test_rate_delays),
         T(test_limits_for_each_recipient),
