@@ -106,6 +106,24 @@ spool_blob_open(struct spool *s, uint64_t number, int *fd, struct why *why)
     return RESULT_OK;
 }
 
+/* It is as long as it should be, and leaves queue_minfree untouched. */
+static enum result
+check_source(struct spool *s, struct spool *from, int fd, uint64_t length,
+    struct why *why)
+{
+    int64_t found = from->disk->length(from->disk, fd);
+    int64_t left = s->disk->free_octets(s->disk, s->dir);
+
+    if (found < 0)
+        return why_errno(why, "blob: length");
+    if ((uint64_t)found < length)
+        return why_perm(why, "5.3.0", "blob is too short");
+    if (left >= 0 &&
+        ((uint64_t)left < s->min_free || (uint64_t)left - s->min_free < length))
+        return why_temp(why, "4.3.1", "Insufficient system storage");
+    return RESULT_OK;
+}
+
 static enum result
 copy_octets(struct spool *s, int to, struct spool *from, int fd,
     uint64_t length, struct why *why)
@@ -118,9 +136,8 @@ copy_octets(struct spool *s, int to, struct spool *from, int fd,
         struct iovec iov = { piece, n };
 
         if (!spool_read_octets(from, fd, piece, n, at))
-            res = errno == EIO
-                ? why_perm(why, "5.3.0", "blob is damaged, or too short")
-                : why_errno(why, "blob: read");
+            res = errno == EIO ? why_perm(why, "5.3.0", "blob is too short")
+                               : why_errno(why, "blob: read");
         else if (s->disk->write(s->disk, to, &iov, 1, (off_t)at) < 0)
             res = why_errno(why, "blob: write");
     }
@@ -139,7 +156,9 @@ spool_blob_copy(struct spool *s, struct spool *from, uint64_t number,
         return why->sys == ENOENT || why->sys == ELOOP
             ? why_perm(why, "5.3.0", "blob is missing, or no file")
             : RESULT_TEMPFAIL;
-    res = spool_blob_lend(s, &to, why);
+    res = check_source(s, from, fd, length, why);
+    if (res == RESULT_OK)
+        res = spool_blob_lend(s, &to, why);
     if (res == RESULT_OK) {
         res = copy_octets(s, to, from, fd, length, why);
         if (res == RESULT_OK)

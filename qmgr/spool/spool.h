@@ -231,6 +231,7 @@ void spool_blob_drop(struct spool *s, uint64_t number) ATTR_NONNULL;
 /*
  * A blob of another spool becomes one of s as well: copied, verified, and
  * durable with its name. RESULT_PERMFAIL: it does not have these octets.
+ * RESULT_TEMPFAIL also where it would leave less than min_free.
  */
 enum result spool_blob_copy(struct spool *s, struct spool *from,
     uint64_t number, uint64_t length, uint32_t crc, uint64_t *copy,

@@ -371,6 +371,36 @@ test_blob_faults(void **state)
     assert_int_equal(nth, 5); /* flush, link, flush directory */
 }
 
+/* What is adopted leaves as much of the disk free as mail that comes in. */
+static void
+test_blob_copy(void **state)
+{
+    struct fixture *x = *state;
+    const char *text = "a large body";
+    uint32_t crc = crc32c(0, text, strlen(text));
+    struct disk *disk = x->options.disk;
+    uint64_t number, copy;
+    struct why why;
+    int fd = blob_with(x, text);
+
+    assert_int_equal(spool_blob_keep(x->spool, fd, strlen(text), crc, &number,
+                         &why),
+        RESULT_OK);
+    spool_blob_close(x->spool, fd);
+    assert_int_equal(spool_blob_copy(x->spool, x->spool, number, strlen(text),
+                         crc, &copy, &why),
+        RESULT_OK);
+    assert_int_equal(spool_blob_copy(x->spool, x->spool, number, INT64_MAX, crc,
+                         &copy, &why),
+        RESULT_PERMFAIL);
+    x->options.min_free = (uint64_t)disk->free_octets(disk, x->options.dir);
+    fixture_restart(x);
+    assert_int_equal(spool_blob_copy(x->spool, x->spool, number, strlen(text),
+                         crc, &copy, &why),
+        RESULT_TEMPFAIL);
+    assert_string_equal(why.status, "4.3.1");
+}
+
 int
 main(void)
 {
@@ -396,6 +426,7 @@ main(void)
         ON_SIM(test_blobs),
         ON_DISK(test_blobs),
         ON_SIM(test_blob_faults),
+        ON_SIM(test_blob_copy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
