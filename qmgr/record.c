@@ -5,7 +5,10 @@
 
 enum { RESULT_MAX = 64 * 1024 };
 
-#define OF(name) offsetof(struct message_record, name)
+/* In microseconds it is a number still, and a lifetime can be added. */
+#define TIME_MS_MAX (INT64_MAX / 1000)
+
+#define OF(name)    offsetof(struct message_record, name)
 static const struct field message_fields[] = {
     { 1, FIELD_SLICE, OF(envelope), UINT32_MAX },
     { 2, FIELD_U32, OF(header_length), INT32_MAX },
@@ -52,7 +55,7 @@ message_record_content(const struct message_record *r, struct slice content,
 
 #define OF(name) offsetof(struct message_brief, name)
 static const struct field message_brief_fields[] = {
-    { 1, FIELD_I64, OF(arrival_ms), INT64_MAX },
+    { 1, FIELD_I64, OF(arrival_ms), TIME_MS_MAX },
     { 2, FIELD_U32, OF(recipients), RECORD_RECIPIENTS_MAX },
     { 3, FIELD_U32, OF(flags), UINT32_MAX },
     { 4, FIELD_U32, OF(site), UINT32_MAX },
@@ -81,7 +84,7 @@ message_brief_decode(struct slice in, struct message_brief *b, struct why *why)
 #define OF(name) offsetof(struct status_brief, name)
 static const struct field status_fields[] = {
     { 1, FIELD_U32, OF(version), UINT32_MAX },
-    { 2, FIELD_I64, OF(next_try_ms), INT64_MAX },
+    { 2, FIELD_I64, OF(next_try_ms), TIME_MS_MAX },
     { 3, FIELD_U32, OF(attempts), UINT32_MAX },
     { 4, FIELD_U32, OF(deaths), UINT32_MAX },
     { 10, FIELD_U32, OF(kills), UINT32_MAX },

@@ -224,6 +224,24 @@ test_no_message(void **state)
     assert_non_null(index_find(&t->w.q.index, number_id(2)));
 }
 
+/* A time that nothing can be added to: it is no message that we understand. */
+static void
+test_times(void **state)
+{
+    struct test *t = *state;
+    struct spool *s = open_theirs(t);
+
+    put_message(s, 1, &(struct change){ .arrival_ms = INT64_MAX });
+    put_message(s, 2, &(struct change){ 0 });
+    spool_close(s);
+    adopt(t);
+    assert_int_equal(t->end.result, RESULT_OK);
+    assert_int_equal(index_find(&t->w.q.index, number_id(1))->state,
+        ENTRY_DAMAGED);
+    assert_int_not_equal(index_find(&t->w.q.index, number_id(2))->state,
+        ENTRY_DAMAGED);
+}
+
 /* What is ours to lose. */
 static void
 make_victim(const struct test *t, char octets[VICTIM])
@@ -364,6 +382,7 @@ main(void)
 #define FOREIGN(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         FOREIGN(test_no_message),
+        FOREIGN(test_times),
         FOREIGN(test_names),
         FOREIGN(test_bodies),
         FOREIGN(test_sizes),
