@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,37 @@ identity_of(enum owner owner, const struct rights *r)
     return r->self;
 }
 
+/*
+ * What was made in it has its name for good: mail that is flushed later would
+ * not be found without. Where we may not read there is no descriptor for that.
+ */
+static enum result
+flush_directory(const char *path, struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum result res = RESULT_OK;
+
+    if (fd < 0 ? errno != EACCES : fsync(fd) < 0)
+        res = why_errno(why, "flush directory %s", path);
+    if (fd >= 0)
+        close(fd);
+    return res;
+}
+
+static enum result
+flush_parent(const char *path, struct why *why)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    char *parent = slash == NULL ? mem_text(".")
+        : len == 0               ? mem_text("/")
+                                 : mem_text_of((struct slice){ path, len });
+    enum result res = flush_directory(parent, why);
+
+    mem_free(parent);
+    return res;
+}
+
 /* All of path that is missing, as we are, 0755. */
 static enum result
 make_path(const char *path, struct why *why)
@@ -52,7 +84,9 @@ make_path(const char *path, struct why *why)
         if (end != '/' && end != '\0')
             continue;
         *at = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+        if (mkdir(part, 0755) == 0)
+            res = flush_parent(part, why);
+        else if (errno != EEXIST)
             res = why_errno(why, "create directory %s", part);
         *at = end;
         if (end == '\0')
@@ -109,6 +143,8 @@ directories_make(const struct config *config, const struct rights *rights,
             below_queue[i].mode, rights, why);
         mem_free(path);
     }
+    if (res == RESULT_OK)
+        res = flush_directory(config->queue_directory, why);
     if (res == RESULT_OK)
         res = make_path(config->data_directory, why);
     if (res == RESULT_OK)

@@ -11,12 +11,9 @@
 #include <string.h>
 
 static enum result
-subdirectory(struct spool *s, const char *name, int *fd, bool *made,
-    struct why *why)
+subdirectory(struct spool *s, const char *name, int *fd, struct why *why)
 {
-    if (s->disk->mkdir(s->disk, s->dir, name, 0700) == 0)
-        *made = true;
-    else if (errno != EEXIST)
+    if (s->disk->mkdir(s->disk, s->dir, name, 0700) < 0 && errno != EEXIST)
         return why_errno(why, "spool/%s: create directory", name);
     *fd = s->disk->open(s->disk, s->dir, name, O_RDONLY | O_DIRECTORY, 0);
     if (*fd < 0)
@@ -27,14 +24,14 @@ subdirectory(struct spool *s, const char *name, int *fd, bool *made,
 static enum result
 directories(struct spool *s, struct why *why)
 {
-    bool made = false;
-    enum result res = subdirectory(s, "segment", &s->segment_dir, &made, why);
+    enum result res = subdirectory(s, "segment", &s->segment_dir, why);
 
     if (res == RESULT_OK)
-        res = subdirectory(s, "blob", &s->blob_dir, &made, why);
+        res = subdirectory(s, "blob", &s->blob_dir, why);
     if (res == RESULT_OK)
-        res = subdirectory(s, "damaged", &s->damaged_dir, &made, why);
-    if (res == RESULT_OK && made && s->disk->sync(s->disk, s->dir) < 0)
+        res = subdirectory(s, "damaged", &s->damaged_dir, why);
+    /* Also after a start that made them, or "owner", and failed before this. */
+    if (res == RESULT_OK && s->disk->sync(s->disk, s->dir) < 0)
         res = why_errno(why, "spool: flush directory");
     return res;
 }
