@@ -112,6 +112,16 @@ supersede(struct qmgr *q, const struct spool_found *f,
     *place = f->place;
 }
 
+/*
+ * What was set aside stays for who looks at it; without its state it would be
+ * delivered anew by the next start but one.
+ */
+static void
+keep_unread(struct qmgr *q, struct entry *e, const struct spool_found *f)
+{
+    supersede(q, f, f->type == RECORD_HOLD ? &e->hold : &e->status);
+}
+
 static void
 found_status(struct qmgr *q, struct entry *e, const struct spool_found *f)
 {
@@ -120,6 +130,7 @@ found_status(struct qmgr *q, struct entry *e, const struct spool_found *f)
 
     if (status_brief_decode(f->brief, &b, &why) != RESULT_OK) {
         set_aside(q, e, why.text);
+        keep_unread(q, e, f);
         return;
     }
     if ((b.flags & STATUS_PART) != 0) {
@@ -146,8 +157,7 @@ found_change(struct qmgr *q, const struct spool_found *f)
     else if (f->type == RECORD_CONTENT)
         e->content = f->place;
     else if (e->state == ENTRY_DAMAGED)
-        /* Unread, but kept: what was set aside stays for who looks at it. */
-        supersede(q, f, f->type == RECORD_HOLD ? &e->hold : &e->status);
+        keep_unread(q, e, f);
     else
         found_status(q, e, f);
 }

@@ -242,6 +242,27 @@ test_times(void **state)
         ENTRY_DAMAGED);
 }
 
+/* Of a state that cannot be understood it is known where it is: it is kept. */
+static void
+test_no_state(void **state)
+{
+    struct test *t = *state;
+    struct spool *s = open_theirs(t);
+    struct spool_record status = { .type = RECORD_STATUS,
+        .id = number_id(1),
+        .brief = SLICE_LIT("\x01\xff") };
+    const struct entry *e;
+
+    put_message(s, 1, &(struct change){ 0 });
+    put(s, &status);
+    spool_close(s);
+    adopt(t);
+    assert_int_equal(t->end.result, RESULT_OK);
+    e = index_find(&t->w.q.index, number_id(1));
+    assert_int_equal(e->state, ENTRY_DAMAGED);
+    assert_true(place_is_set(&e->status));
+}
+
 /* What is ours to lose. */
 static void
 make_victim(const struct test *t, char octets[VICTIM])
@@ -383,6 +404,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         FOREIGN(test_no_message),
         FOREIGN(test_times),
+        FOREIGN(test_no_state),
         FOREIGN(test_names),
         FOREIGN(test_bodies),
         FOREIGN(test_sizes),
