@@ -371,6 +371,51 @@ test_blob_faults(void **state)
     assert_int_equal(nth, 5); /* flush, link, flush directory */
 }
 
+/* The power is cut: what was not flushed is gone. */
+static void
+cut(struct fixture *x)
+{
+    struct disk_sim *left = disk_sim_cut(x->sim, CUT_LOST, 0);
+
+    spool_close(x->spool);
+    disk_sim_free(x->sim);
+    x->sim = left;
+    x->options.disk = disk_sim_disk(left);
+    x->options.dir = disk_sim_root(left);
+}
+
+/*
+ * The very first start fails anywhere. What the next one finds of it is made
+ * durable with the rest: a power cut after that takes nothing.
+ */
+static void
+test_first_start_fails(void **state)
+{
+    struct fixture *x = *state;
+    bool failed = true;
+    struct why why;
+
+    for (uint64_t nth = 1; failed; nth++) {
+        spool_close(x->spool);
+        disk_sim_free(x->sim);
+        x->sim = disk_sim_new(1024 * 1024);
+        x->options.disk = disk_sim_disk(x->sim);
+        x->options.dir = disk_sim_root(x->sim);
+        disk_sim_fail(x->sim,
+            &(struct disk_fault){ .first = nth, .count = 2, .err = EIO });
+        failed = fixture_open(x, &why) != RESULT_OK;
+        disk_sim_fail(x->sim, &(struct disk_fault){ 0 });
+        if (failed)
+            fixture_start(x);
+        (void)fixture_put(x, RECORD_MESSAGE, 1, "mail", "");
+        cut(x);
+        fixture_start(x);
+        if (x->damage_count > 0)
+            fail_msg("call %d: %s", (int)nth, x->damage[0]);
+        assert_int_equal(x->found_count, 1);
+    }
+}
+
 /* What is adopted leaves as much of the disk free as mail that comes in. */
 static void
 test_blob_copy(void **state)
@@ -427,6 +472,7 @@ main(void)
         ON_DISK(test_blobs),
         ON_SIM(test_blob_faults),
         ON_SIM(test_blob_copy),
+        ON_SIM(test_first_start_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
