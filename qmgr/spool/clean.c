@@ -114,8 +114,10 @@ choose_complete(struct spool *s)
                 seg->key.generation < best->key.generation))
             best = seg;
     }
+    s->behind = false;
     if (best == NULL || best->live >= best->end / 4 * 3)
         return NULL;
+    s->behind = used > 2 * live + SLACK_PROMISED * s->segment_size;
     return s->pressed || used > 2 * live + SLACK * s->segment_size ? best
                                                                    : NULL;
 }

@@ -222,6 +222,71 @@ test_after_an_outage(void **state)
     mem_free(q);
 }
 
+static bool
+is_behind(const struct queue *q)
+{
+    struct spool_stats st;
+
+    spool_stats(q->x->spool, &st);
+    return st.octets_used > 2 * st.octets_live + 4 * SEGMENT;
+}
+
+/* Messages from one on, in one transaction: all that is not a tenth. */
+static void
+drop_most(struct queue *q, uint64_t from, uint64_t to)
+{
+    struct spool_record *removes = mem_alloc_array(to - from, sizeof(*removes));
+    size_t n = 0;
+    struct why why;
+
+    for (uint64_t id = from; id < to; id++)
+        if (id % 10 != 0)
+            removes[n++] = (struct spool_record){ .type = RECORD_REMOVE,
+                .id = id,
+                .target = q->message[id] };
+    assert_int_equal(fixture_commit(q->x, removes, n, true, &why), RESULT_OK);
+    for (uint64_t id = from; id < to; id++)
+        if (id % 10 != 0)
+            spool_record_dead(q->x->spool, &q->message[id]);
+    mem_free(removes);
+}
+
+/*
+ * A backlog that died at once, while mail flows: the cleaner may take as much as
+ * mail does until what is in use is below what is promised; then a quarter.
+ */
+static void
+test_behind(void **state)
+{
+    enum { BACKLOG = 10000, GROUP = 100, SLACK = 2 * SEGMENT };
+    struct queue *q = queue_new(*state);
+    uint64_t mail;
+
+    while (q->next <= BACKLOG)
+        (void)add(q);
+    for (uint64_t id = 1; id + GROUP <= BACKLOG; id += GROUP)
+        drop_most(q, id, id + GROUP);
+    for (uint64_t id = 1; id <= BACKLOG - GROUP; id++)
+        if (id % 10 != 0)
+            q->message[id] = (struct spool_place){ 0 };
+    clean(q); /* what was saved up is spent */
+    assert_true(spool_clean_waits(q->x->spool) && is_behind(q));
+    begin(q);
+    for (unsigned i = 0; i < 100; i++) {
+        drop(q, add(q));
+        clean(q);
+        assert_true(is_behind(q));
+    }
+    mail = q->mail_flushes * (BUDGET_FLUSH + CONTENT);
+    assert_in_range(spent(q), mail / 4 * 3, mail + mail / 4 + SLACK);
+    while (is_behind(q)) {
+        assert_true(q->next < MOST - 1);
+        drop(q, add(q));
+        clean(q);
+    }
+    mem_free(q);
+}
+
 /* Without mail there is nobody to be spared. */
 static void
 test_idle(void **state)
@@ -301,6 +366,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         ON_SIM(test_share),
         ON_SIM(test_after_an_outage),
+        ON_SIM(test_behind),
         ON_SIM(test_idle),
         ON_SIM(test_full_disk),
         ON_SIM(test_waits),
