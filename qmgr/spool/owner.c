@@ -353,8 +353,7 @@ replace(struct spool *s, const char *text, size_t len, struct why *why)
 /*
  * Over the older slot. The newer one has to be on the disk before: a start that
  * failed may have left it in the page cache alone, so what was read is written
- * once more first. So may it have left the file's name, and those of the
- * directories beside it.
+ * once more first.
  */
 static enum result
 write_in_place(struct spool *s, const char *text, size_t len, struct why *why)
@@ -369,8 +368,6 @@ write_in_place(struct spool *s, const char *text, size_t len, struct why *why)
             !write_slot(s, fd, s->owner.slot, s->owner.text, s->owner.len)) ||
         !write_slot(s, fd, other, text, len))
         res = why_errno(why, "spool/owner: write");
-    else if (!s->owner.durable && s->disk->sync(s->disk, s->dir) < 0)
-        res = why_errno(why, "spool: flush directory");
     (void)s->disk->close(s->disk, fd);
     if (res != RESULT_OK)
         return res;
