@@ -152,6 +152,19 @@ put_back(struct qmgr *q, struct mail *m)
     heap_set(&q->index.incoming, &e->timer, e->arrival_ms);
 }
 
+/*
+ * As Postfix counts: also those that are settled, but of aliases, which stand
+ * for others of the same message, none that is in memory.
+ */
+static size_t
+addressees(const struct mail *m)
+{
+    size_t count = m->envelope.recipient_count;
+
+    mail_foreach(r, m) count -= rcpt_given(r)->expanded != 0;
+    return count;
+}
+
 void
 mail_begin(struct qmgr *q, struct mail *m)
 {
@@ -175,6 +188,6 @@ mail_begin(struct qmgr *q, struct mail *m)
         log_write(LOG_LEVEL_INFO, q->tag,
             "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
             queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
-            (unsigned long long)m->envelope.size, left);
+            (unsigned long long)m->envelope.size, addressees(m));
     mail_begin_batch(q, m);
 }

@@ -199,6 +199,22 @@ def test_reason_while_others_are_under_way(rig):
             {"address": "a@silent.test"}, {"address": "b@ret.test", "delay_reason": "not now"}]
 
 
+def test_recipients_in_the_log(rig):
+    """nrcpt= is what the message has had; an alias that was replaced is none."""
+    rig.set(virtual_alias_domains="va.test", virtual_alias_maps=rig.table(
+        "va", "both@va.test u1@md.test, x@ret.test\n")).start()
+    for notify, flush in (("", True), (" NOTIFY=SUCCESS,FAILURE", False)):
+        with rig.wire() as w:
+            w.replies("MAIL FROM:<s@client.example>", "RCPT TO:<both@va.test>" + notify, "DATA")
+            qid = w.queued(w("Subject: x\r\n\r\n."))
+        rig.take("u1")
+        wait_for(lambda: places(rig, qid) == ["deferred"], what="deferred")
+        if flush:
+            rig.out("postqueue", "-f")
+            rig.wait_log(f"{qid}: from=.*queue active", count=2)
+        assert set(re.findall(rf"{qid}: from=.*, nrcpt=(\d+) ", rig.log())) == {"2"}
+
+
 def test_lifetime_of_a_notice(rig):
     """It waits for no longer than what it tells of may."""
     rig.set(maximal_queue_lifetime="0", bounce_queue_lifetime="5d").start()
