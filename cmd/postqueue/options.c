@@ -68,7 +68,7 @@ take_shape_option(struct shape_options *s, int option, struct why *why)
     case 't':
         return set_number(&s->tick, 1, SHAPE_TICK_MAX, why);
     case 'w':
-        return set_number(&s->width, SHAPE_WIDTH, 10000, why);
+        return set_number(&s->width, 1, 10000, why);
     case 'm':
         return set_number(&s->subdomains, 1, UINT32_MAX, why);
     case 'n':
@@ -155,6 +155,8 @@ check(struct options *o, struct why *why)
         (!listing && !queue_filter_is_empty(&o->filter)))
         return usage(why);
     o->shape.json = o->json;
+    if (o->shape.width < SHAPE_WIDTH) /* as qshape */
+        o->shape.width = SHAPE_WIDTH;
     if (o->queues == 0)
         o->queues = o->mode == MODE_SHAPE
             ? 1U << QUEUE_INCOMING | 1U << QUEUE_ACTIVE

@@ -150,7 +150,7 @@ def aged_file(path, arrival, sender, recipients):
 
 @pytest.mark.skipif(not (OUT / "tests/bench/spool_fill").exists(), reason="no spool_fill")
 @pytest.mark.parametrize("options", [[], ["-s"], ["-l", "-b", "20", "-t", "3", "-w", "120"],
-                                     ["-p", "-m", "3"]], ids=lambda o: "".join(o))
+                                     ["-p", "-m", "3"], ["-w", "60"]], ids=lambda o: "".join(o))
 def test_shape_of_postfix(instance, options):
     """postqueue --shape prints what qshape prints of the same messages."""
     instance.start()
