@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/daemon/command.h"
 #include "lib/mail/address.h"
+#include "lib/mail/address_class.h"
 #include "lib/mail/queue_control.h"
 #include "lib/mail/queue_id.h"
 #include "lib/table/table.h"
@@ -159,20 +160,25 @@ check_site(const struct config_set *set, struct slice site)
 {
     const struct config *config = config_main(set);
     struct match_list *sites;
+    enum table_status found;
     struct why why;
 
     if (!domain_is_valid(site) && !domain_is_literal(site))
         command_fail(EX_UNAVAILABLE,
             "Cannot flush mail queue - invalid destination: \"" SLICE_FMT "\"",
             SLICE_ARG(site));
-    if (match_list_open(config->fast_flush_domains, MATCH_DOMAIN, true, config,
+    if (match_list_open(config->fast_flush_domains, MATCH_DOMAIN,
+            address_class_parent_matches(config, "fast_flush_domains"), config,
             &sites, &why) != RESULT_OK)
-        command_fail(EX_TEMPFAIL, "%s", why.text);
-    if (match_list_find(sites, site, &why) != TABLE_FOUND)
+        command_fail(EX_UNAVAILABLE, "%s", why.text);
+    found = match_list_find(sites, site, &why);
+    match_list_close(sites);
+    if (found == TABLE_ERROR)
+        command_fail(EX_UNAVAILABLE, "%s", why.text);
+    if (found != TABLE_FOUND)
         command_fail(EX_UNAVAILABLE,
             "Flush service is not configured for destination \"" SLICE_FMT "\"",
             SLICE_ARG(site));
-    match_list_close(sites);
 }
 
 static void

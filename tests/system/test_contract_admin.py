@@ -180,6 +180,10 @@ def test_words_for_wrong_arguments(rig):
              'configured for destination "[192.0.2.1]"\n'),
             (("postcat", "-q", "bad!id"), 1, "postcat: fatal: bad mail queue ID: bad!id\n")]:
         assert rig.run(*args) == (status, "", said), args
+    # What is below a domain is meant where parent_domain_matches_subdomains says so.
+    assert rig.run("postqueue", "-s", "sub.ret.test")[0] == 0
+    rig.set(parent_domain_matches_subdomains="relay_domains").write_config()
+    assert [rig.run("postqueue", "-s", d)[0] for d in ("sub.ret.test", "ret.test")] == [69, 0]
     assert "mailq: fatal: display queue mode requires no recipient" in rig.run("mailq", "x")[2]
 
 
