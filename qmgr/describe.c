@@ -4,7 +4,6 @@
 #include "qmgr/bundle.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/health.h"
-#include "qmgr/lane.h"
 
 #include <string.h>
 
@@ -89,14 +88,12 @@ destination_describe(struct qmgr *q, const struct destination *d,
         .recipient = d->key[nexthop] == ' ' ? d->key + nexthop + 1 : "",
         .health = d->health,
         .hold = hold_of(q, d),
-        .window = d->window,
         .window_now = health_window(d),
         .window_limit = (size_t)d->transport->window_limit,
         .running = d->running,
         .idle_sessions = d->idle_sessions,
         .waiting_messages = d->gathering,
         .lane = d->lane,
-        .parked = lane_parked(q, d->lane),
         .rate_delay_ms = d->transport->rate_delay_ms,
         .failures = d->failures,
         .status = d->status,

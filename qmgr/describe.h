@@ -27,13 +27,11 @@ struct destination_view {
     const char *recipient; /* of a destination for each recipient, or "" */
     enum destination_health health;
     enum destination_hold hold;
-    double window;       /* deliveries at a time, with feedback's fractions */
-    size_t window_now;   /* that are allowed now */
+    size_t window_now;   /* deliveries at a time */
     size_t window_limit; /* 0: none */
     size_t running, idle_sessions;
     size_t waiting_messages, waiting_recipients; /* of the active set */
     uint32_t lane; /* entries with this lane, not active, are deferred for it */
-    size_t parked; /* messages of that lane, due, that are not admitted yet */
     int64_t rate_delay_ms;
     int64_t next_try_ms; /* since 1970; 0: now, or when something else ends */
     unsigned failures;   /* deaths in succession */

@@ -291,14 +291,6 @@ lane_touch(struct qmgr *q, uint32_t name)
     qmgr_wake(q);
 }
 
-size_t
-lane_parked(struct qmgr *q, uint32_t name)
-{
-    const struct lane *l = find(&q->index, name);
-
-    return l == NULL ? 0 : parked(l);
-}
-
 void
 lane_fini_all(struct qmgr *q)
 {

@@ -59,7 +59,4 @@ void lane_unpark(struct index *ix, struct entry *e) ATTR_NONNULL;
 /* Would e, fresh, get in at once? */
 bool lane_is_open(struct qmgr *q, const struct entry *e) ATTR_NONNULL;
 
-/* How many are parked for it. */
-size_t lane_parked(struct qmgr *q, uint32_t name) ATTR_NONNULL;
-
 void lane_fini_all(struct qmgr *q) ATTR_NONNULL;

@@ -39,7 +39,7 @@ enum record_type {
     RECORD_META = 5,    /* spool-wide: id high-water mark */
     RECORD_CONTENT = 6, /* header and inline body, parted from the envelope by
                            the cleaner, which alone writes these */
-    RECORD_REPLACE = 7, /* the envelope anew (requeue, alias expansion) */
+    RECORD_REPLACE = 7, /* the envelope anew: kept for, written by nobody yet */
 };
 
 /*
