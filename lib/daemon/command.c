@@ -92,10 +92,28 @@ report_to_log(void *context, enum config_severity severity, const char *text)
         log_fatal("%s", text);
 }
 
+/*
+ * With the defaults of a main.cf that is not there these commands would act on
+ * another mail system than was meant.
+ */
+static enum result
+load(const char *directory, config_report_fn tell, struct config_set **set,
+    struct why *why)
+{
+    const char *dir = directory == NULL ? config_default_directory()
+                                        : directory;
+    char *path = mem_format("%s/main.cf", dir);
+    enum result res = access(path, F_OK) < 0 ? why_errno(why, "open %s", path)
+                                             : RESULT_OK;
+
+    mem_free(path);
+    return res == RESULT_OK ? config_load_main(dir, tell, NULL, set, why) : res;
+}
+
 enum result
 command_load(const char *directory, struct config_set **set, struct why *why)
 {
-    return config_load_main(directory, report_to_log, NULL, set, why);
+    return load(directory, report_to_log, set, why);
 }
 
 void
@@ -143,9 +161,7 @@ command_begin(const char *program, const char *directory, int status)
     struct why why;
 
     command.name = program;
-    if (directory == NULL)
-        directory = config_default_directory();
-    if (config_load_main(directory, report, NULL, &set, &why) != RESULT_OK)
+    if (load(directory, report, &set, &why) != RESULT_OK)
         command_fail(status, "%s", why.text);
     command_log_as(set, program);
     command.logs = open_log(config_main(set));

@@ -11,8 +11,8 @@
 
 /*
  * program is its name. Reads main.cf in directory (NULL: MAIL_CONFIG or the
- * default) and opens the log; trouble ends the command with status. The
- * snapshot is the caller's.
+ * default), which must be there, and opens the log; trouble ends the command
+ * with status. The snapshot is the caller's.
  */
 struct config_set *command_begin(const char *program, const char *directory,
     int status) __attribute__((nonnull(1)));

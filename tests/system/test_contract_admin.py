@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 
 import contract
@@ -185,6 +186,22 @@ def test_words_for_wrong_arguments(rig):
     rig.set(parent_domain_matches_subdomains="relay_domains").write_config()
     assert [rig.run("postqueue", "-s", d)[0] for d in ("sub.ret.test", "ret.test")] == [69, 0]
     assert "mailq: fatal: display queue mode requires no recipient" in rig.run("mailq", "x")[2]
+
+
+def test_no_configuration(rig):
+    """Where there is no main.cf nothing is done to the mail system of another."""
+    missing = f"{rig.base}/conf.typo"
+    said = f": fatal: open {missing}/main.cf: No such file or directory\n"
+    for name, *args in [
+            ["postqueue", "-p"], ["postqueue", "-f"], ["postsuper", "-d", "ALL"],
+            ["postcat", "-q", "ABC1234567"], ["postern", "status"], ["postern", "start"],
+            ["mailq"], ["sendmail", "-q"], ["sendmail", "u1@md.test"]]:
+        argv = rig.argv(name, config=False)
+        if name not in ("mailq", "sendmail"):
+            args = ["-c", missing] + args
+        done = subprocess.run(argv + args, input="Subject: x\n\nx\n", capture_output=True,
+                              text=True, env=dict(rig.environ(), MAIL_CONFIG=missing), check=False)
+        assert done.returncode != 0 and done.stderr.endswith(said), (argv, args, done)
 
 
 def test_reason_while_others_are_under_way(rig):
