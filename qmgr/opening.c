@@ -184,7 +184,8 @@ mail_begin(struct qmgr *q, struct mail *m)
     m->active_us = clock_wall_us();
     heap_set(&q->index.timers, &m->entry->timer,
         round_deadline_ms(q, m->entry));
-    if (left > 0)
+    /* What is requeued begins under another id. */
+    if (left > 0 && (m->entry->flags & ENTRY_REQUEUE) == 0)
         log_write(LOG_LEVEL_INFO, q->tag,
             "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
             queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),

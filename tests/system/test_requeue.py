@@ -39,6 +39,8 @@ def test_changed_alias(instance, sink):
                       r".*status=sent")
     instance.wait_log(rf"{qid}: removed")
     instance.wait_empty()
+    for one in (qid, new):  # the old one is not tried again
+        assert len(re.findall(f"{one}: from=.*queue active", instance.log())) == 1
     message = instance.message(instance.wait_maildir("u1")[0])
     assert message["Subject"] == "again"
     received = message.get_all("Received")
