@@ -13,8 +13,10 @@
 #include "lib/mail/queue_id.h"
 #include "lib/table/table.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -243,7 +245,7 @@ main(int argc, char **argv)
         usage();
     }
     if (fflush(stdout) != 0)
-        command_fail(EX_IOERR, "write error on standard output");
+        command_fail(EX_UNAVAILABLE, "output write error: %s", strerror(errno));
     config_drop(set);
     return EX_OK;
 }

@@ -204,6 +204,17 @@ def test_no_configuration(rig):
         assert done.returncode != 0 and done.stderr.endswith(said), (argv, args, done)
 
 
+def test_listing_that_cannot_be_written(rig):
+    rig.start()
+    defer(rig)
+    for option in ("-p", "-j"):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(rig.argv("postqueue") + [option], stdout=full, check=False,
+                                  stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 69 and done.stderr == (
+            "postqueue: fatal: output write error: No space left on device\n"), done
+
+
 def test_reason_while_others_are_under_way(rig):
     """Who is put off has a reason, although the message is active."""
     with socket.create_server(("127.0.0.1", free_port())) as silent:
