@@ -19,13 +19,13 @@ class Load:
     """
 
     def __init__(self, port, threads=4, users=10, domain="md.test", pause=0.002,
-                 size=2000):
+                 size=2000, first=1):
         self.port, self.users, self.domain = port, users, domain
         self.pause = pause
         self.body = "x" * 70 + "\r\n"
         self.body = self.body * max(1, size // len(self.body))
         self.lock = threading.Lock()
-        self.next = 0
+        self.next = first
         self.acknowledged = {}
         self.errors = 0
         self.stopping = threading.Event()
@@ -48,7 +48,7 @@ class Load:
     def _number(self):
         with self.lock:
             self.next += 1
-            return self.next
+            return self.next - 1
 
     def _send(self, client, number):
         user = f"u{number % self.users + 1}@{self.domain}"

@@ -62,8 +62,8 @@ def record(instance, far, recording):
                  import_environment=f"POSTERN_DISK_RECORD={recording}")
     instance.start()
     with Load(instance.port, threads=3, domain="far.test") as small, \
-            Load(instance.port, threads=1, domain="far.test", size=9000) as large:
-        large.next = 1000000
+            Load(instance.port, threads=1, domain="far.test", size=9000,
+                 first=1000001) as large:
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             time.sleep(0.2)
