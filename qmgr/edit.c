@@ -110,11 +110,13 @@ expire(struct qmgr *q, struct entry *e, struct edit *edit)
     write_flags(q, e, edit);
 }
 
+/* Unless it is on hold. */
 static void
-expire_release(struct qmgr *q, struct entry *e, struct edit *edit)
+expire_now(struct qmgr *q, struct entry *e, struct edit *edit)
 {
     e->flags |= ENTRY_EXPIRE;
-    try_now(q, e);
+    if (!edit_is_held(e))
+        try_now(q, e);
     write_flags(q, e, edit);
 }
 
@@ -132,12 +134,6 @@ may_expire(const struct entry *e)
     return (e->flags & ENTRY_EXPIRE) == 0;
 }
 
-static bool
-may_expire_release(const struct entry *e)
-{
-    return (e->flags & ENTRY_EXPIRE) == 0 || edit_is_held(e);
-}
-
 static const struct {
     void (*run)(struct qmgr *q, struct entry *e, struct edit *edit);
     bool (*may)(const struct entry *e); /* NULL: always */
@@ -148,7 +144,7 @@ static const struct {
     [EDIT_RELEASE] = { release, edit_is_held, false },
     [EDIT_REQUEUE] = { requeue, NULL, false },
     [EDIT_EXPIRE] = { expire, may_expire, false },
-    [EDIT_EXPIRE_RELEASE] = { expire_release, may_expire_release, false },
+    [EDIT_EXPIRE_NOW] = { expire_now, may_expire, false },
 };
 
 bool

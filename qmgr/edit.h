@@ -20,8 +20,8 @@ enum edit_task {
     EDIT_HOLD,
     EDIT_RELEASE,
     EDIT_REQUEUE,
-    EDIT_EXPIRE,         /* postsuper -e */
-    EDIT_EXPIRE_RELEASE, /* postsuper -f */
+    EDIT_EXPIRE,     /* postsuper -e */
+    EDIT_EXPIRE_NOW, /* postsuper -f, which releases what is held after it */
 };
 
 /* Who waits for what was ordered to be durable; outlives all its orders. */

@@ -19,7 +19,7 @@
 
 enum { FAILURE = 1 };
 
-/* What each option does and says. */
+/* What each option does and says. -f is two of them, and their totals. */
 static const struct task {
     int option;
     enum queue_task task;
@@ -34,8 +34,7 @@ static const struct task {
     { 'r', QUEUE_TASK_REQUEUE, LIVE | 1 << QUEUE_HOLD, "requeued", "Requeued" },
     { 'e', QUEUE_TASK_EXPIRE, LIVE | 1 << QUEUE_HOLD, "expired",
         "Force-expired" },
-    { 'f', QUEUE_TASK_EXPIRE_RELEASE, LIVE | 1 << QUEUE_HOLD, "expired",
-        "Force-expired" },
+    { 'f', QUEUE_TASK_EXPIRE_NOW, LIVE | 1 << QUEUE_HOLD, "expired", NULL },
 };
 enum { TASKS = sizeof(tasks) / sizeof(tasks[0]) };
 
@@ -48,7 +47,7 @@ static const struct option long_options[] = {
 };
 
 /* In the order in which they are told. */
-static const char totals[] = "rdehHf";
+static const char totals[] = "rdehH";
 
 /* Queues of Postfix in which we never have a message. */
 static const char *const empty_queues[] = { "maildrop", "bounce", "defer",
@@ -286,7 +285,8 @@ ask(struct super *s, const struct task *t, const struct queue_request *r)
 
 /* Those that o names, as many at a time as one request holds. */
 static uint64_t
-ask_by_id(struct super *s, const struct order *o, struct queue_request *r)
+ask_by_id(struct super *s, const struct order *o, const struct task *t,
+    struct queue_request *r)
 {
     uint64_t count = 0;
 
@@ -295,27 +295,51 @@ ask_by_id(struct super *s, const struct order *o, struct queue_request *r)
 
         r->id_count = left < QUEUE_EDIT_IDS ? left : QUEUE_EDIT_IDS;
         memcpy(r->ids, o->ids + at, r->id_count * sizeof(r->ids[0]));
-        count += ask(s, o->task, r);
+        count += ask(s, t, r);
     }
     return count;
 }
 
-static void
-carry_out(struct super *s, const struct order *o)
+static uint64_t
+carry_out_task(struct super *s, const struct order *o, const struct task *t)
 {
     struct queue_request *r = mem_alloc(sizeof(*r));
-    unsigned queues = s->queues != 0 ? s->queues : o->task->queues;
+    unsigned queues = s->queues != 0 ? s->queues : t->queues;
+    uint64_t count = 0;
 
-    r->task = o->task->task;
+    r->task = t->task;
     r->queues = queues & QUEUE_ALL;
     r->filter = s->filter;
     r->flags = s->dry_run ? QUEUE_DRY_RUN : 0;
     if (!o->all || s->dry_run)
         r->flags |= QUEUE_NAME_EACH;
     if (r->queues != 0)
-        s->done[o->task - tasks] += o->all ? ask(s, o->task, r)
-                                           : ask_by_id(s, o, r);
+        count = o->all ? ask(s, t, r) : ask_by_id(s, o, t, r);
     mem_free(r);
+    return count;
+}
+
+static const struct task *
+task_of(int option)
+{
+    const struct task *t = tasks;
+
+    while (t->option != option)
+        t++;
+    return t;
+}
+
+static void
+carry_out(struct super *s, const struct order *o)
+{
+    const struct task *released = task_of('H');
+
+    if (o->task->option == 'f') {
+        s->done[task_of('e') - tasks] += carry_out_task(s, o, o->task);
+        s->done[released - tasks] += carry_out_task(s, o, released);
+    } else {
+        s->done[o->task - tasks] += carry_out_task(s, o, o->task);
+    }
 }
 
 /* What is meant for all comes first, as it does with Postfix. */
@@ -348,7 +372,9 @@ static bool
 was_given(const struct super *s, const struct task *task)
 {
     for (size_t i = 0; i < s->order_count; i++)
-        if (s->orders[i].task == task)
+        if (s->orders[i].task == task ||
+            (s->orders[i].task->option == 'f' &&
+                (task->option == 'e' || task->option == 'H')))
             return true;
     return false;
 }
@@ -357,9 +383,8 @@ static void
 say_totals(const struct super *s)
 {
     for (const char *letter = totals; *letter != '\0'; letter++)
-        for (size_t t = 0; t < TASKS; t++)
-            if (tasks[t].option == *letter && was_given(s, &tasks[t]))
-                say_total(s, &tasks[t]);
+        if (was_given(s, task_of(*letter)))
+            say_total(s, task_of(*letter));
 }
 
 static void

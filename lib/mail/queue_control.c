@@ -155,7 +155,7 @@ static const struct field request_fields[] = {
     { TAG_QUEUES, FIELD_U32, offsetof(struct queue_request, queues),
         QUEUE_ALL },
     { ATTR_KIND, FIELD_U32, offsetof(struct queue_request, task),
-        QUEUE_TASK_EXPIRE_RELEASE },
+        QUEUE_TASK_EXPIRE_NOW },
     { TAG_REQUEST_FLAGS, FIELD_U32, offsetof(struct queue_request, flags),
         QUEUE_DRY_RUN | QUEUE_NAME_EACH },
     { ATTR_NAME, FIELD_SLICE, offsetof(struct queue_request, site), TEXT_MAX },

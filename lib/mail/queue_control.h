@@ -65,7 +65,7 @@ enum queue_task { /* as postsuper's options */
     QUEUE_TASK_RELEASE,
     QUEUE_TASK_REQUEUE,
     QUEUE_TASK_EXPIRE,
-    QUEUE_TASK_EXPIRE_RELEASE,
+    QUEUE_TASK_EXPIRE_NOW, /* but what is on hold stays there */
 };
 enum queue_flush { QUEUE_FLUSH_ALL, QUEUE_FLUSH_ID, QUEUE_FLUSH_SITE };
 

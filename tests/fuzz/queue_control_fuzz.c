@@ -78,7 +78,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (queue_request_decode(in, r)) {
         assert(r->id_count <= QUEUE_EDIT_IDS);
         assert((r->queues & ~(unsigned)QUEUE_ALL) == 0);
-        assert(r->task <= QUEUE_TASK_EXPIRE_RELEASE);
+        assert(r->task <= QUEUE_TASK_EXPIRE_NOW);
         assert((r->flags & ~(uint32_t)(QUEUE_DRY_RUN | QUEUE_NAME_EACH)) == 0);
         check_filter(&r->filter, slice_head(in, 4096));
     }

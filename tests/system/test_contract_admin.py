@@ -151,6 +151,16 @@ def test_postsuper_does_one_after_the_other(rig):
         f"{a}: placed on hold", f"{b}: removed", f"{a}: released from hold", f"{a}: expired",
         "Deleted: 1 message", "Force-expired: 1 message", "Placed on hold: 1 message",
         "Released from hold: 1 message"]
+    # -f is -e and -H, and at once.
+    assert run("-f", a, "-h", c, "-f", c) == [
+        f"{c}: placed on hold", f"{c}: expired", f"{c}: released from hold",
+        "Force-expired: 1 message", "Placed on hold: 1 message", "Released from hold: 1 message"]
+    rig.wait_log(f"{c}: from=.*, status=force-expired, returned to sender$")
+    c = defer(rig)
+    assert run("-f", c, "deferred") == [
+        f"{c}: expired", "Force-expired: 1 message", "Released from hold: 0 messages"]
+    rig.wait_log(f"{c}: from=.*, status=force-expired, returned to sender$")
+    c = defer(rig)
     # All comes before one.
     assert run("-H", c, "-h", "ALL") == [
         f"{c}: released from hold", "Placed on hold: 2 messages",

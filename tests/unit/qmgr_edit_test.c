@@ -214,9 +214,10 @@ test_expire(void **state)
         world_settle(w);
         assert_int_equal(ended, 1);
         if (stage == HELD) {
-            /* On hold it waits, -f does not. */
+            /* It waits until it is released. */
             assert_null(world_errand(w, 0));
-            assert_true(order(w, id, EDIT_EXPIRE_RELEASE));
+            assert_false(order(w, id, EDIT_EXPIRE_NOW));
+            assert_true(order(w, id, EDIT_RELEASE));
             world_settle(w);
         } else if (stage == DEFERRED) {
             /* It is marked, and goes when it would be tried. */
