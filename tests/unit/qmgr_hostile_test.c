@@ -261,7 +261,7 @@ step(struct test *t)
         submit(t);
         break;
     case 2:
-        edit(t, (enum edit_task)(EDIT_DELETE + dice(EDIT_EXPIRE_RELEASE)));
+        edit(t, (enum edit_task)(EDIT_DELETE + dice(EDIT_EXPIRE_NOW)));
         break;
     case 3:
         world_pass_ms(&t->w, (int64_t)dice(300 * 1000));
