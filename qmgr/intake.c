@@ -131,7 +131,7 @@ accepted(struct qmgr *q, struct txn *t)
     struct mail *m = a->message;
 
     if (t->spool.result != RESULT_OK) {
-        refuse(q, a, RESULT_TEMPFAIL, &t->spool.why);
+        refuse(q, a, t->spool.result, &t->spool.why);
         txn_free(t);
         return;
     }

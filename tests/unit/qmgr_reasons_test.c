@@ -1,7 +1,7 @@
 /*
- * Reasons that are longer than what a transaction takes: what became of each
- * recipient is written all the same, so that nobody gets a message again who has
- * it.
+ * What is longer than a transaction. Of reasons: what became of each recipient is
+ * written all the same, so that nobody gets a message again who has it. Of mail: it
+ * is refused.
  */
 #include "tests/unit/qmgr_world.h"
 
@@ -97,11 +97,32 @@ test_reasons(void **state)
     try_with(6000); /* more than are in memory at a time */
 }
 
+/* Mail that no segment takes is refused for good: it would never be taken. */
+static void
+test_mail_too_large(void **state)
+{
+    static struct world w;
+    struct config_set *set = world_config(main_cf, world_master_cf);
+
+    (void)state;
+    world_open_on(&w, set, disk_sim_new(DISK), SEGMENT);
+    (void)world_accept(&w,
+        &(struct world_mail){ .sender = "s@senders.test",
+            .recipients = { "r@d.test" },
+            .body = SEGMENT });
+    assert_int_equal(w.answered_perm, 1);
+    assert_non_null(strstr(w.last_text, "5.3.4"));
+    assert_int_equal(w.q.index.entries.count, 0);
+    world_close_all(&w);
+    config_drop(set);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_mail_too_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
