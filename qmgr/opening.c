@@ -119,7 +119,8 @@ mail_begin_batch(struct qmgr *q, struct mail *m)
     late_apply(q, m);
     if (round_is_over_before_it_begins(q, m))
         return;
-    if (m->counts[RCPT_PENDING] > 1 && !mail_gathers(m)) {
+    if (m->counts[RCPT_PENDING] + m->counts[RCPT_RESOLVING] > 1 &&
+        !mail_gathers(m)) {
         m->gather.fire = gather_timeout;
         m->gathered_at = SIZE_MAX;
         m->asks_freely = false;

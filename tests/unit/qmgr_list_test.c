@@ -317,6 +317,30 @@ test_slow_tables_hold_up_nobody(void **state)
     judge(x, false);
 }
 
+/* Nor does the last one, who comes into memory alone, wait for answers of others. */
+static void
+test_last_one_waits_for_nobody(void **state)
+{
+    struct list_test *x = *state;
+
+    x->count = 3 * BATCH_RCPTS + 1;
+    x->w.lookup_waits = true;
+    submit(x, 40);
+    for (unsigned i = 0; i < 3 * BATCH_RCPTS - ASK_OUT; i++) {
+        assert_true(world_step_route(&x->w));
+        world_settle(&x->w);
+    }
+    assert_int_equal(world_count(&x->w.asked), ASK_OUT);
+    world_pass_ms(&x->w, (int64_t)4 * GATHER_MS);
+    run(x, UINT_MAX);
+    world_pass_ms(&x->w, (int64_t)4 * GATHER_MS);
+    assert_true(is_asked_for(x, "r3000@d0.test"));
+    x->w.lookup_waits = false;
+    world_settle(&x->w);
+    run_out(x);
+    judge(x, false);
+}
+
 /* Of several agents one has nothing of lists: single mail goes there. */
 static void
 test_an_agent_without_lists(void **state)
@@ -467,6 +491,7 @@ main(void)
         T(test_single_mail_passes),
         T(test_single_questions_pass),
         T(test_slow_tables_hold_up_nobody),
+        T(test_last_one_waits_for_nobody),
         T(test_an_agent_without_lists),
         T(test_power_cut),
         T(test_stop),
