@@ -398,7 +398,7 @@ end(struct super *s)
 }
 
 /* -p, -s, -S and nothing at all: there is nothing to do, for who might do it. */
-static int
+static void
 tidy_up(const struct super *s)
 {
     char *spool = mem_format("%s/spool", config_main(s->set)->queue_directory);
@@ -407,7 +407,6 @@ tidy_up(const struct super *s)
         command_fail(FAILURE,
             "use of this command is reserved for the superuser");
     mem_free(spool);
-    return EXIT_SUCCESS;
 }
 
 int
@@ -424,8 +423,8 @@ main(int argc, char **argv)
     if (s.order_count == 0 && (s.dry_run || !queue_filter_is_empty(&s.filter)))
         command_fail(FAILURE, "what is to be done with these messages?");
     if (s.order_count == 0)
-        return tidy_up(&s);
-    if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
+        tidy_up(&s);
+    else if (queue_control_open(s.set, &reach, &s.fd, &why) != RESULT_OK)
         command_fail(FAILURE, "%s", why.text);
     carry_out_all(&s);
     say_totals(&s);
