@@ -2,6 +2,8 @@
 
 static const struct slice crlf = { "\r\n", 2 };
 static const struct slice blank = { " ", 1 };
+static const struct slice blanks = SLICE_LIT(
+    "                                ");
 
 void
 unstuff_init(struct unstuff *u, enum unstuff_mode mode)
@@ -19,6 +21,16 @@ begin_line(struct unstuff *u, bool after_crlf)
     u->state = UNSTUFF_AT_START;
     u->after_crlf = after_crlf;
     u->bare_lf |= !after_crlf;
+}
+
+/* The CRs that were held back end no line. */
+static void
+give_blanks(struct unstuff *u)
+{
+    u->due = blank;
+    u->blanks = u->more_crs;
+    u->more_crs = 0;
+    u->state = UNSTUFF_IN_LINE;
 }
 
 /*
@@ -41,13 +53,16 @@ decide(struct unstuff *u, struct slice *in)
         }
         return false;
     case UNSTUFF_CR:
-        if (c == '\n') {
+        if (c == '\r') {
+            u->more_crs++;
+            *in = slice_skip(*in, 1);
+        } else if (c == '\n') {
             u->due = crlf;
+            u->more_crs = 0;
             begin_line(u, true);
             *in = slice_skip(*in, 1);
         } else {
-            u->due = blank;
-            u->state = UNSTUFF_IN_LINE;
+            give_blanks(u);
         }
         return false;
     case UNSTUFF_DOT:
@@ -68,8 +83,13 @@ decide(struct unstuff *u, struct slice *in)
             *in = slice_skip(*in, 1);
             return crlf_before || u->mode == UNSTUFF_LENIENT;
         }
-        u->due = blank;
-        u->state = UNSTUFF_IN_LINE;
+        if (c == '\r') {
+            u->state = UNSTUFF_CR;
+            u->more_crs = 1;
+            *in = slice_skip(*in, 1);
+        } else {
+            give_blanks(u);
+        }
         return false;
     case UNSTUFF_IN_LINE:
         break;
@@ -126,6 +146,11 @@ unstuff_next(struct unstuff *u, struct slice *in, struct slice *run)
             u->due.len = 0;
             return UNSTUFF_RUN;
         }
+        if (u->blanks > 0) {
+            *run = slice_head(blanks, u->blanks);
+            u->blanks -= run->len;
+            return UNSTUFF_RUN;
+        }
         if (in->len == 0)
             return UNSTUFF_MORE;
         if (u->state == UNSTUFF_IN_LINE) {
@@ -144,6 +169,7 @@ unstuff_finish(struct unstuff *u, struct slice *run)
     if (u->state != UNSTUFF_CR)
         return false;
     u->state = UNSTUFF_IN_LINE;
-    *run = blank;
+    *run = slice_head(blanks, 1 + u->more_crs);
+    u->more_crs = 0;
     return true;
 }

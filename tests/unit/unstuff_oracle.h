@@ -14,16 +14,17 @@ static inline bool
 oracle_line(enum unstuff_mode mode, struct slice line, bool *after_crlf,
     struct buf *out)
 {
-    bool crlf = line.len > 0 && line.ptr[line.len - 1] == '\r';
     bool before = *after_crlf;
+    size_t crs = 0;
 
-    *after_crlf = crlf;
-    if (crlf)
-        line.len--;
+    while (crs < line.len && line.ptr[line.len - 1 - crs] == '\r')
+        crs++;
+    *after_crlf = crs > 0;
+    line.len -= crs;
     if (mode != UNSTUFF_RAW && line.len > 0 && line.ptr[0] == '.') {
         line = slice_skip(line, 1);
-        if (line.len == 0)
-            return mode == UNSTUFF_LENIENT || (crlf && before);
+        if (line.len == 0 && crs < 2)
+            return mode == UNSTUFF_LENIENT || (crs == 1 && before);
     }
     for (size_t i = 0; i < line.len; i++)
         buf_add_octet(out,
