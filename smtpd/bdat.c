@@ -215,7 +215,7 @@ command_bdat(struct session *s, struct slice args)
     struct chunk chunk;
 
     if (keyword_is_discarded(s, KEYWORD_CHUNKING)) {
-        reply(s, 502, "5.5.1 Error: command not implemented");
+        reply(s, 521, "5.5.1 Error: command not implemented");
         return COMMAND_HANGUP;
     }
     if (!parse(args, &chunk)) {
@@ -231,6 +231,7 @@ command_bdat(struct session *s, struct slice args)
             "%s: null BDAT request from %s", session_queue_id(s, id),
             s->peer.text);
         reply(s, 551, "5.7.1 Null BDAT request");
+        s->mail.chunks = CHUNKS_FAILED;
         return COMMAND_BAD;
     }
     return take(s, &chunk);

@@ -41,6 +41,8 @@ not_there(struct session *s, struct slice args)
 const struct command commands[VERB_COUNT] = {
     COMMAND(HELO, "helo", command_helo, COMMAND_LAST),
     COMMAND(EHLO, "ehlo", command_ehlo, COMMAND_LAST),
+    COMMAND(XCLIENT, "xclient", command_xclient, COMMAND_JUNK),
+    COMMAND(XFORWARD, "xforward", command_xforward, COMMAND_JUNK),
     COMMAND(STARTTLS, "starttls", no_starttls, COMMAND_LAST),
     COMMAND(AUTH, "auth", no_auth, COMMAND_NEEDS_HELO),
     COMMAND(MAIL, "mail", command_mail, COMMAND_NEEDS_HELO),
@@ -53,8 +55,6 @@ const struct command commands[VERB_COUNT] = {
     COMMAND(ETRN, "etrn", command_etrn, COMMAND_NEEDS_HELO | COMMAND_JUNK),
     COMMAND(HELP, "help", command_help, COMMAND_JUNK),
     COMMAND(QUIT, "quit", command_quit, COMMAND_ALWAYS),
-    COMMAND(XCLIENT, "xclient", command_xclient, COMMAND_JUNK),
-    COMMAND(XFORWARD, "xforward", command_xforward, COMMAND_JUNK),
     COMMAND(UNKNOWN, "unknown", not_there, 0),
 };
 

@@ -14,6 +14,8 @@ struct session;
 enum verb {
     VERB_HELO,
     VERB_EHLO,
+    VERB_XCLIENT,
+    VERB_XFORWARD,
     VERB_STARTTLS,
     VERB_AUTH,
     VERB_MAIL,
@@ -26,8 +28,6 @@ enum verb {
     VERB_ETRN,
     VERB_HELP,
     VERB_QUIT,
-    VERB_XCLIENT,
-    VERB_XFORWARD,
     VERB_UNKNOWN,
     VERB_COUNT,
 };

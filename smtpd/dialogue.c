@@ -127,7 +127,8 @@ is_bad_text(const struct session *s, struct slice text)
 }
 
 static enum command_result
-handle_line(struct session *s, enum verb verb, struct slice args)
+handle_line(struct session *s, enum verb verb, struct slice line,
+    struct slice args)
 {
     if (is_bad_line_end(s)) {
         session_log_access(s, "reject", "bare <LF> received");
@@ -135,7 +136,7 @@ handle_line(struct session *s, enum verb verb, struct slice args)
             "5.5.2 %s Error: bare <LF> received", s->config->myhostname);
         return COMMAND_HANGUP;
     }
-    if (verb == VERB_COUNT || is_bad_text(s, args)) {
+    if (verb == VERB_COUNT || is_bad_text(s, line)) {
         reply(s, 500, "5.5.2 Error: bad %ssyntax",
             verb == VERB_COUNT ? "" : "UTF-8 ");
         s->errors++;
@@ -228,6 +229,8 @@ log_ahead(const struct session *s, const char *after, struct slice ahead)
             buf_add_text(&text, "\\r");
         else if (c == '\n')
             buf_add_text(&text, "\\n");
+        else if (c == '\t')
+            buf_add_text(&text, "\\t");
         else
             buf_add_octet(&text, (unsigned char)c);
     }
@@ -368,7 +371,7 @@ converse(struct session *s, struct buf *filtered)
             return not_smtp(s, line);
         if (is_ahead(s, verb) && s->config->smtpd_forbid_unauth_pipelining)
             return talked_ahead(s);
-        switch (handle_line(s, verb, args)) {
+        switch (handle_line(s, verb, line, args)) {
         case COMMAND_GOOD:
         case COMMAND_BAD:
         case COMMAND_REFUSED:

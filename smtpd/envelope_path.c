@@ -1,6 +1,7 @@
 #include "smtpd/envelope_path.h"
 
 #include "lib/base/log.h"
+#include "lib/mail/address.h"
 
 static const struct {
     const char *keyword, *command, *syntax, *status, *malformed;
@@ -18,8 +19,16 @@ static const struct {
 static bool
 is_usable(const struct session *s, enum path_role role, struct slice address)
 {
+    struct slice local, domain;
+
     if (address.len == 0)
         return role == PATH_SENDER;
+    (void)address_split(address, &local, &domain);
+    if (!s->config->smtputf8_enable && !slice_is_ascii(domain))
+        return false;
+    if (domain_is_numeric(domain) &&
+        !s->profile->rewrite->resolve_numeric_domain)
+        return false;
     return address.ptr[0] != '-' || s->profile->rewrite->allow_min_user;
 }
 

@@ -166,17 +166,14 @@ static uint32_t
 notify_flags(struct slice value)
 {
     uint32_t flags = 0;
+    struct slice word;
 
-    for (;;) {
-        struct slice word = slice_head(value, slice_find(value, ','));
+    while (slice_word(&value, ",", &word)) {
         uint32_t flag = notify_flag(word);
 
         if (flag == 0)
             return 0;
         flags |= flag;
-        if (word.len == value.len)
-            break;
-        value = slice_skip(value, word.len + 1);
     }
     return (flags & NOTIFY_NEVER) != 0 && flags != NOTIFY_NEVER ? 0 : flags;
 }

@@ -129,14 +129,14 @@ parse(const struct session *s, const char *text, bool *silent)
 }
 
 static void
-log_discarded(const struct session *s)
+log_discarded(const struct session *s, unsigned listed)
 {
     struct buf names;
 
     buf_init(&names, LINE_MAX_OCTETS);
     for (enum keyword_bit k = 1; k <= KEYWORD_LAST; k <<= 1)
         for (size_t i = 0; i < KEYWORDS; i++)
-            if (keywords[i].bit == k && keyword_is_discarded(s, k))
+            if (keywords[i].bit == k && (listed & k) != 0)
                 buf_add_format(&names, " %s", keywords[i].name);
     log_write(LOG_LEVEL_INFO, s->profile->tag, "discarding EHLO keywords:%s",
         buf_text(&names));
@@ -144,12 +144,12 @@ log_discarded(const struct session *s)
 }
 
 /* By the client's address where a table has it, else for all. */
-static void
-choose(struct session *s)
+static unsigned
+listed_for(const struct session *s, bool *silent)
 {
     const char *list = s->config->smtpd_discard_ehlo_keywords;
     struct buf value;
-    bool silent;
+    unsigned listed;
     struct why why;
 
     buf_init(&value, TABLE_KEY_MAX);
@@ -165,10 +165,15 @@ choose(struct session *s)
             log_write(LOG_LEVEL_WARNING, s->profile->tag, "%s", why.text);
             break;
         }
-    s->discarded = parse(s, list, &silent);
+    listed = parse(s, list, silent);
     buf_fini(&value);
-    if (s->discarded != 0 && !silent)
-        log_discarded(s);
+    return listed;
+}
+
+static void
+discard(struct session *s, unsigned listed)
+{
+    s->discarded = listed;
     /* Under test nobody may send ahead. */
     if (s->screening != NULL)
         s->discarded |= KEYWORD_PIPELINING | KEYWORD_CHUNKING;
@@ -176,13 +181,25 @@ choose(struct session *s)
         s->discarded |= KEYWORD_BINARYMIME;
 }
 
+void
+keywords_choose(struct session *s)
+{
+    bool silent;
+
+    discard(s, listed_for(s, &silent));
+}
+
 /* Each line is said when the next is known: only the last ends the reply. */
 void
 keywords_announce(struct session *s)
 {
     struct buf line, next;
+    bool silent;
+    unsigned listed = listed_for(s, &silent);
 
-    choose(s);
+    if (listed != 0 && !silent)
+        log_discarded(s, listed);
+    discard(s, listed);
     buf_init(&line, LINE_MAX_OCTETS);
     buf_init(&next, LINE_MAX_OCTETS);
     buf_add_text(&line, s->config->myhostname);

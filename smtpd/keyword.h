@@ -30,7 +30,13 @@ enum keyword_bit {
     KEYWORD_LAST = KEYWORD_BINARYMIME,
 };
 
-/* At EHLO: the client's s->discarded, and the reply. Waits. */
+/*
+ * What is kept back from this client: s->discarded. It counts from the greeting
+ * on, since who says HELO may use the commands and parameters as well. Waits.
+ */
+void keywords_choose(struct session *s) ATTR_NONNULL;
+
+/* At EHLO: the same anew, and the reply. Waits. */
 void keywords_announce(struct session *s) ATTR_NONNULL;
 
 /*

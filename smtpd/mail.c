@@ -107,9 +107,7 @@ command_mail(struct session *s, struct slice args)
     struct refusal no;
 
     if (s->mail.open) {
-        reply(s, 503,
-            s->mail.chunks == CHUNKS_NONE ? "5.5.1 Error: nested MAIL command"
-                                          : "5.5.1 Error: MAIL after BDAT");
+        reply(s, 503, "5.5.1 Error: nested MAIL command");
         return COMMAND_BAD;
     }
     s->mail.open = true; /* the log of a refusal names the sender */

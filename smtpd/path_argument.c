@@ -2,6 +2,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/mail/address.h"
+#include "lib/mail/header.h"
 
 enum { ADDRESS_MAX = 2048 };
 
@@ -94,11 +95,121 @@ to_internal(struct slice external, struct arena *arena, struct slice *address)
     return status;
 }
 
-enum path_status
-path_address_parse(struct slice text, bool strict, struct arena *arena,
+/* RFC 5321 has no dot at the end of a name, but clients do. */
+static bool
+is_domain(struct slice domain)
+{
+    if (domain.len > 1 && domain.ptr[domain.len - 1] == '.')
+        domain.len--;
+    return domain_is_valid(domain) || domain_is_literal(domain) ||
+        domain_is_numeric(domain);
+}
+
+/* Without octets that would end a command or a line of the log. */
+static bool
+is_clean(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (is_control((unsigned char)text.ptr[i]) && text.ptr[i] != '\t')
+            return false;
+    return true;
+}
+
+/* What stands in the innermost brackets, or all; false: more is behind them. */
+static bool
+take_off_brackets(struct slice *in)
+{
+    bool quoted = false;
+    size_t begin = 0, end;
+
+    for (end = 0; end < in->len; end++) {
+        char c = in->ptr[end];
+
+        if (c == '\\')
+            end++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && c == '<')
+            begin = end + 1;
+        else if (!quoted && c == '>')
+            break;
+    }
+    for (size_t i = end; i < in->len; i++)
+        if (in->ptr[i] != '>')
+            return false;
+    *in = slice_skip(slice_head(*in, end), begin);
+    return true;
+}
+
+/* A bracket or quote that begins and does not end: cut off on the way. */
+static bool
+is_unclosed(struct slice in)
+{
+    bool quoted = false;
+    size_t open = 0, closed = 0;
+
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.ptr[i];
+
+        if (c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && c == '<')
+            open++;
+        else if (!quoted && c == '>')
+            closed++;
+    }
+    return quoted || open > closed;
+}
+
+/* A colon that is not behind the name of a group, "name:user@domain;". */
+static bool
+names_no_group(struct slice in)
+{
+    size_t colon = slice_find(in, ':');
+
+    return colon < in.len &&
+        (slice_find(in, '@') < colon || in.ptr[in.len - 1] != ';');
+}
+
+/*
+ * RFC 822 has comments, names in front of brackets, blanks around dots and '@';
+ * unless strict_rfc821_envelopes one address in such dress is taken. Nothing but
+ * comments is the null address.
+ */
+static enum path_status
+parse_rfc822(struct slice in, struct arena *arena, struct slice *address)
+{
+    enum path_status status = PATH_FOUND;
+    struct header_addresses list;
+    struct slice raw, local, domain;
+    struct buf one, more;
+    bool any;
+
+    if (!is_clean(in) || !take_off_brackets(&in) || names_no_group(in))
+        return PATH_MALFORMED;
+    buf_init(&one, ADDRESS_MAX);
+    buf_init(&more, ADDRESS_MAX);
+    header_addresses_init(&list, in, ADDRESS_MAX);
+    any = header_addresses_next(&list, &one, &raw);
+    if (header_addresses_next(&list, &more, &raw) || buf_failed(&one))
+        status = PATH_MALFORMED;
+    else if (any && address_split(buf_slice(&one), &local, &domain) &&
+        (local.len == 0 || !is_domain(domain)))
+        status = PATH_MALFORMED;
+    else if (!arena_slice(arena, buf_slice(&one), address))
+        status = PATH_NO_MEMORY;
+    buf_fini(&one);
+    buf_fini(&more);
+    return status;
+}
+
+static enum path_status
+parse_rfc821(struct slice text, bool strict, struct arena *arena,
     struct slice *address)
 {
-    struct slice in = slice_trim(text), domain;
+    struct slice in = text, domain;
     size_t local;
 
     if (in.len > 0 && in.ptr[0] == '<') {
@@ -115,10 +226,22 @@ path_address_parse(struct slice text, bool strict, struct arena *arena,
     if (in.len == 0 || in.len > ADDRESS_MAX || !scan_local_part(in, &local))
         return PATH_MALFORMED;
     domain = slice_skip(in, local + 1);
-    if (local < in.len && !domain_is_valid(domain) &&
-        !domain_is_literal(domain))
+    if (local < in.len && !is_domain(domain))
         return PATH_MALFORMED;
     return to_internal(in, arena, address);
+}
+
+enum path_status
+path_address_parse(struct slice text, bool strict, struct arena *arena,
+    struct slice *address)
+{
+    enum path_status status;
+
+    text = slice_trim(text);
+    status = parse_rfc821(text, strict, arena, address);
+    return status != PATH_MALFORMED || strict || is_unclosed(text)
+        ? status
+        : parse_rfc822(text, arena, address);
 }
 
 enum path_status

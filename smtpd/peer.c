@@ -7,6 +7,7 @@
 #include "smtpd/reply.h"
 #include "smtpd/session.h"
 
+#include <netdb.h>
 #include <stdio.h>
 
 enum {
@@ -118,6 +119,16 @@ read_proxy(struct session *s, struct sock_addr *addr)
 
 /* Names */
 
+/* Its name leads elsewhere, or nowhere: said as log readers know it. */
+static void
+log_unconfirmed(const struct session *s, const struct client_name *found)
+{
+    log_write(LOG_LEVEL_WARNING, s->profile->tag,
+        "hostname %s does not resolve to address %s%s%s", found->reverse_name,
+        s->peer.addr, found->status == CLIENT_NAME_TEMP ? ": " : "",
+        found->status == CLIENT_NAME_TEMP ? gai_strerror(EAI_AGAIN) : "");
+}
+
 static void
 find_name(struct session *s, const struct sock_addr *addr)
 {
@@ -138,8 +149,10 @@ find_name(struct session *s, const struct sock_addr *addr)
     s->peer.name = mem_text(found.name);
     s->peer.name_status = found.status;
     s->peer.reverse_status = found.reverse_status;
-    if (strcmp(found.name, found.reverse_name) != 0)
+    if (strcmp(found.name, found.reverse_name) != 0) {
         s->peer.reverse_name = mem_text(found.reverse_name);
+        log_unconfirmed(s, &found);
+    }
 }
 
 void

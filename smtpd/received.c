@@ -34,9 +34,8 @@ received_header(const struct session *s, struct buf *to)
     buf_add_format(to, "by %s (%s) ", s->config->myhostname,
         s->config->mail_name);
     if (!s->config->smtpd_hide_client_session)
-        buf_add_format(to, "with %s%s%s%s ",
-            s->mail.utf8 && s->esmtp ? "UTF8" : "",
-            s->mail.utf8 && s->esmtp ? "SMTP" : session_protocol(s),
+        buf_add_format(to, "with %s%s%s%s ", s->mail.utf8 ? "UTF8" : "",
+            s->mail.utf8 ? "SMTP" : session_protocol(s),
             s->esmtp && s->tls.on ? "S" : "",
             s->esmtp && s->login.user != NULL ? "A" : "");
     buf_add_format(to, "id %s", session_queue_id(s, id));

@@ -87,7 +87,10 @@ session_features(const struct session *s)
 {
     return (keyword_is_discarded(s, KEYWORD_DSN) ? 0U : ESMTP_DSN) |
         (keyword_is_discarded(s, KEYWORD_BINARYMIME) ? 0U : ESMTP_BINARYMIME) |
-        (s->config->smtputf8_enable ? ESMTP_SMTPUTF8 : 0U);
+        (s->config->smtputf8_enable &&
+                    !keyword_is_discarded(s, KEYWORD_SMTPUTF8)
+                ? ESMTP_SMTPUTF8
+                : 0U);
 }
 
 bool
@@ -221,6 +224,7 @@ session_begin(struct session *s)
     s->trusted_lines = p->bare_newline != BARE_NEWLINE_ALLOW &&
         is_listed_host(s, p->bare_newline_exclusions);
     s->own_client = p->stand_alone || access_rewrites_headers(s);
+    keywords_choose(s);
     if (access_client(s, &no)) {
         reply(s, 220, "%s", s->config->smtpd_banner);
     } else {

@@ -13,12 +13,12 @@ static bool
 is_ready(struct session *s, const char *command, struct slice args,
     bool allowed, struct refusal *no)
 {
-    if (args.len == 0)
-        return refusal_set(no, 501, "5.5.4", "Syntax: %s attribute=value...",
-            command);
     if (s->mail.open)
         return refusal_set(no, 503, "5.5.1",
             "Error: MAIL transaction in progress");
+    if (args.len == 0)
+        return refusal_set(no, 501, "5.5.4", "Syntax: %s attribute=value...",
+            command);
     if (!allowed)
         return refusal_set(no, 550, "5.7.0",
             "Error: insufficient authorization");

@@ -197,3 +197,12 @@ domain_is_literal(struct slice domain)
         slice_starts_nocase(domain, tag) ==
         (slice_find(domain, ':') < domain.len);
 }
+
+bool
+domain_is_numeric(struct slice domain)
+{
+    struct net_address address;
+
+    return slice_find(domain, ':') == domain.len &&
+        net_address_parse(domain, &address);
+}

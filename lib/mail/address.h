@@ -44,3 +44,6 @@ bool domain_is_valid(struct slice domain);
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]" */
 bool domain_is_literal(struct slice domain);
+
+/* "192.0.2.1", which is a domain where resolve_numeric_domain says so. */
+bool domain_is_numeric(struct slice domain);

@@ -20,7 +20,7 @@ static const struct dialogue dialogues[] = {
                    "> DATA\n< 503 5.5.1 Error: DATA after BDAT\n"
                    "> RCPT TO:<bob@local.test>\n"
                    "< 503 5.5.1 Error: RCPT after BDAT\n"
-                   "> MAIL FROM:<c@d>\n< 503 5.5.1 Error: MAIL after BDAT\n"
+                   "> MAIL FROM:<c@d>\n< 503 5.5.1 Error: nested MAIL command\n"
                    "= BDAT 7 LAST\\r\\n.\\r\\nx\\r\\n.QUIT\\r\\n\n"
                    "< 250 2.0.0 Ok: 21 bytes queued as *\n"
                    "< 221 2.0.0 Bye\n" },
@@ -63,7 +63,10 @@ static const struct dialogue dialogues[] = {
         GREETING "> BDAT 4 LAST X\n< 521 5.5.4 Syntax: BDAT count [LAST]\n"
                  "EOF\n" },
     { "nothing", "", CLIENT,
-        GREETING "> BDAT 0\n< 551 5.7.1 Null BDAT request\n" },
+        EHLO "> MAIL FROM:<a@b.test>\n< 250 2.1.0 Ok\n"
+             "> BDAT 0\n< 551 5.7.1 Null BDAT request\n"
+             "= BDAT 1 LAST\\r\\nx\n"
+             "< 551 5.0.0 Discarded 1 bytes after earlier error\n" },
     { "a bare LF in a chunk", "smtpd_forbid_bare_newline = reject\n", CLIENT,
         EHLO BEGIN "= BDAT 4\\r\\na\\nb\\n\n"
                    "< 550 5.5.2 mx.test Error: bare <LF> received\n"
@@ -79,7 +82,7 @@ static const struct dialogue dialogues[] = {
                  "< 250-VRFY\n< 250-ETRN\n< 250-ENHANCEDSTATUSCODES\n"
                  "< 250-8BITMIME\n< 250-DSN\n< 250-SMTPUTF8\n"
                  "< 250 LIMITS RCPTMAX=1000\n"
-                 "> BDAT 4 LAST\n< 502 5.5.1 Error: command not implemented\n"
+                 "> BDAT 4 LAST\n< 521 5.5.1 Error: command not implemented\n"
                  "EOF\n" },
 
     /* XCLIENT, XFORWARD */
@@ -220,6 +223,32 @@ static const struct dialogue dialogues[] = {
                  "< 501 5.7.1 DSN support is disabled\n"
                  "L discarding EHLO keywords: 8BITMIME ETRN PIPELINING SIZE "
                  "VRFY ENHANCEDSTATUSCODES DSN SMTPUTF8 CHUNKING\n" },
+    { "keywords kept back from who says HELO, or nothing",
+        "smtpd_discard_ehlo_keywords = dsn, smtputf8, chunking\n", CLIENT,
+        GREETING "> MAIL FROM:<a@b.test> ENVID=x\n"
+                 "< 501 5.7.1 DSN support is disabled\n"
+                 "> HELO foo\n< 250 mx.test\n"
+                 "> MAIL FROM:<a@b.test> SMTPUTF8\n"
+                 "< 555 5.5.4 Unsupported option: SMTPUTF8\n"
+                 "> BDAT 0 LAST\n< 521 5.5.1 Error: command not implemented\n"
+                 "EOF\n" },
+    { "a transaction comes before the syntax of XCLIENT",
+        "smtpd_authorized_xclient_hosts = 192.0.2.7\n", CLIENT,
+        GREETING "> MAIL FROM:<a@b.test>\n< 250 2.1.0 Ok\n"
+                 "> XCLIENT\n< 503 5.5.1 Error: MAIL transaction in "
+                 "progress\n"
+                 "> QUIT\n< 221 2.0.0 Bye\n"
+                 "L disconnect from unknown[192.0.2.7] xclient=0/1 mail=1 "
+                 "quit=1 commands=2/3\n" },
+    { "UTF-8 in the verb", "smtpd_forbidden_commands =\n", CLIENT,
+        GREETING "> \xff\xfe\n< 500 5.5.2 Error: bad UTF-8 syntax\n" },
+    { "no UTF-8 in a domain", "smtputf8_enable = no\n", CLIENT,
+        GREETING "> MAIL FROM:<a@b\xc3\xa9.test>\n"
+                 "< 501 5.1.7 Bad sender address syntax\n"
+                 "> MAIL FROM:<a@192.0.2.1>\n"
+                 "< 501 5.1.7 Bad sender address syntax\n" },
+    { "numeric domains", "resolve_numeric_domain = yes\n", CLIENT,
+        GREETING "> MAIL FROM:<a@192.0.2.1>\n< 250 2.1.0 Ok\n" },
     { "footers",
         "smtpd_reject_footer = \\c. Call $server_name\\nfrom $client_address\n"
         "smtpd_reject_footer_maps = inline:{{503 5.5.1 Error: need MAIL "
