@@ -5,6 +5,7 @@
 #include "lib/mail/address.h"
 #include "lib/mail/address_class.h"
 #include "lib/mail/address_lookup.h"
+#include "lib/mail/routed.h"
 #include "lib/table/table.h"
 #include "lookup/transport.h"
 
@@ -30,6 +31,8 @@ struct router {
 
 /* A result of transport_maps or of a parameter is no longer than this. */
 enum { RESULT_MAX = 2 * ROUTE_TEXT_MAX };
+
+enum { LEADS_MAX = 256 * 1024 }; /* octets of a%b%c@ours on its way */
 
 static struct way
 mail_way(const struct config *c)
@@ -312,6 +315,30 @@ apply_transport_maps(const struct router *r, struct table_list *maps,
     return res;
 }
 
+/* An address of ours may lead on: user%elsewhere@ours. Sets the class. */
+static enum result
+follow(const struct router *r, struct route *route, struct why *why)
+{
+    struct slice address = slice_of(route->address);
+    struct arena arena;
+    struct routed to;
+    enum result res;
+    bool no_domain;
+
+    arena_init(&arena, LEADS_MAX);
+    res = routed_find(r->classes, r->config, address, &arena, &to, why);
+    if (res != RESULT_OK) {
+        res = res == RESULT_TEMPFAIL ? resolver_failure(why) : res;
+    } else {
+        route->class = to.class;
+        if (to.address.ptr != address.ptr)
+            res = complete_address(r, to.address, route->address, &no_domain,
+                why);
+    }
+    arena_clear(&arena);
+    return res;
+}
+
 enum result
 router_resolve(struct router *r, const struct route_question *q,
     struct route *route, struct why *why)
@@ -325,10 +352,8 @@ router_resolve(struct router *r, const struct route_question *q,
     if (res != RESULT_OK)
         return res;
     route->class = CLASS_LOCAL;
-    if (!no_domain &&
-        address_class_find(r->classes, domain_of(route->address), &route->class,
-            why) != RESULT_OK)
-        return resolver_failure(why);
+    if (!no_domain && (res = follow(r, route, why)) != RESULT_OK)
+        return res;
     route_by_class(r, way, route);
     return apply_transport_maps(r, way->transport_maps, route, why);
 }

@@ -29,11 +29,24 @@ run_alone(struct session *s, enum stage stage, struct refusal *no)
  * RCPT. What the first ones put off (defer_if_permit) is due at RCPT.
  */
 
+/* Who has said no HELO, or no MAIL, is not judged by it. */
+static bool
+has_subject(const struct session *s, enum stage stage)
+{
+    return stage == STAGE_HELO  ? s->helo != NULL
+        : stage == STAGE_SENDER ? s->mail.open
+                                : true;
+}
+
 /* What is asked of a sender besides its list. */
 static enum verdict
 run_early(struct evaluation *e, enum stage stage)
 {
-    enum verdict verdict = evaluation_run(e, stage);
+    enum verdict verdict;
+
+    if (!has_subject(e->s, stage))
+        return VERDICT_NONE;
+    verdict = evaluation_run(e, stage);
 
     if (stage == STAGE_SENDER && verdict != VERDICT_REFUSED &&
         e->s->config->smtpd_reject_unlisted_sender &&
@@ -123,8 +136,18 @@ run_delayed(struct evaluation *e, enum stage last)
 
 /* RCPT, and VRFY, which asks the same of an address */
 
+enum asked { ASKED_FOR_MAIL, ASKED_TO_VERIFY };
+
+/* Not asked where the restrictions have refused, put off or discarded. */
+static bool
+wants_listed(const struct evaluation *e)
+{
+    return e->s->config->smtpd_reject_unlisted_recipient &&
+        !e->s->profile->stand_alone && !e->s->mail.actions.discard;
+}
+
 static enum verdict
-run_recipient(struct evaluation *e)
+run_recipient(struct evaluation *e, enum asked what)
 {
     static const enum stage relay_first[] = { STAGE_RELAY, STAGE_RECIPIENT };
     static const enum stage relay_last[] = { STAGE_RECIPIENT, STAGE_RELAY };
@@ -136,8 +159,11 @@ run_recipient(struct evaluation *e)
 
     if (verdict != VERDICT_REFUSED)
         verdict = evaluation_run(e, order[1]);
-    if (verdict != VERDICT_REFUSED && config->smtpd_reject_unlisted_recipient &&
-        !e->s->profile->stand_alone && !e->s->mail.actions.discard)
+    /* VRFY without MAIL brings nothing that could be put off. */
+    if (what == ASKED_FOR_MAIL || e->s->mail.open)
+        verdict = evaluation_end(e, verdict);
+    e->if_permit.code = 0;
+    if (verdict != VERDICT_REFUSED && wants_listed(e))
         verdict = recipient_refuse_unlisted(e);
     return verdict;
 }
@@ -149,8 +175,8 @@ is_postmaster(const struct session *s)
     return slice_eq_nocase(s->recipient, SLICE_LIT("postmaster"));
 }
 
-bool
-access_recipient(struct session *s, struct refusal *no)
+static bool
+allows_recipient(struct session *s, enum asked what, struct refusal *no)
 {
     struct evaluation e;
     enum verdict verdict;
@@ -160,8 +186,14 @@ access_recipient(struct session *s, struct refusal *no)
     evaluation_begin(&e, s, no);
     verdict = run_delayed(&e, STAGE_SENDER);
     if (verdict != VERDICT_REFUSED)
-        verdict = run_recipient(&e);
+        verdict = run_recipient(&e, what);
     return settle(&e, verdict);
+}
+
+bool
+access_recipient(struct session *s, struct refusal *no)
+{
+    return allows_recipient(s, ASKED_FOR_MAIL, no);
 }
 
 bool
@@ -174,7 +206,7 @@ access_for_rcpt(struct session *s, struct refusal *no)
 bool
 access_verify(struct session *s, struct refusal *no)
 {
-    return access_recipient(s, no);
+    return allows_recipient(s, ASKED_TO_VERIFY, no);
 }
 
 bool

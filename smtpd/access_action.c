@@ -62,35 +62,6 @@ log_triggers(const struct entry *t, const char *verb)
 
 /* Refusals */
 
-/*
- * The status of a sender makes no sense for a recipient, and the other way
- * round; nor does either for a client (access(5), ENHANCED STATUS CODES).
- */
-static void
-fit_status(const struct entry *t, char status[STATUS_SIZE])
-{
-    static const char sender[] = "0787707780", recipient[] = "0123456320";
-    enum subject_class class = t->a->subject.class;
-    char old[STATUS_SIZE];
-    uint32_t detail;
-
-    if (strncmp(status + 1, ".1.", 3) != 0 ||
-        !num_parse_u32(slice_of(status + 4), 999, &detail))
-        return;
-    memcpy(old, status, sizeof(old));
-    if (class == SUBJECT_SENDER || class == SUBJECT_RECIPIENT)
-        (void)snprintf(status, STATUS_SIZE, "%c.1.%c", old[0],
-            detail > 9                    ? '0'
-                : class == SUBJECT_SENDER ? sender[detail]
-                                          : recipient[detail]);
-    else
-        (void)snprintf(status, STATUS_SIZE, "%c.0.0", old[0]);
-    if (strcmp(status, old) != 0)
-        log_write(LOG_LEVEL_INFO, t->a->e->s->profile->tag,
-            "mapping DSN status %s into %s status %s", old, subject_name(class),
-            status);
-}
-
 /* The reason may begin with a status. */
 static void
 reason_of(const struct entry *t, const char *fallback_status,
@@ -102,7 +73,7 @@ reason_of(const struct entry *t, const char *fallback_status,
     (void)snprintf(reason, REFUSAL_TEXT_MAX, SLICE_FMT, SLICE_ARG(text));
     if (text.len == 0)
         (void)snprintf(reason, REFUSAL_TEXT_MAX, "%s", fallback);
-    fit_status(t, status);
+    evaluation_fit_status(t->a->e, t->a->subject.class, status);
 }
 
 static enum verdict

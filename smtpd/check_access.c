@@ -59,12 +59,12 @@ CHECK_FN(check_etrn_access)
 static enum verdict
 mail_access(struct access *a, struct slice rewritten)
 {
-    struct recipient_place place;
+    struct routed place;
     struct why why;
 
     if (recipient_place(a->e->s, rewritten, &place, &why) != RESULT_OK)
         return evaluation_fail_lookup(a->e, &why);
-    return access_mail(a, place.address, place.routed);
+    return access_mail(a, place.address, place.asks_for_more);
 }
 
 CHECK_FN(check_sender_access)

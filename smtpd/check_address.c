@@ -80,7 +80,7 @@ unknown_domain(struct evaluation *e, struct subject about,
     struct slice rewritten)
 {
     struct hosts hosts = hosts_for(e->s->profile);
-    struct recipient_place place;
+    struct routed place;
     enum hosts_status status;
     struct why why;
 

@@ -82,7 +82,8 @@ CHECK_FN(check_tls_clientcerts)
 }
 
 static enum verdict
-no_name(struct evaluation *e, enum client_name_status status, const char *what)
+no_name(struct evaluation *e, enum client_name_status status, const char *dsn,
+    const char *what)
 {
     if (status == CLIENT_NAME_OK)
         return VERDICT_NONE;
@@ -90,18 +91,18 @@ no_name(struct evaluation *e, enum client_name_status status, const char *what)
         status == CLIENT_NAME_TEMP
             ? 450
             : (int)e->s->config->unknown_client_reject_code,
-        "4.7.25", "Client host rejected: cannot find your %s, [%s]", what,
+        dsn, "Client host rejected: cannot find your %s, [%s]", what,
         e->s->peer.addr);
 }
 
 CHECK_FN(check_unknown_client_hostname)
 {
     (void)c;
-    return no_name(e, e->s->peer.name_status, "hostname");
+    return no_name(e, e->s->peer.name_status, "4.7.25", "hostname");
 }
 
 CHECK_FN(check_unknown_reverse_client_hostname)
 {
     (void)c;
-    return no_name(e, e->s->peer.reverse_status, "reverse hostname");
+    return no_name(e, e->s->peer.reverse_status, "4.7.1", "reverse hostname");
 }

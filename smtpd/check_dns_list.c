@@ -239,8 +239,7 @@ permit_listed(struct evaluation *e, const struct check *c, const char *what)
     case ANSWER_LISTED:
         break;
     }
-    if (e->s->recipient.len > 0 &&
-        (e->stage == STAGE_RELAY || e->stage == STAGE_RECIPIENT)) {
+    if (e->s->recipient.len > 0) {
         enum verdict verdict = recipient_permit_destination(e);
 
         if (verdict != VERDICT_PERMIT)

@@ -34,6 +34,12 @@ is_host_name(struct slice name)
         sock_addr_parse(name, 0, &addr);
 }
 
+static bool
+is_bracketed(struct slice helo)
+{
+    return helo.len > 0 && helo.ptr[0] == '[';
+}
+
 CHECK_FN(check_invalid_helo_hostname)
 {
     struct slice helo = slice_of(e->s->helo);
@@ -42,13 +48,13 @@ CHECK_FN(check_invalid_helo_hostname)
     if (e->s->helo == NULL || is_host_name(helo))
         return VERDICT_NONE;
     return refuse_helo(e, e->s->config->invalid_hostname_reject_code, "5.5.2",
-        helo.len > 0 && helo.ptr[0] == '[' ? "invalid ip address"
-                                           : "Invalid name");
+        is_bracketed(helo) ? "invalid ip address" : "Invalid name");
 }
 
 CHECK_FN(check_non_fqdn_helo_hostname)
 {
-    (void)c;
+    if (is_bracketed(slice_of(e->s->helo)))
+        return check_invalid_helo_hostname(e, c);
     if (e->s->helo == NULL || domain_is_fully_qualified(slice_of(e->s->helo)))
         return VERDICT_NONE;
     return refuse_helo(e, e->s->config->non_fqdn_reject_code, "5.5.2",
@@ -64,7 +70,7 @@ CHECK_FN(check_unknown_helo_hostname)
 
     if (helo.len == 0)
         return VERDICT_NONE;
-    if (helo.ptr[0] == '[')
+    if (is_bracketed(helo))
         return check_invalid_helo_hostname(e, c);
     switch (hosts_exists(&hosts, helo, &why)) {
     case HOSTS_FOUND:

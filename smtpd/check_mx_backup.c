@@ -151,14 +151,14 @@ CHECK_FN(check_permit_mx_backup)
 {
     struct session *s = e->s;
     struct subject about = { SUBJECT_RECIPIENT, s->recipient };
-    struct recipient_place place;
+    struct routed place;
     struct why why;
 
     if (s->recipient.len == 0)
         return VERDICT_NONE;
     if (recipient_place(s, s->recipient_rewritten, &place, &why) != RESULT_OK)
         return evaluation_fail_lookup(e, &why);
-    if (place.routed && !s->config->allow_untrusted_routing)
+    if (place.asks_for_more && !s->config->allow_untrusted_routing)
         return VERDICT_NONE;
     if (place.class == CLASS_DEFAULT &&
         (place.domain.len == 0 || place.domain.ptr[0] == '[' ||

@@ -95,7 +95,8 @@ servers(struct search *s, struct slice name)
     }
     if (status == DNS_OK) {
         verdict = each_host(s, &answer);
-    } else if (type == DNS_MX && status == DNS_NODATA) {
+    } else if (type == DNS_MX &&
+        (status == DNS_NODATA || status == DNS_NXDOMAIN)) {
         verdict = access_domain(a, domain);
         if (verdict == VERDICT_NONE && !a->found)
             verdict = host_addresses(s, domain);
@@ -108,18 +109,24 @@ servers(struct search *s, struct slice name)
     return verdict;
 }
 
-/* "[192.0.2.1]": the address itself is the host. */
-static enum verdict
-literal(struct search *s, struct slice domain)
+/* "[192.0.2.1]", or a bare one, as clients say in HELO. */
+static bool
+is_address(struct slice domain, struct sock_addr *addr)
 {
-    struct sock_addr addr;
+    if (domain.len > 2 && domain.ptr[0] == '[')
+        domain = (struct slice){ domain.ptr + 1, domain.len - 2 };
+    return sock_addr_parse(domain, 0, addr);
+}
+
+/* The address itself is the host. It has no name servers. */
+static enum verdict
+literal(struct search *s, const struct sock_addr *addr)
+{
     char text[SOCK_TEXT_MAX];
 
-    if (s->type == DNS_NS || domain.len < 2 ||
-        !sock_addr_parse((struct slice){ domain.ptr + 1, domain.len - 2 }, 0,
-            &addr))
-        return VERDICT_NONE;
-    return access_address(&s->access, slice_of(sock_addr_text(&addr, text)));
+    return s->type == DNS_NS
+        ? VERDICT_NONE
+        : access_address(&s->access, slice_of(sock_addr_text(addr, text)));
 }
 
 /* name is a host, or an address whose domain counts. */
@@ -135,12 +142,15 @@ server_access(struct evaluation *e, const struct check *c,
     };
     size_t at = slice_rfind(name, '@');
     struct slice domain = at < name.len ? slice_skip(name, at + 1) : name;
+    struct sock_addr addr;
     enum verdict verdict;
 
     if (domain.len == 0)
         return VERDICT_NONE;
-    if (domain.ptr[0] == '[')
-        verdict = literal(&s, domain);
+    if (is_address(domain, &addr))
+        verdict = literal(&s, &addr);
+    else if (domain.ptr[0] == '[')
+        return VERDICT_NONE;
     else if (type == DNS_A)
         verdict = host_addresses(&s, domain);
     else

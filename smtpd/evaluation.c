@@ -1,6 +1,7 @@
 #include "smtpd/evaluation.h"
 
 #include "lib/base/log.h"
+#include "lib/base/num.h"
 #include "smtpd/answers.h"
 #include "smtpd/session.h"
 
@@ -93,6 +94,32 @@ fill(struct refusal *no, int code, const char *status, const char *fmt,
     (void)refusal_set(no, code, status, "%s", text);
     if (no->status[0] != '\0')
         no->status[0] = (char)('0' + code / 100);
+}
+
+/* The detail of X.1.detail, for either kind of address. */
+void
+evaluation_fit_status(const struct evaluation *e, enum subject_class class,
+    char status[STATUS_SIZE])
+{
+    static const char sender[] = "0787707780", recipient[] = "0123456320";
+    char old[STATUS_SIZE];
+    uint32_t detail;
+
+    if (strncmp(status + 1, ".1.", 3) != 0 ||
+        !num_parse_u32(slice_of(status + 4), 999, &detail))
+        return;
+    memcpy(old, status, sizeof(old));
+    if (class == SUBJECT_SENDER || class == SUBJECT_RECIPIENT)
+        (void)snprintf(status, STATUS_SIZE, "%c.1.%c", old[0],
+            detail > 9                    ? '0'
+                : class == SUBJECT_SENDER ? sender[detail]
+                                          : recipient[detail]);
+    else
+        (void)snprintf(status, STATUS_SIZE, "%c.0.0", old[0]);
+    if (strcmp(status, old) != 0)
+        log_write(LOG_LEVEL_INFO, e->s->profile->tag,
+            "mapping DSN status %s into %s status %s", old, subject_name(class),
+            status);
 }
 
 enum verdict

@@ -11,6 +11,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/slice.h"
 #include "lib/base/why.h"
+#include "lib/mail/status.h"
 #include "smtpd/refusal.h"
 #include "smtpd/restriction.h"
 
@@ -54,6 +55,13 @@ struct evaluation {
 /* *no is good only until the evaluation ends. */
 void evaluation_begin(struct evaluation *e, struct session *s,
     struct refusal *no) ATTR_NONNULL;
+
+/*
+ * The status of a sender makes no sense for a recipient, and the other way round;
+ * nor does either for a client (access(5), ENHANCED STATUS CODES).
+ */
+void evaluation_fit_status(const struct evaluation *e, enum subject_class class,
+    char status[STATUS_SIZE]) ATTR_NONNULL;
 
 /*
  * Sets the refusal, or, behind warn_if_reject, logs it and goes on. The text is

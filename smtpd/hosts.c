@@ -103,15 +103,27 @@ add_addresses(const struct hosts *h, struct slice name, enum dns_type type,
     return status;
 }
 
+/* RFC 6761 section 6.3: not every resolver knows it, /etc/hosts always does. */
+static bool
+is_localhost(struct slice name)
+{
+    return slice_eq_nocase(name, SLICE_LIT("localhost")) ||
+        slice_eq_nocase(name, SLICE_LIT("localhost."));
+}
+
 enum result
 hosts_addresses(const struct hosts *h, struct slice name,
     struct host_addresses **addresses, struct why *why)
 {
-    struct host_addresses *to = mem_alloc(sizeof(*to));
-    enum dns_status v4 = add_addresses(h, name, DNS_A, to, why), v6 = v4;
+    struct host_addresses *to = *addresses = mem_alloc(sizeof(*to));
+    enum dns_status v4, v6;
     struct why other;
 
-    *addresses = to;
+    if (is_localhost(name)) {
+        to->count = sock_addr_parse(SLICE_LIT("127.0.0.1"), 0, &to->list[0]);
+        return RESULT_OK;
+    }
+    v4 = v6 = add_addresses(h, name, DNS_A, to, why);
     if (v4 != DNS_NXDOMAIN)
         v6 = add_addresses(h, name, DNS_AAAA, to, &other);
     if (to->count > 0)

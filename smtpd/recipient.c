@@ -13,74 +13,43 @@
 #include <string.h>
 
 enum {
-    ROUTES_MAX = 20, /* a%b%c@ours: rounds of looking behind it */
     ROUTE_WAIT_MS = 30 * 1000,
     ROUTE_MAX = 64 * 1024, /* octets of a value in transport_maps */
 };
 
 static enum verdict
-trouble(struct evaluation *e, const char *class, struct slice address,
+trouble(struct evaluation *e, const struct subject *about,
     const struct why *why)
 {
     log_write(LOG_LEVEL_WARNING, e->s->profile->tag, "%s", why->text);
     (void)refusal_set(e->no, 451, "4.3.0",
-        "<" SLICE_FMT ">: %s address rejected: Temporary lookup failure",
-        SLICE_ARG(address), class);
+        "<" SLICE_FMT ">: %s rejected: Temporary lookup failure",
+        SLICE_ARG(about->text), subject_name(about->class));
     return VERDICT_REFUSED;
 }
 
-/* "user@elsewhere", "user%elsewhere", "elsewhere!user" in a local part. */
-static bool
-is_routed(const struct session *s, struct slice local)
-{
-    const struct config *rewrite = s->profile->rewrite;
-
-    return slice_find(local, '@') < local.len ||
-        (rewrite->allow_percent_hack && slice_find(local, '%') < local.len) ||
-        (rewrite->swap_bangpath && slice_find(local, '!') < local.len);
-}
-
 enum result
-recipient_place(struct session *s, struct slice address,
-    struct recipient_place *place, struct why *why)
+recipient_place(struct session *s, struct slice address, struct routed *place,
+    struct why *why)
 {
-    *place = (struct recipient_place){ .address = address };
-    for (unsigned round = 0; round < ROUTES_MAX; round++) {
-        struct slice local;
-        enum result res;
-
-        (void)address_split(place->address, &local, &place->domain);
-        res = address_class_find(s->profile->classes, place->domain,
-            &place->class, why);
-        if (res != RESULT_OK)
-            return res;
-        if (!is_routed(s, local))
-            return RESULT_OK;
-        place->routed = true;
-        if (place->class != CLASS_LOCAL)
-            return RESULT_OK;
-        res = rewrite_address(s->profile->rewrite, REWRITE_LOCAL, local,
-            &s->mail.arena, &place->address, why);
-        if (res != RESULT_OK)
-            return res;
-    }
-    place->class = CLASS_DEFAULT;
-    return RESULT_OK;
+    return routed_find(s->profile->classes, s->profile->rewrite, address,
+        &s->mail.arena, place, why);
 }
 
 enum verdict
 recipient_permit_destination(struct evaluation *e)
 {
     struct session *s = e->s;
-    struct recipient_place place;
+    struct routed place;
     struct why why;
 
     if (s->recipient_rewritten.len == 0)
         return VERDICT_NONE;
     if (recipient_place(s, s->recipient_rewritten, &place, &why) != RESULT_OK)
-        return trouble(e, "Recipient", s->recipient, &why);
+        return trouble(e, &(struct subject){ SUBJECT_RECIPIENT, s->recipient },
+            &why);
     if (place.class == CLASS_DEFAULT ||
-        (place.routed && !s->config->allow_untrusted_routing))
+        (place.asks_for_more && !s->config->allow_untrusted_routing))
         return VERDICT_NONE;
     return VERDICT_PERMIT;
 }
@@ -134,10 +103,17 @@ route_may_refuse(const struct profile *p, struct slice address)
     return refuses;
 }
 
+/* An address as the client gave it, and as it is looked up. */
+struct listed {
+    struct subject shown;
+    struct slice address;
+    const char *status; /* of a refusal that has none of its own */
+};
+
 /* What the transports error and retry would say of it later. */
 static enum verdict
-refuse_unroutable(struct evaluation *e, const char *what, const char *status,
-    struct slice shown, struct slice address)
+refuse_unroutable(struct evaluation *e, const struct listed *l,
+    struct slice address)
 {
     struct session *s = e->s;
     const struct route_question question = { s->mail.sender_rewritten, address,
@@ -152,53 +128,63 @@ refuse_unroutable(struct evaluation *e, const char *what, const char *status,
     case TABLE_FOUND:
         return VERDICT_NONE;
     case TABLE_ERROR:
-        return trouble(e, what, shown, &why);
+        return trouble(e, &l->shown, &why);
     case TABLE_NOT_FOUND:
         break;
     }
     if (route_resolve(&question, clock_now_ms() + ROUTE_WAIT_MS, &route,
             &why) != RESULT_OK)
-        return trouble(e, what, shown, &why);
+        return trouble(e, &l->shown, &why);
     if (!is_error_transport(slice_of(route.transport)))
         return VERDICT_NONE;
     retry = strcmp(route.transport, "retry") == 0;
     (void)snprintf(fallback, sizeof(fallback), "%c%s", retry ? '4' : '5',
-        status + 1);
+        l->status + 1);
     text = status_split(slice_of(route.nexthop), fallback, code);
+    evaluation_fit_status(e, l->shown.class, code);
     return evaluation_refuse(e, retry ? 450 : 550, code,
-        "<" SLICE_FMT ">: %s address rejected: " SLICE_FMT, SLICE_ARG(shown),
-        what, SLICE_ARG(text));
+        "<" SLICE_FMT ">: %s rejected: " SLICE_FMT, SLICE_ARG(l->shown.text),
+        subject_name(l->shown.class), SLICE_ARG(text));
 }
 
 static enum verdict
-refuse_unlisted(struct evaluation *e, const char *what, const char *status,
-    struct slice shown, struct slice address)
+refuse_unknown(struct evaluation *e, const struct listed *l,
+    const struct routed *place)
 {
-    struct session *s = e->s;
-    struct recipient_place place;
+    char status[STATUS_SIZE];
     int code = 451;
     struct why why;
-    enum result res;
 
-    if (address.len == 0)
-        return VERDICT_NONE;
-    res = recipient_place(s, address, &place, &why);
-    if (res == RESULT_OK)
-        res = recipient_check(s->profile->recipients, place.class,
-            place.address, &code, &why);
-    switch (res) {
+    switch (recipient_check(e->s->profile->recipients, place->class,
+        place->address, &code, &why)) {
     case RESULT_OK:
-        return route_may_refuse(s->profile, place.address)
-            ? refuse_unroutable(e, what, status, shown, place.address)
-            : VERDICT_NONE;
+        return VERDICT_NONE;
     case RESULT_TEMPFAIL:
-        return trouble(e, what, shown, &why);
+        return trouble(e, &l->shown, &why);
     case RESULT_PERMFAIL:
         break;
     }
-    return evaluation_refuse(e, code, status,
-        "<" SLICE_FMT ">: %s address rejected: %s", SLICE_ARG(shown), what,
-        why.text);
+    (void)snprintf(status, sizeof(status), "%s",
+        place->class == CLASS_VIRTUAL_ALIAS ? why.status : l->status);
+    evaluation_fit_status(e, l->shown.class, status);
+    return evaluation_refuse_subject(e, &l->shown, code, status, why.text);
+}
+
+/* A route that says no has better words than that there is no such user. */
+static enum verdict
+refuse_unlisted(struct evaluation *e, const struct listed *l)
+{
+    enum verdict verdict = VERDICT_NONE;
+    struct routed place;
+    struct why why;
+
+    if (l->address.len == 0)
+        return VERDICT_NONE;
+    if (recipient_place(e->s, l->address, &place, &why) != RESULT_OK)
+        return trouble(e, &l->shown, &why);
+    if (route_may_refuse(e->s->profile, place.address))
+        verdict = refuse_unroutable(e, l, place.address);
+    return verdict == VERDICT_NONE ? refuse_unknown(e, l, &place) : verdict;
 }
 
 enum verdict
@@ -206,9 +192,10 @@ recipient_refuse_unlisted(struct evaluation *e)
 {
     if (e->listed_recipient || e->s->profile->no_unknown_recipient_checks)
         return VERDICT_NONE;
-    e->listed_recipient = true;
-    return refuse_unlisted(e, "Recipient", "5.1.1", e->s->recipient,
-        e->s->recipient_rewritten);
+    e->listed_recipient = e->warn == 0;
+    return refuse_unlisted(e,
+        &(struct listed){ { SUBJECT_RECIPIENT, e->s->recipient },
+            e->s->recipient_rewritten, "5.1.1" });
 }
 
 enum verdict
@@ -216,7 +203,8 @@ sender_refuse_unlisted(struct evaluation *e)
 {
     if (e->listed_sender)
         return VERDICT_NONE;
-    e->listed_sender = true;
-    return refuse_unlisted(e, "Sender", "5.1.0", e->s->mail.envelope.sender,
-        e->s->mail.sender_rewritten);
+    e->listed_sender = e->warn == 0;
+    return refuse_unlisted(e,
+        &(struct listed){ { SUBJECT_SENDER, e->s->mail.envelope.sender },
+            e->s->mail.sender_rewritten, "5.1.0" });
 }

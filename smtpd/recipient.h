@@ -5,20 +5,12 @@
 #pragma once
 
 #include "lib/base/attr.h"
-#include "lib/mail/route.h"
+#include "lib/mail/routed.h"
 #include "smtpd/evaluation.h"
 
-/* What an address leads to, where it only passes through us the one behind. */
-struct recipient_place {
-    struct slice address, domain;
-    enum address_class class;
-    /* It has routing in its local part: user%elsewhere@here. */
-    bool routed;
-};
-
-/* address is in standard form. RESULT_TEMPFAIL: a table failed. Waits. */
+/* What an address in standard form leads to: routed_find(). */
 enum result recipient_place(struct session *s, struct slice address,
-    struct recipient_place *place, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
+    struct routed *place, struct why *why) ATTR_NONNULL ATTR_MUST_USE;
 
 /*
  * VERDICT_PERMIT: the recipient is in a domain of ours, and its local part does

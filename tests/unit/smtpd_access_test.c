@@ -125,8 +125,42 @@ static const struct dialogue dialogues[] = {
         "inline:{other.test=OK}, reject_unauth_destination\n",
         CLIENT,
         HELLO MAIL("a@s.test") RCPT("x@other.test", OK)
+            RCPT("x%other.test@local.test", OK) RCPT("x%y.test@other.test",
+                "554 5.7.1 <x%y.test@other.test>: Relay access denied") },
+    { "routing that we do not know is routing",
+        "allow_percent_hack = no\nswap_bangpath = no\n"
+        "smtpd_relay_restrictions = reject_unauth_destination\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") RCPT("x%y.test@relay.test",
+            "554 5.7.1 <x%y.test@relay.test>: Relay access denied")
+            RCPT("y.test!x@relay.test",
+                "554 5.7.1 <y.test!x@relay.test>: Relay access denied")
+                RCPT("x%relay.test@local.test",
+                    "554 5.7.1 <x%relay.test@local.test>: Relay access "
+                    "denied") },
+    { "routing through us to where we relay",
+        "smtpd_relay_restrictions = reject_unauth_destination\n", CLIENT,
+        HELLO MAIL("a@s.test") RCPT("x%relay.test@local.test", OK)
             RCPT("x%other.test@local.test",
                 "554 5.7.1 <x%other.test@local.test>: Relay access denied") },
+    { "a warning is no answer",
+        "smtpd_recipient_restrictions = "
+        "warn_if_reject reject_unlisted_recipient\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") RCPT("nobody@v.test",
+            "550 5.1.1 <nobody@v.test>: Recipient address rejected: "
+            "User unknown in virtual mailbox table") },
+    { "put off before it is asked who there is",
+        "smtpd_helo_restrictions = check_helo_access "
+        "inline:{{helo.test=DEFER_IF_PERMIT later}}\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") RCPT("nobody@v.test",
+            "450 4.7.1 <helo.test>: Helo command rejected: later") },
+    { "no HELO, no verdict on it", "smtpd_helo_restrictions = reject\n", CLIENT,
+        "< 220 mx.test ESMTP Postern\n" MAIL("a@s.test")
+            ANN(OK) "> HELO helo.test\n< 250 mx.test\n" MAIL("a@s.test")
+                ANN("554 5.7.1 <helo.test>: Helo command rejected: "
+                    "Access denied") },
 };
 
 #include "tests/unit/dialogue_table.h"

@@ -179,6 +179,26 @@ static const struct dialogue dialogues[] = {
              "> RCPT TO:<u1@v.test>\n"
              "< 450 4.7.25 Client host rejected: cannot find your hostname, "
              "[127.0.0.1]\n" },
+    { "no reverse name",
+        "smtpd_client_restrictions = reject_unknown_reverse_client_hostname\n",
+        OWN,
+        GREETING "> MAIL FROM:<a@b>\n"
+                 "< 250 2.1.0 Ok\n"
+                 "> RCPT TO:<u1@v.test>\n"
+                 "< 450 4.7.1 Client host rejected: cannot find your reverse "
+                 "hostname, [127.0.0.1]\n" },
+    { "a bad literal is no name at all",
+        "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname\n"
+        "smtpd_delay_reject = no\n",
+        OWN,
+        GREETING "> HELO [1.2.3]\n"
+                 "< 501 5.5.2 <[1.2.3]>: Helo command rejected: invalid ip "
+                 "address\n"
+                 "> HELO foo\n"
+                 "< 504 5.5.2 <foo>: Helo command rejected: need "
+                 "fully-qualified hostname\n"
+                 "> HELO [1.2.3.4]\n"
+                 "< 250 mx.test\n" },
     { "invalid HELO",
         "smtpd_helo_restrictions = reject_invalid_helo_hostname\n", OWN,
         GREETING "> HELO a..b\n"
