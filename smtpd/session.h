@@ -145,8 +145,8 @@ struct session {
     char *count_key; /* what lookup counts this client by; NULL: it does not */
     bool may_xclient, may_xforward;
     unsigned discarded; /* EHLO keywords, set of enum keyword_bit */
-    bool talked_ahead; /* sent more than RFC 2920 allows */
-    unsigned in_a_row; /* commands that came along with one before */
+    bool talked_ahead;  /* sent more than RFC 2920 allows */
+    unsigned in_a_row;  /* commands that came along with one before */
 
     struct transaction mail;
     struct slice recipient; /* of the command at hand: for checks and log */

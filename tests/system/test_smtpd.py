@@ -162,7 +162,7 @@ SYNTAX = [
     ("RCPT TO:<Postmaster>", "250 2.1.5"),
     ("RSET x", "501 5.5.4"), ("DATA x", "501 5.5.4"),
     ("VRFY", "501 5.5.4"), ("VRFY <", "501 5.1.3"), ("ETRN", "503"),
-    ("NOOP x y", "250 2.0.0"), ("XFORWARD", "501 5.5.4"),
+    ("NOOP x y", "250 2.0.0"), ("XFORWARD", "503 5.5.1"),
     ("RSET", "250 2.0.0"), ("ETRN", "500"), ("ETRN a b", "500"),
     ("ETRN @", "501"),
     ("BDAT", "521 5.5.4"),  # the end: where its octets end is not known
