@@ -173,6 +173,16 @@ names_no_group(struct slice in)
         (slice_find(in, '@') < colon || in.ptr[in.len - 1] != ';');
 }
 
+/* A domain is good, or missing. */
+static bool
+is_address(struct slice internal)
+{
+    struct slice local, domain;
+
+    return !address_split(internal, &local, &domain) ||
+        (local.len > 0 && is_domain(domain));
+}
+
 /*
  * RFC 822 has comments, names in front of brackets, blanks around dots and '@';
  * unless strict_rfc821_envelopes one address in such dress is taken. Nothing but
@@ -183,9 +193,9 @@ parse_rfc822(struct slice in, struct arena *arena, struct slice *address)
 {
     enum path_status status = PATH_FOUND;
     struct header_addresses list;
-    struct slice raw, local, domain;
     struct buf one, more;
-    bool any;
+    struct slice raw;
+    bool any, alone;
 
     if (!is_clean(in) || !take_off_brackets(&in) || names_no_group(in))
         return PATH_MALFORMED;
@@ -193,10 +203,8 @@ parse_rfc822(struct slice in, struct arena *arena, struct slice *address)
     buf_init(&more, ADDRESS_MAX);
     header_addresses_init(&list, in, ADDRESS_MAX);
     any = header_addresses_next(&list, &one, &raw);
-    if (header_addresses_next(&list, &more, &raw) || buf_failed(&one))
-        status = PATH_MALFORMED;
-    else if (any && address_split(buf_slice(&one), &local, &domain) &&
-        (local.len == 0 || !is_domain(domain)))
+    alone = !buf_failed(&one) && !header_addresses_next(&list, &more, &raw);
+    if (!alone || (any && !is_address(buf_slice(&one))))
         status = PATH_MALFORMED;
     else if (!arena_slice(arena, buf_slice(&one), address))
         status = PATH_NO_MEMORY;
