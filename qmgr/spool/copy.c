@@ -35,9 +35,10 @@ keep_octets(struct copying *c, void *octets)
     c->octets[c->count++] = octets;
 }
 
-/* Copies of contents that nobody will take over, since the rest failed. */
+/* Copies of contents that nobody will take over, where there are any. */
 static void
-forget_contents(struct spool *s, const struct copying *c, size_t end)
+forget_contents(struct spool *s, const struct copying *c, size_t end,
+    bool written)
 {
     for (size_t i = c->first; i < end; i++) {
         struct spool_move *m = &s->job->step.moves[i];
@@ -45,7 +46,7 @@ forget_contents(struct spool *s, const struct copying *c, size_t end)
             ? &m->to
             : &m->content_to;
 
-        if (to->segment != 0)
+        if (written && to->segment != 0)
             spool_record_dead(s, to);
         *to = (struct spool_place){ 0 };
     }
@@ -57,11 +58,12 @@ write_round(struct spool *s, struct copying *c, size_t end)
 {
     struct clean_job *job = s->job;
     struct why why = { 0 };
-    bool ok = true;
+    bool ok = true, contents;
 
     if (c->cold.count > 0)
         ok = batch_append(s, &c->cold, PURPOSE_COLD, CLAIM_CLEANER, &why) ==
             RESULT_OK;
+    contents = ok;
     if (ok && c->meta.count > 0)
         ok = batch_append(s, &c->meta, PURPOSE_META, CLAIM_CLEANER, &why) ==
             RESULT_OK;
@@ -78,7 +80,7 @@ write_round(struct spool *s, struct copying *c, size_t end)
             c->cold.octets + c->meta.octets);
     if (!ok) {
         log_warning("spool: cleaner: %s", why.text);
-        forget_contents(s, c, end);
+        forget_contents(s, c, end, contents);
         job->failed = true;
         clean_pause(s);
     }

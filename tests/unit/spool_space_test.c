@@ -336,6 +336,42 @@ test_no_space_to_clean(void **state)
     mem_free(o);
 }
 
+/* What was copied in vain takes nothing from what is needed. */
+static void
+test_failed_copy(void **state)
+{
+    struct fixture *x = *state;
+    struct owner *o = owner_new(x);
+    const struct spool_cleaner cleaner = { is_live, moved, o };
+    struct spool_stats before, after;
+    unsigned lines = 0;
+    struct why why;
+
+    for (unsigned i = 0; i < 600; i++)
+        assert_int_equal(add(o, &why), RESULT_OK);
+    for (uint64_t id = 1; id < o->next; id++)
+        if (id % 3 != 0)
+            drop_one(o, id);
+    do {
+        assert_true(spool_clean(x->spool, &cleaner));
+        spool_stats(x->spool, &before);
+    } while (before.copied_octets == 0);
+    disk_sim_fail(x->sim,
+        &(struct disk_fault){
+            .first = disk_sim_calls(x->sim) + 1,
+            .count = 1,
+            .err = ENOSPC,
+        });
+    log_set_sink(count_line, NULL, &lines);
+    (void)spool_clean(x->spool, &cleaner);
+    log_set_sink(NULL, NULL, NULL);
+    assert_int_equal(lines, 1);
+    spool_stats(x->spool, &after);
+    assert_int_equal(before.copied_octets, after.copied_octets);
+    assert_int_equal(before.octets_live, after.octets_live);
+    mem_free(o);
+}
+
 /* A segment that could not be made, nor its file removed: others can. */
 static void
 test_file_left_behind(void **state)
@@ -611,6 +647,7 @@ main(void)
         ON_SIM(test_full_disk),
         ON_SIM(test_start_on_a_full_disk),
         ON_SIM(test_no_space_to_clean),
+        ON_SIM(test_failed_copy),
         ON_SIM(test_file_left_behind),
         ON_SIM(test_index_that_rotted),
         ON_SIM(test_min_free),
