@@ -175,25 +175,39 @@ move_file(struct spool *s, struct segment *seg, struct why *why)
     return RESULT_OK;
 }
 
+/* The first with a header of its own that may have them; one that failed last. */
+static struct segment *
+closures_bearer(const struct spool *s, const struct segment *leaving)
+{
+    struct segment *failed = NULL;
+
+    for (size_t i = 0; i < s->segment_count; i++) {
+        struct segment *seg = s->segments[i];
+
+        if (!segment_in_use(seg) || seg == leaving || !seg->header_done)
+            continue;
+        if (!seg->bad)
+            return seg;
+        failed = seg;
+    }
+    return failed;
+}
+
 /*
  * While a closed segment is there, some header has to say where it ends. All
  * that are written say so; this writes one more when the newest is to go.
  */
 static enum result
-closures_save(struct spool *s, struct why *why)
+closures_save(struct spool *s, const struct segment *leaving, struct why *why)
 {
-    for (size_t i = 0; i < s->segment_count; i++) {
-        struct segment *seg = s->segments[i];
+    struct segment *seg = closures_bearer(s, leaving);
 
-        if (!segment_in_use(seg) || seg->bad || !seg->header_done ||
-            s->closure_count == 0 || s->closures_durable)
-            continue;
-        if (segment_write_header(s, seg, SEGMENT_USED, why) == RESULT_OK &&
-            s->disk->flush(s->disk, seg->fd) == 0)
-            s->closures_durable = true;
-        else
-            return why_temp(why, "4.3.0", "spool: closures cannot be saved");
-    }
+    if (seg == NULL || s->closure_count == 0 || s->closures_durable)
+        return RESULT_OK;
+    if (segment_write_header(s, seg, SEGMENT_USED, why) != RESULT_OK ||
+        s->disk->flush(s->disk, seg->fd) < 0)
+        return why_temp(why, "4.3.0", "spool: closures cannot be saved");
+    s->closures_durable = true;
     return RESULT_OK;
 }
 
@@ -215,7 +229,9 @@ segment_retire(struct spool *s, struct segment *seg, struct why *why)
         }
         seg->bad = true;
     }
-    res = closures_save(s, why);
+    if (seg->keep)
+        s->closures_durable = false; /* perhaps its header alone has them */
+    res = closures_save(s, seg, why);
     if (res == RESULT_OK)
         res = seg->keep ? move_file(s, seg, why) : remove_file(s, seg, why);
     if (res != RESULT_OK)

@@ -548,6 +548,47 @@ test_unreadable(void **state)
     (void)x->options.disk->close(x->options.disk, dir);
 }
 
+/*
+ * The one header that names a closed segment is in a file that cannot be read and
+ * is moved away: what it says is written elsewhere before.
+ */
+static void
+test_closure_moves_away(void **state)
+{
+    static unsigned char block[BLOCK];
+    struct fixture *x = *state;
+    struct disk *disk;
+    struct segment_header h;
+    int dir, fd;
+
+    fill(x);
+    fixture_kill(x);
+    disk = x->options.disk;
+    (void)disk_sim_file_read(x->sim, "segment", "0000", 0, block, BLOCK);
+    assert_int_equal(segment_header_decode(block, &h), HEADER_OK);
+    dir = disk->open(disk, x->options.dir, "segment", O_RDONLY | O_DIRECTORY,
+        0);
+    assert_int_equal(disk->rename(disk, dir, "0000", dir, "0001"), 0);
+    h.closure_count = 1;
+    h.closures[0] = (struct closure){ h.key.generation, MESSAGES * BLOCK };
+    h.key.generation++;
+    put_header(x, "0000", &h);
+    fd = disk->open(disk, dir, "0000", O_RDWR, 0);
+    assert_int_equal(disk->reserve(disk, fd, 4 * BLOCK), 0);
+    disk_sim_bad_place(x->sim, fd, 2 * BLOCK, 2 * BLOCK + 512);
+    (void)disk->close(disk, fd);
+    (void)disk->close(disk, dir);
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    /* It goes first; of the closed one nothing has been copied yet. */
+    assert_non_null(spool_clean_next(x->spool));
+    assert_true(disk_sim_file_length(x->sim, "segment", "0000") < 0);
+    fixture_kill(x);
+    fixture_start(x);
+    assert_int_equal(x->found_count, MESSAGES - 1);
+    assert_null(fixture_find(x, RECORD_MESSAGE, MESSAGES));
+}
+
 static bool
 nothing_lives(void *context, const struct spool_found *f)
 {
@@ -631,6 +672,7 @@ main(void)
         ON_SIM(test_adopt_nothing),
         ON_SIM(test_unreadable),
         ON_SIM(test_unreadable_head),
+        ON_SIM(test_closure_moves_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
