@@ -78,8 +78,36 @@ put_attributes(const struct envelope *env)
     (void)printf("sender: " SLICE_FMT "\n", SLICE_ARG(env->sender));
 }
 
+/*
+ * Who is still to be reached is among item's, in the same order. What was an
+ * alias for others stands for nobody.
+ */
 static void
-put_envelope(const struct cat *c, const struct envelope *env)
+put_recipients(const struct envelope *env, const struct queue_item *item)
+{
+    size_t open = 0;
+
+    for (size_t i = 0; i < env->recipient_count; i++) {
+        const struct recipient *r = &env->recipients[i];
+        bool is_open = open < item->recipient_count &&
+            slice_eq(item->recipients[open].address, r->address);
+
+        if (r->expanded != 0)
+            continue;
+        open += is_open;
+        put_named("dsn_orig_rcpt", r->orcpt);
+        if (r->notify != 0)
+            (void)printf("named_attribute: notify_flags=%u\n", r->notify);
+        (void)printf("original_recipient: " SLICE_FMT "\n",
+            SLICE_ARG((r->original.len > 0 ? r->original : r->address)));
+        (void)printf("%s: " SLICE_FMT "\n",
+            is_open ? "recipient" : "done_recipient", SLICE_ARG(r->address));
+    }
+}
+
+static void
+put_envelope(const struct cat *c, const struct envelope *env,
+    const struct queue_item *item)
 {
     time_t arrival = (time_t)(env->arrival_us / 1000000);
     char date[32];
@@ -93,16 +121,7 @@ put_envelope(const struct cat *c, const struct envelope *env)
         (unsigned long long)env->size, 0);
     (void)printf("message_arrival_time: %s\n", date);
     put_attributes(env);
-    for (size_t i = 0; i < env->recipient_count; i++) {
-        const struct recipient *r = &env->recipients[i];
-
-        put_named("dsn_orig_rcpt", r->orcpt);
-        if (r->notify != 0)
-            (void)printf("named_attribute: notify_flags=%u\n", r->notify);
-        (void)printf("original_recipient: " SLICE_FMT "\n",
-            SLICE_ARG((r->original.len > 0 ? r->original : r->address)));
-        (void)printf("recipient: " SLICE_FMT "\n", SLICE_ARG(r->address));
-    }
+    put_recipients(env, item);
 }
 
 static void
@@ -120,7 +139,7 @@ take_envelope(struct cat *c, struct slice item, struct slice octets)
     (void)snprintf(c->title, sizeof(c->title), "%s/%s",
         queue_name_text(head.queue), c->name);
     if (c->show & SHOW_ENVELOPE) {
-        put_envelope(c, &env);
+        put_envelope(c, &env, &head);
         (void)printf("*** MESSAGE CONTENTS %s ***\n", c->title);
     }
     arena_clear(&arena);

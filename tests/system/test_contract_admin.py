@@ -292,8 +292,19 @@ def test_postcat(rig):
     assert "sender: s@client.example" in envelope and "Subject" not in envelope
     status, _, err = rig.run("postcat", "-q", "ABC1234567")
     assert status == 1 and "ABC1234567: No such file or directory" in err
+    # Who was reached is told from who is not.
+    with rig.wire() as w:
+        qid = w.mail(["u1@md.test", "a@ret.test", "u2@md.test", "b@ret2.test"])
+    rig.take("u1")
+    rig.take("u2")
+    wait_for(lambda: places(rig, qid) == ["deferred"], what="deferred")
+    assert re.findall(r"^(\w*recipient): (.*)$", rig.out("postcat", "-eq", qid), re.M) == [
+        (kind, address) for address, state in [
+            ("u1@md.test", "done_recipient"), ("a@ret.test", "recipient"),
+            ("u2@md.test", "done_recipient"), ("b@ret2.test", "recipient")]
+        for kind in ("original_recipient", state)]
     # Of Postfix's records: nothing to be shown, and no mistake.
-    assert rig.out("postcat", "-dorbq", qid) == body
+    assert rig.out("postcat", "-dorbq", qid) == "\nhello\n"
 
 
 def test_queue_of_a_stopped_system(rig):
