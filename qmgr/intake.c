@@ -421,6 +421,8 @@ find_room(struct qmgr *q, struct accept *a, const struct submission *s,
 {
     uint64_t octets = a->in->body.len + ROOM_FOR_HEAD;
 
+    if (q->held_octets > SETTLING_OCTETS_MAX)
+        return why_temp(why, "4.3.1", "Insufficient system resources");
     if ((s->settles != NULL || !strain_is_full(q)) &&
         q->outside->has_room(q->context, octets))
         return RESULT_OK;

@@ -15,6 +15,9 @@ enum {
     HELD_OCTETS_MAX = 256 << 20, /* of contents in memory */
     /* The same, with what enters: whoever is faster than the disk waits. */
     ENTERING_OCTETS_MAX = 2 * HELD_OCTETS_MAX,
+    /* With notices and forwards, which may go further: mail leaves by them. But
+       who makes them may have been taken over. */
+    SETTLING_OCTETS_MAX = 2 * ENTERING_OCTETS_MAX,
 };
 
 /*

@@ -135,6 +135,36 @@ test_memory_is_bounded(void **state)
     assert_int_equal(told, RESULT_OK);
 }
 
+/* Mail that settles goes further, but not for ever. */
+static void
+test_memory_of_settling(void **state)
+{
+    static const uint32_t all[] = { 0 };
+    struct world *w = *state;
+    enum result told = 99;
+    struct attempt attempt;
+    struct world_mail notice = {
+        .sender = "",
+        .recipients = { "s@senders.test" },
+        .settles = &attempt,
+        .indexes = all,
+        .index_count = 1,
+    };
+
+    agent_up(&w->q, ROLE_SMTP, w);
+    (void)world_accept(w, &one);
+    attempt = world_only_errand(w)->attempt;
+    w->q.held_octets += SETTLING_OCTETS_MAX + 1;
+    world_submit_as(w, world_lease(w), &notice, &told);
+    w->q.held_octets -= SETTLING_OCTETS_MAX + 1;
+    assert_int_equal(told, RESULT_TEMPFAIL);
+    w->q.held_octets += ENTERING_OCTETS_MAX + 1;
+    world_submit_as(w, world_lease(w), &notice, &told);
+    world_settle(w);
+    w->q.held_octets -= ENTERING_OCTETS_MAX + 1;
+    assert_int_equal(told, RESULT_OK);
+}
+
 int
 main(void)
 {
@@ -147,6 +177,7 @@ main(void)
         T(test_lent_to_each),
         T(test_lent_to_nobody),
         T(test_memory_is_bounded),
+        T(test_memory_of_settling),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
