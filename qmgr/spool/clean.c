@@ -97,7 +97,7 @@ choose_complete(struct spool *s)
     for (size_t i = 0; i < s->segment_count; i++) {
         struct segment *seg = s->segments[i];
 
-        if (!segment_in_use(seg) || seg->unindexed)
+        if (!segment_in_use(seg) || seg->given_up)
             continue;
         if (is_complete(seg) && seg->live == 0)
             return seg;
@@ -188,7 +188,7 @@ begin(struct spool *s)
         log_error("segment/%04" PRIu32 ": its index cannot be read, "
                   "not cleaned before the next start",
             seg->slot);
-        seg->unindexed = true;
+        seg->given_up = true;
         job_free(s);
         return false;
     }
@@ -285,6 +285,9 @@ finish(struct spool *s)
         return true;
     }
     if (job->failed) {
+        /* A REMOVE that counts since: it would be tried again at once. */
+        if (job->unreadable && live_of(s, seg) == 0)
+            seg->given_up = true;
         seg->stuck_until_ms = job->unreadable ? INT64_MAX
                                               : clock_now_ms() + STUCK_MS;
         note_doubles(s);

@@ -64,7 +64,7 @@ struct segment {
     bool clean_end;   /* the last batch is a clean mark */
     bool damaged;     /* found at the start: not appended to */
     bool left;        /* GONE, but a file is there that was made in vain */
-    bool unindexed;   /* its index is lost: not cleaned before the next start */
+    bool given_up;    /* cannot be cleaned before the next start */
     int64_t stuck_until_ms; /* not cleaned before, unless nothing is live */
     uint64_t size; /* of this use: queue_segment_size may have changed */
 
