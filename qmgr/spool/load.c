@@ -229,8 +229,8 @@ move_away(struct loading *l, struct segment *seg, const char *text,
     char name[16], to[64], line[TEXT_MAX];
 
     segment_name(seg, name);
-    (void)snprintf(to, sizeof(to), "%s-%016" PRIx64 "-segment", name,
-        l->max_serial);
+    /* No other start has this epoch, unless it wrote nothing. */
+    (void)snprintf(to, sizeof(to), "%s-%016" PRIx64 "-segment", name, s->epoch);
     if (s->disk->rename(s->disk, s->segment_dir, name, s->damaged_dir, to) <
             0 ||
         s->disk->sync(s->disk, s->damaged_dir) < 0 ||

@@ -344,6 +344,41 @@ test_many_closures(void **state)
 }
 
 static void
+count_segments(void *context, const char *name)
+{
+    unsigned *count = context;
+
+    *count += strstr(name, "-segment") != NULL;
+}
+
+/* What was set aside is not overwritten by what is set aside later. */
+static void
+test_set_aside_twice(void **state)
+{
+    static const unsigned char id[SPOOL_ID_SIZE] = "somebody else's";
+    struct fixture *x = *state;
+    struct segment_header h = { .state = SEGMENT_USED,
+        .size = SPOOL_SEGMENT_MIN };
+    unsigned count = 0;
+    int dir;
+
+    memcpy(h.spool_id, id, sizeof(id));
+    for (unsigned i = 0; i < 2; i++) {
+        spool_close(x->spool);
+        put_header(x, "0000", &h);
+        fixture_start(x);
+        assert_int_equal(x->damage_count, 1);
+    }
+    dir = x->options.disk->open(x->options.disk, x->options.dir, "damaged", 0,
+        0);
+    assert_int_equal(x->options.disk->list(x->options.disk, dir, count_segments,
+                         &count),
+        0);
+    (void)x->options.disk->close(x->options.disk, dir);
+    assert_int_equal(count, 2);
+}
+
+static void
 later_owner(struct fixture *x)
 {
     struct disk *disk = x->options.disk;
@@ -665,6 +700,7 @@ main(void)
         ON_SIM(test_sealed_content),
         ON_SIM(test_segment_header),
         ON_SIM(test_many_closures),
+        ON_SIM(test_set_aside_twice),
         ON_SIM(test_owner),
         ON_SIM(test_owner_goes_back),
         ON_SIM(test_owner_of_format_1),
