@@ -36,3 +36,6 @@ struct adopt_order {
     void *context;
 };
 void adopt_begin(struct qmgr *q, const struct adopt_order *order) ATTR_NONNULL;
+
+/* A message that comes has this id, and is not durable yet. */
+bool adopt_brings(const struct qmgr *q, uint64_t id) ATTR_NONNULL;

@@ -159,14 +159,27 @@ rewrite_head(const struct parcel *p, struct buf *head, struct why *why)
     return res;
 }
 
+static bool
+has_id(const struct batch *b, uint64_t id)
+{
+    for (size_t i = 0; i < b->parcel_count; i++)
+        if (b->parcels[i].id == id)
+            return true;
+    return false;
+}
+
+bool
+adopt_brings(const struct qmgr *q, uint64_t id)
+{
+    return q->adoption != NULL && has_id(q->adoption->batch, id);
+}
+
 /* Is it ours to give to this message? */
 static bool
 may_keep_id(struct qmgr *q, const struct batch *b, uint64_t id)
 {
-    for (size_t i = 0; i < b->parcel_count; i++)
-        if (b->parcels[i].id == id)
-            return false;
-    return lease_covers(q, id) && index_find(&q->index, id) == NULL;
+    return !has_id(b, id) && lease_covers(q, id) &&
+        index_find(&q->index, id) == NULL;
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "lib/base/tlv.h"
 #include "lib/mail/queue_id.h"
 #include "lib/mail/submission.h"
+#include "qmgr/adopt.h"
 #include "qmgr/batch.h"
 #include "qmgr/drops.h"
 #include "qmgr/lane.h"
@@ -306,7 +307,7 @@ check(struct qmgr *q, const struct submission *s, const void *owner,
         return RESULT_OK;
     if (!lease_covers(q, env->id))
         return why_perm(why, "5.3.0", "queue id was never leased");
-    if (is_anothers(q, env->id, place))
+    if (is_anothers(q, env->id, place) || adopt_brings(q, env->id))
         return why_temp(why, "4.3.0", "queue id is taken");
     if (env->drop_file.len > DROP_FILE_MAX)
         return why_perm(why, "5.3.0", "name of drop file is too long");

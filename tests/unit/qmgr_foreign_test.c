@@ -151,24 +151,64 @@ ended(void *context, const struct adopt_end *end)
     t->end = *end;
 }
 
-static void
-adopt(struct test *t)
+static struct adopt_order
+order_of(struct test *t)
 {
-    const struct adopt_order order = {
+    t->ended = false;
+    return (struct adopt_order){
         .disk = &disk_real,
         .dir = openat(t->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         .done = ended,
         .context = t,
     };
+}
 
-    t->ended = false;
-    (void)alarm(SECONDS); /* a pipe would be waited for for ever */
-    adopt_begin(&t->w.q, &order);
+static void
+run_to_end(struct test *t)
+{
     for (unsigned i = 0; !t->ended; i++) {
         assert_true(i < 1000);
         world_pass_ms(&t->w, 20);
     }
+}
+
+static void
+adopt(struct test *t)
+{
+    const struct adopt_order order = order_of(t);
+
+    (void)alarm(SECONDS); /* a pipe would be waited for for ever */
+    adopt_begin(&t->w.q, &order);
+    run_to_end(t);
     (void)alarm(0);
+}
+
+/*
+ * A message that is being adopted keeps its id. One of ours, whose submitter had
+ * leased just that, is not taken before it is known that there is another.
+ */
+static void
+test_same_id(void **state)
+{
+    const struct world_mail mine = { .sender = "me@own.test",
+        .recipients = { "r@d.test" },
+        .flags = ENVELOPE_HOLD };
+    struct test *t = *state;
+    struct spool *s = open_theirs(t);
+    struct adopt_order order;
+
+    put_message(s, 1, &(struct change){ 0 });
+    spool_close(s);
+    order = order_of(t);
+    adopt_begin(&t->w.q, &order);
+    while (
+        gather_due_ms(&t->w.gathered) == CLOCK_NEVER && list_empty(&t->w.txns))
+        assert_true(world_step_disk(&t->w));
+    world_submit_as(&t->w, number_id(1), &mine, NULL);
+    assert_int_equal(t->w.answered_temp, 1);
+    run_to_end(t);
+    assert_int_equal(t->end.moved, 1);
+    assert_int_equal(t->w.q.index.entries.count, 1);
 }
 
 static int
@@ -408,6 +448,7 @@ main(void)
         FOREIGN(test_names),
         FOREIGN(test_bodies),
         FOREIGN(test_sizes),
+        FOREIGN(test_same_id),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
