@@ -268,12 +268,20 @@ evaluation_run_list(struct evaluation *e, const struct check_list *list)
     return verdict;
 }
 
+static bool
+is_of_rcpt(enum stage stage)
+{
+    return stage == STAGE_RELAY || stage == STAGE_RECIPIENT;
+}
+
+/* defer_if_reject ends with its list, but RCPT has two that are one. */
 enum verdict
 evaluation_run(struct evaluation *e, enum stage stage)
 {
+    if (!is_of_rcpt(e->stage) || !is_of_rcpt(stage))
+        e->if_reject.code = 0;
     e->stage = stage;
     e->subject = subject_of_stage(e->s, stage);
-    e->if_reject.code = 0;
     return evaluation_run_list(e, &e->s->profile->lists[stage]);
 }
 

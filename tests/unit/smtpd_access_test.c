@@ -156,6 +156,20 @@ static const struct dialogue dialogues[] = {
         CLIENT,
         HELLO MAIL("a@s.test") RCPT("nobody@v.test",
             "450 4.7.1 <helo.test>: Helo command rejected: later") },
+    { "DEFER_IF_REJECT holds for both lists of RCPT",
+        "smtpd_relay_restrictions = check_client_access "
+        "static:DEFER_IF_REJECT, permit\n"
+        "smtpd_recipient_restrictions = reject\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") ANN("450 4.7.1 <unknown[192.0.2.7]>: Client "
+                                   "host rejected: Service unavailable") },
+    { "and for no other",
+        "smtpd_client_restrictions = check_client_access "
+        "static:DEFER_IF_REJECT\n"
+        "smtpd_recipient_restrictions = reject\n",
+        CLIENT,
+        HELLO MAIL("a@s.test") ANN("554 5.7.1 <ann@local.test>: Recipient "
+                                   "address rejected: Access denied") },
     { "no HELO, no verdict on it", "smtpd_helo_restrictions = reject\n", CLIENT,
         "< 220 mx.test ESMTP Postern\n" MAIL("a@s.test")
             ANN(OK) "> HELO helo.test\n< 250 mx.test\n" MAIL("a@s.test")
