@@ -319,22 +319,24 @@ apply_transport_maps(const struct router *r, struct table_list *maps,
 static enum result
 follow(const struct router *r, struct route *route, struct why *why)
 {
-    struct slice address = slice_of(route->address);
+    struct slice address;
     struct arena arena;
     struct routed to;
     enum result res;
     bool no_domain;
 
     arena_init(&arena, LEADS_MAX);
-    res = routed_find(r->classes, r->config, address, &arena, &to, why);
-    if (res != RESULT_OK) {
-        res = res == RESULT_TEMPFAIL ? resolver_failure(why) : res;
-    } else {
-        route->class = to.class;
-        if (to.address.ptr != address.ptr)
-            res = complete_address(r, to.address, route->address, &no_domain,
-                why);
+    /* A copy: where it leads to may be a part of it. */
+    if (!arena_slice(&arena, slice_of(route->address), &address)) {
+        arena_clear(&arena);
+        return why_temp(why, "4.3.0", "address resolver failure");
     }
+    res = routed_find(r->classes, r->config, address, &arena, &to, why);
+    if (res == RESULT_TEMPFAIL)
+        res = resolver_failure(why);
+    else if (res == RESULT_OK && !slice_eq(to.address, address))
+        res = complete_address(r, to.address, route->address, &no_domain, why);
+    route->class = to.class;
     arena_clear(&arena);
     return res;
 }

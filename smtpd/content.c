@@ -70,11 +70,12 @@ begin_content(struct session *s, struct why *why)
     res = cleanup_begin(&options, env, &s->mail.arena, &s->mail.cleanup, why);
     if (res != RESULT_OK)
         return res;
+    /* As Postfix has it: what access tables add stands above Received:. */
+    prepend_headers(s);
     buf_init(&received, RECEIVED_MAX);
     received_header(s, &received);
     cleanup_prepend(s->mail.cleanup, buf_slice(&received));
     buf_fini(&received);
-    prepend_headers(s);
     return RESULT_OK;
 }
 

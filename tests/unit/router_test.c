@@ -72,6 +72,8 @@ static const struct {
         "4 smtp:other.test ann@other.test" },
     { "through us by bang", "", "other.test!ann@site.test",
         "4 smtp:other.test ann@other.test" },
+    { "through us in quotes", "", "ann@other.test@site.test",
+        "4 smtp:other.test ann@other.test" },
     { "through us to us", "", "ann%site.test@site.test",
         "0 local:mx.site.test ann@site.test" },
     { "through others", "", "ann%site.test@other.test",
