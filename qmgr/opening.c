@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/mail/address.h"
 #include "lib/mail/queue_id.h"
 #include "qmgr/batch.h"
 #include "qmgr/destination.h"
@@ -166,11 +167,23 @@ addressees(const struct mail *m)
     return count;
 }
 
+static void
+log_begin(struct qmgr *q, const struct mail *m)
+{
+    struct buf held = { 0 };
+    struct slice sender = address_for_log(q->config, m->envelope.sender, &held);
+    char id[QUEUE_ID_SIZE];
+
+    log_write(LOG_LEVEL_INFO, q->tag,
+        "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
+        queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
+        (unsigned long long)m->envelope.size, addressees(m));
+    buf_fini(&held);
+}
+
 void
 mail_begin(struct qmgr *q, struct mail *m)
 {
-    struct slice sender = m->envelope.sender;
-    char id[QUEUE_ID_SIZE];
     size_t left = mail_unsettled(m) - m->counts[RCPT_DONE];
 
     if (!reserve_take(q, m)) {
@@ -187,9 +200,6 @@ mail_begin(struct qmgr *q, struct mail *m)
         round_deadline_ms(q, m->entry));
     /* What is requeued begins under another id. */
     if (left > 0 && (m->entry->flags & ENTRY_REQUEUE) == 0)
-        log_write(LOG_LEVEL_INFO, q->tag,
-            "%s: from=<" SLICE_FMT ">, size=%llu, nrcpt=%zu (queue active)",
-            queue_id_text(m->id, q->long_ids, id), SLICE_ARG(sender),
-            (unsigned long long)m->envelope.size, addressees(m));
+        log_begin(q, m);
     mail_begin_batch(q, m);
 }

@@ -118,11 +118,14 @@ session_queue_id(const struct session *s, char text[QUEUE_ID_SIZE])
 }
 
 static void
-add_address(struct buf *to, const char *name, struct slice address)
+add_address(const struct session *s, struct buf *to, const char *name,
+    struct slice address)
 {
-    buf_add_format(to, " %s=<", name);
-    address_quote(address, to);
-    buf_add_text(to, ">");
+    struct buf held = { 0 };
+
+    address = address_for_log(s->config, address, &held);
+    buf_add_format(to, " %s=<" SLICE_FMT ">", name, SLICE_ARG(address));
+    buf_fini(&held);
 }
 
 void
@@ -136,11 +139,11 @@ session_log_access(const struct session *s, const char *verb, const char *text)
 
     buf_init(&details, DETAILS_MAX);
     if (s->mail.open)
-        add_address(&details, "from", env->sender);
+        add_address(s, &details, "from", env->sender);
     if (to.len == 0 && env->recipient_count > 0 && !s->no_recipient)
         to = env->recipients[0].address;
     if (to.len > 0)
-        add_address(&details, "to", to);
+        add_address(s, &details, "to", to);
     buf_add_format(&details, " proto=%s", session_protocol(s));
     if (s->helo != NULL)
         buf_add_format(&details, " helo=<%s>", s->helo);

@@ -3,6 +3,8 @@
 #include "lib/config/config.h"
 #include "lib/table/net.h"
 
+#include <string.h>
+
 bool
 address_split(struct slice address, struct slice *local, struct slice *domain)
 {
@@ -70,6 +72,21 @@ address_quote(struct slice internal, struct buf *to)
         buf_add_octet(to, '@');
         buf_add(to, domain);
     }
+}
+
+struct slice
+address_for_log(const struct config *config, struct slice internal,
+    struct buf *hold)
+{
+    struct slice local, domain;
+
+    (void)address_split(internal, &local, &domain);
+    if (internal.len == 0 || is_dot_string(local) ||
+        strcmp(config->info_log_address_format, "internal") == 0)
+        return internal;
+    buf_init(hold, 2 * internal.len + 2);
+    address_quote(internal, hold);
+    return buf_slice(hold);
 }
 
 void

@@ -22,6 +22,14 @@ bool address_split(struct slice address, struct slice *local,
 void address_quote(struct slice internal, struct buf *to) ATTR_NONNULL;
 void address_unquote(struct slice external, struct buf *to) ATTR_NONNULL;
 
+struct config;
+/*
+ * The same as info_log_address_format wants it in the log: borrows from internal,
+ * or from hold, which the caller has zeroed and clears with buf_fini().
+ */
+struct slice address_for_log(const struct config *config, struct slice internal,
+    struct buf *hold) ATTR_NONNULL;
+
 /*
  * "user+ext" -> "user", "ext" by the first octet of recipient_delimiter that
  * occurs (as Postfix: never at the start; postmaster, mailer-daemon and
@@ -29,7 +37,6 @@ void address_unquote(struct slice external, struct buf *to) ATTR_NONNULL;
  * delimiter is '-' and owner_request_special). extension is without the
  * delimiter, which stands in front of it. False: no extension.
  */
-struct config;
 bool address_extension(const struct config *config, struct slice local,
     struct slice *user, struct slice *extension) ATTR_NONNULL;
 

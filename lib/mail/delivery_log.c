@@ -2,6 +2,7 @@
 
 #include "lib/base/log.h"
 #include "lib/config/config.h"
+#include "lib/mail/address.h"
 #include "lib/mail/queue_id.h"
 
 #include <stdio.h>
@@ -79,13 +80,16 @@ delivery_log(const char *tag, const struct config *config,
     struct slice original = rcpt->rcpt.original;
     bool has_original = original.len > 0 &&
         !slice_eq(original, rcpt->rcpt.address);
+    struct buf held_to = { 0 }, held_original = { 0 };
+    struct slice to = address_for_log(config, rcpt->rcpt.address, &held_to);
     struct slice relay = r->relay.len > 0 ? r->relay : SLICE_LIT("none");
 
+    original = address_for_log(config, original, &held_original);
     log_write(LOG_LEVEL_INFO, tag,
         "%s: to=<" SLICE_FMT ">, %s" SLICE_FMT "%srelay=" SLICE_FMT
         ", delay=%s, delays=%s/%s/%s/%s, dsn=%s, status=%s (" SLICE_FMT ")",
         queue_id_text(d->attempt.id, config->enable_long_queue_ids, id),
-        SLICE_ARG(rcpt->rcpt.address), has_original ? "orig_to=<" : "",
+        SLICE_ARG(to), has_original ? "orig_to=<" : "",
         SLICE_ARG((has_original ? original : SLICE_LIT(""))),
         has_original ? ">, " : "", SLICE_ARG(relay),
         delivery_delay_text(done - arrival, resolution, total),
@@ -94,4 +98,6 @@ delivery_log(const char *tag, const struct config *config,
         delivery_delay_text(connected - start, resolution, c),
         delivery_delay_text(done - connected, resolution, e), r->status,
         outcome_word(d, r), SLICE_ARG(r->text));
+    buf_fini(&held_to);
+    buf_fini(&held_original);
 }

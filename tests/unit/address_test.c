@@ -279,11 +279,40 @@ test_class_unknown(void **state)
     config_drop(set);
 }
 
+/* info_log_address_format: quoted where it has to be, or as it is. */
+static void
+test_for_log(void **state)
+{
+    static const struct {
+        const char *main_cf, *internal, *shown;
+    } cases[] = {
+        { "", "ann@site.test", "ann@site.test" },
+        { "", "a b@site.test", "\"a b\"@site.test" },
+        { "", "u@v.test@site.test", "\"u@v.test\"@site.test" },
+        { "", "", "" },
+        { "info_log_address_format = internal\n", "a b@site.test",
+            "a b@site.test" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct config_set *set = tables_config(cases[i].main_cf);
+        struct buf held = { 0 };
+        struct slice shown = address_for_log(config_main(set),
+            slice_of(cases[i].internal), &held);
+
+        assert_true(slice_eq(shown, slice_of(cases[i].shown)));
+        buf_fini(&held);
+        config_drop(set);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_for_log),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_extension),
         cmocka_unit_test(test_domains),
