@@ -34,7 +34,7 @@ def test_delay_warning_then_expiry(relay):
     delayed = notice(relay, "u1")
     assert "Action: delayed" in report(delayed) and "Will-Retry-Until:" in report(delayed)
     relay.wait_log(rf"bounce\[\d+\]: {qid}: sender delay notification: \w+")
-    assert [e["queue_id"] for e in relay.queue()] == [qid]  # it is tried on
+    assert qid in [e["queue_id"] for e in relay.queue()]  # it is tried on
 
     paths = relay.wait_maildir("u1", 2, 30)
     reports = [report(relay.message(p)) for p in paths]
