@@ -79,13 +79,9 @@ put_text(char **at, struct slice s)
 static void
 complain(struct qmgr *q, struct transport *t)
 {
-    int64_t now = clock_now_ms();
-
-    if (now < t->complain_ms)
-        return;
-    t->complain_ms = now + q->config->transport_retry_time;
-    log_warning("connect to transport private/%s: %s", t->name,
-        strerror(ENOENT));
+    if (seldom_due(&t->complained, q->config->transport_retry_time))
+        log_warning("connect to transport private/%s: %s", t->name,
+            strerror(ENOENT));
 }
 
 static void

@@ -9,6 +9,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/map.h"
+#include "lib/base/seldom.h"
 #include "lib/ipc/protocol.h"
 #include "qmgr/core.h"
 #include "qmgr/timer.h"
@@ -56,7 +57,7 @@ struct transport {
     int64_t next_start_ms;
     struct timer timer;   /* at next_start_ms */
     int64_t agentless_ms; /* since when no process of its role is there; 0 */
-    int64_t complain_ms;  /* TRANSPORT_NONE: when the log is told again */
+    struct seldom complained; /* TRANSPORT_NONE: in the log */
 };
 
 /* Never NULL. It stays for good: transports are as few as master.cf's lines. */
