@@ -315,27 +315,35 @@ apply_transport_maps(const struct router *r, struct table_list *maps,
     return res;
 }
 
+/* address may be a part of the one whose place it takes. */
+static enum result
+lead_to(const struct router *r, struct route *route, struct slice address,
+    struct arena *arena, struct why *why)
+{
+    bool no_domain;
+
+    if (slice_eq(address, slice_of(route->address)))
+        return RESULT_OK;
+    if (!arena_slice(arena, address, &address))
+        return why_temp(why, "4.3.0", "address resolver failure");
+    return complete_address(r, address, route->address, &no_domain, why);
+}
+
 /* An address of ours may lead on: user%elsewhere@ours. Sets the class. */
 static enum result
 follow(const struct router *r, struct route *route, struct why *why)
 {
-    struct slice address;
     struct arena arena;
     struct routed to;
     enum result res;
-    bool no_domain;
 
     arena_init(&arena, LEADS_MAX);
-    /* A copy: where it leads to may be a part of it. */
-    if (!arena_slice(&arena, slice_of(route->address), &address)) {
-        arena_clear(&arena);
-        return why_temp(why, "4.3.0", "address resolver failure");
-    }
-    res = routed_find(r->classes, r->config, address, &arena, &to, why);
+    res = routed_find(r->classes, r->config, slice_of(route->address), &arena,
+        &to, why);
     if (res == RESULT_TEMPFAIL)
         res = resolver_failure(why);
-    else if (res == RESULT_OK && !slice_eq(to.address, address))
-        res = complete_address(r, to.address, route->address, &no_domain, why);
+    else if (res == RESULT_OK)
+        res = lead_to(r, route, to.address, &arena, why);
     route->class = to.class;
     arena_clear(&arena);
     return res;
