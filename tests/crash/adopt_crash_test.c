@@ -7,6 +7,7 @@
  */
 #include "lib/base/crc32c.h"
 #include "qmgr/adopt.h"
+#include "tests/crash/quiet_open.h"
 #include "tests/unit/qmgr_world.h"
 
 #include <errno.h>
@@ -153,22 +154,6 @@ put_message(struct spool *s, struct disk *disk, unsigned i)
     buf_fini(&changed);
     arena_clear(&arena);
     mem_free(octets);
-}
-
-static bool
-found_nothing(void *context, const struct spool_found *f, struct why *why)
-{
-    (void)context;
-    (void)f;
-    (void)why;
-    return true;
-}
-
-static void
-no_damage(void *context, const char *text)
-{
-    (void)context;
-    fail_msg("%s", text);
 }
 
 static enum result

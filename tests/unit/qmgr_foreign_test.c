@@ -5,6 +5,7 @@
 #include "lib/base/crc32c.h"
 #include "qmgr/adopt.h"
 #include "qmgr/spool/format.h"
+#include "tests/crash/quiet_open.h"
 #include "tests/unit/qmgr_world.h"
 
 #include <errno.h>
@@ -31,22 +32,6 @@ struct test {
 };
 
 /* Their spool. */
-
-static bool
-found_nothing(void *context, const struct spool_found *f, struct why *why)
-{
-    (void)context;
-    (void)f;
-    (void)why;
-    return true;
-}
-
-static void
-no_damage(void *context, const char *text)
-{
-    (void)context;
-    fail_msg("%s", text);
-}
 
 static struct spool *
 open_theirs(struct test *t)

@@ -16,18 +16,8 @@
 
 #include <cmocka.h>
 
+/* Each message is in a batch of one block: message n is in block n. */
 enum { BLOCK = 4096, MESSAGES = 6, CONTENT = 3000 };
-
-/* Each message its own batch, each batch one block: message n is in block n. */
-static void
-fill(struct fixture *x)
-{
-    struct why why;
-
-    for (uint64_t id = 1; id <= MESSAGES; id++)
-        assert_int_equal(fixture_message(x, id, CONTENT, NULL, &why),
-            RESULT_OK);
-}
 
 static void
 check_found(struct fixture *x)
@@ -50,7 +40,7 @@ test_below_the_mark(void **state)
     struct fixture *x = *state;
     unsigned harmless = 0;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     fixture_kill(x);
     for (uint64_t at = 2 * BLOCK; at < 3 * BLOCK; at++) {
         struct disk_sim *before = x->sim;
@@ -88,7 +78,7 @@ test_torn_tail(void **state)
 {
     struct fixture *x = *state;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     fixture_kill(x);
     assert_true(
         disk_sim_rot(x->sim, "segment", "0000", MESSAGES * BLOCK + 300, 1));
@@ -104,7 +94,7 @@ test_clean_end(void **state)
 {
     struct fixture *x = *state;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     spool_close(x->spool);
     assert_true(
         disk_sim_rot(x->sim, "segment", "0000", MESSAGES * BLOCK + 300, 1));
@@ -135,7 +125,7 @@ test_many_places(void **state)
 {
     struct fixture *x = *state;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     spool_close(x->spool);
     for (uint64_t block = 2; block <= 4; block++)
         assert_true(
@@ -262,7 +252,7 @@ test_segment_header(void **state)
 {
     struct fixture *x = *state;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     spool_close(x->spool);
     assert_true(disk_sim_rot(x->sim, "segment", "0000", 100, 1));
     fixture_start(x);
@@ -314,7 +304,7 @@ test_many_closures(void **state)
     struct segment_header h;
     uint64_t generation;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     fixture_kill(x);
     (void)disk_sim_file_read(x->sim, "segment", "0000", 0, block, BLOCK);
     assert_int_equal(segment_header_decode(block, &h), HEADER_OK);
@@ -378,189 +368,6 @@ test_set_aside_twice(void **state)
     assert_int_equal(count, 2);
 }
 
-static void
-later_owner(struct fixture *x)
-{
-    struct disk *disk = x->options.disk;
-    char text[80];
-    struct iovec iov = { text, 0 };
-    int fd, n;
-
-    assert_int_equal(disk->unlink(disk, x->options.dir, "owner"), 0);
-    fd = disk->open(disk, x->options.dir, "owner", O_RDWR | O_CREAT, 0600);
-    n = snprintf(text, sizeof(text), "postern-spool 9\nnew to you\n");
-    n += snprintf(text + n, sizeof(text) - (size_t)n, "crc %08" PRIx32 "\n",
-        crc32c(0, text, (size_t)n));
-    iov.iov_len = (size_t)n;
-    assert_int_equal(disk->write(disk, fd, &iov, 1, 0), 0);
-    (void)disk->close(disk, fd);
-}
-
-static void
-test_owner(void **state)
-{
-    struct fixture *x = *state;
-    struct spool_identity before, after;
-    struct why why;
-
-    fill(x);
-    spool_identity(x->spool, &before);
-    spool_close(x->spool);
-    /* One of its slots, the other one; the other still says who it is. */
-    for (unsigned slot = 0; slot < 2; slot++) {
-        assert_true(disk_sim_rot(x->sim, "", "owner", slot * 4096 + 25, 1));
-        fixture_start(x);
-        spool_identity(x->spool, &after);
-        assert_int_equal(x->damage_count, 0);
-        assert_int_equal(x->found_count, MESSAGES);
-        assert_string_equal(before.id, after.id);
-        assert_true(after.epoch > before.epoch);
-        spool_close(x->spool);
-    }
-    for (unsigned slot = 0; slot < 2; slot++)
-        assert_true(disk_sim_rot(x->sim, "", "owner", slot * 4096 + 25, 1));
-    fixture_start(x);
-    spool_identity(x->spool, &after);
-    assert_int_equal(x->damage_count, 1);
-    assert_int_equal(x->found_count, MESSAGES);
-    assert_string_equal(before.id, after.id);
-    assert_true(after.epoch > before.epoch);
-    spool_close(x->spool);
-    /* Without any, too. */
-    assert_int_equal(x->options.disk->unlink(x->options.disk, x->options.dir,
-                         "owner"),
-        0);
-    fixture_start(x);
-    spool_identity(x->spool, &after);
-    assert_int_equal(x->damage_count, 1);
-    assert_string_equal(before.id, after.id);
-    assert_int_equal(x->found_count, MESSAGES);
-    spool_close(x->spool);
-    /* A later format is left alone. */
-    later_owner(x);
-    assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
-    assert_non_null(strstr(why.text, "newer"));
-}
-
-/*
- * The newer slot is lost, and the older one says where an open segment ended:
- * that is not believed, for it has grown since.
- */
-static void
-test_owner_goes_back(void **state)
-{
-    struct fixture *x = *state;
-    char text[512];
-    struct why why;
-    unsigned newer;
-
-    fill(x);
-    spool_close(x->spool); /* with ends */
-    fixture_start(x);      /* without */
-    for (newer = 0; newer < 2; newer++) {
-        assert_true(disk_sim_file_read(x->sim, "", "owner", newer * 4096, text,
-                        sizeof(text)) == sizeof(text));
-        text[sizeof(text) - 1] = '\0';
-        if (strstr(text, "end ") == NULL)
-            break;
-    }
-    assert_true(newer < 2);
-    assert_int_equal(fixture_message(x, 5000, 100, NULL, &why), RESULT_OK);
-    fixture_kill(x);
-    assert_true(disk_sim_rot(x->sim, "", "owner", newer * 4096 + 25, 1));
-    fixture_start(x);
-    assert_int_equal(x->damage_count, 0);
-    assert_int_equal(x->found_count, MESSAGES + 1);
-}
-
-/* Format 1 had one text, replaced as a whole. */
-static void
-test_owner_of_format_1(void **state)
-{
-    struct fixture *x = *state;
-    struct disk *disk = x->options.disk;
-    struct spool_identity before, after;
-    char text[200];
-    struct iovec iov = { text, 0 };
-    int fd, n;
-
-    fill(x);
-    spool_identity(x->spool, &before);
-    spool_close(x->spool);
-    n = snprintf(text, sizeof(text),
-        "postern-spool 1\nid %s\nepoch %" PRIu64 "\n", before.id, before.epoch);
-    n += snprintf(text + n, sizeof(text) - (size_t)n, "crc %08" PRIx32 "\n",
-        crc32c(0, text, (size_t)n));
-    iov.iov_len = (size_t)n;
-    assert_int_equal(disk->unlink(disk, x->options.dir, "owner"), 0);
-    fd = disk->open(disk, x->options.dir, "owner", O_RDWR | O_CREAT, 0600);
-    assert_int_equal(disk->write(disk, fd, &iov, 1, 0), 0);
-    (void)disk->close(disk, fd);
-    for (unsigned i = 1; i < 4; i++) {
-        fixture_start(x);
-        spool_identity(x->spool, &after);
-        assert_int_equal(x->damage_count, 0);
-        assert_int_equal(x->found_count, MESSAGES);
-        assert_string_equal(before.id, after.id);
-        assert_int_equal(after.epoch, before.epoch + i);
-        assert_int_equal(disk_sim_file_length(x->sim, "", "owner"), 8192);
-        spool_close(x->spool);
-    }
-    fixture_start(x);
-}
-
-/* What is taken over by another spool is nobody else's any more. */
-static void
-test_adopted(void **state)
-{
-    static const char other[] = "0123456789abcdef0123456789abcdef",
-                      third[] = "0123456789abcdef0123456789abcde0";
-    struct fixture *x = *state;
-    struct why why;
-
-    fill(x);
-    spool_close(x->spool);
-    x->options.adopter = other;
-    fixture_start(x);
-    assert_int_equal(x->found_count, MESSAGES);
-    assert_int_equal(spool_adoption(x->spool), SPOOL_ADOPTING);
-    fixture_kill(x);
-    for (unsigned i = 0; i < 3; i++) {
-        x->options.adopter = i == 0 ? NULL : third;
-        assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
-        assert_non_null(strstr(why.text, other));
-        /* Nor when one of the two slots is lost. */
-        if (i == 1)
-            assert_true(disk_sim_rot(x->sim, "", "owner", 25, 1));
-    }
-    x->options.adopter = other;
-    fixture_start(x);
-    assert_int_equal(x->found_count, MESSAGES);
-    assert_int_equal(spool_mark_adopted(x->spool, &why), RESULT_OK);
-    spool_close(x->spool);
-    x->options.adopter = NULL;
-    assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
-    x->options.adopter = other;
-    fixture_start(x);
-    assert_int_equal(spool_adoption(x->spool), SPOOL_ADOPTED);
-}
-
-static void
-test_adopt_nothing(void **state)
-{
-    struct fixture *x = *state;
-    struct why why;
-
-    spool_close(x->spool);
-    assert_int_equal(x->options.disk->unlink(x->options.disk, x->options.dir,
-                         "owner"),
-        0);
-    x->options.adopter = "0123456789abcdef0123456789abcdef";
-    assert_int_equal(fixture_open(x, &why), RESULT_PERMFAIL);
-    x->options.adopter = NULL;
-    fixture_start(x);
-}
-
 /* A bad sector: what can be read is read, and the file is not used again. */
 static void
 test_unreadable(void **state)
@@ -568,7 +375,7 @@ test_unreadable(void **state)
     struct fixture *x = *state;
     int dir, fd;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     spool_close(x->spool);
     dir = x->options.disk->open(x->options.disk, x->options.dir, "segment", 0,
         0);
@@ -596,7 +403,7 @@ test_closure_moves_away(void **state)
     struct segment_header h;
     int dir, fd;
 
-    fill(x);
+    fixture_fill(x, MESSAGES, CONTENT);
     fixture_kill(x);
     disk = x->options.disk;
     (void)disk_sim_file_read(x->sim, "segment", "0000", 0, block, BLOCK);
@@ -701,11 +508,6 @@ main(void)
         ON_SIM(test_segment_header),
         ON_SIM(test_many_closures),
         ON_SIM(test_set_aside_twice),
-        ON_SIM(test_owner),
-        ON_SIM(test_owner_goes_back),
-        ON_SIM(test_owner_of_format_1),
-        ON_SIM(test_adopted),
-        ON_SIM(test_adopt_nothing),
         ON_SIM(test_unreadable),
         ON_SIM(test_unreadable_head),
         ON_SIM(test_closure_moves_away),

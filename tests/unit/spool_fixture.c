@@ -219,6 +219,15 @@ fixture_message(struct fixture *x, uint64_t id, size_t len,
 }
 
 void
+fixture_fill(struct fixture *x, uint64_t count, size_t len)
+{
+    struct why why;
+
+    for (uint64_t id = 1; id <= count; id++)
+        assert_int_equal(fixture_message(x, id, len, NULL, &why), RESULT_OK);
+}
+
+void
 fixture_remove(struct fixture *x, uint64_t id, const struct spool_place *place)
 {
     struct spool_record r = {

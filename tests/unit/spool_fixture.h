@@ -56,6 +56,8 @@ struct spool_place fixture_put(struct fixture *x, enum record_type type,
 /* A message with so many octets of content, made of its id. */
 enum result fixture_message(struct fixture *x, uint64_t id, size_t len,
     struct spool_place *place, struct why *why);
+/* Messages 1 to count, each in a batch of its own. */
+void fixture_fill(struct fixture *x, uint64_t count, size_t len);
 void fixture_remove(struct fixture *x, uint64_t id,
     const struct spool_place *place);
 
